@@ -1,0 +1,339 @@
+"""Every error of Lintas, its code and its HTTP status.
+
+The class name in kebab case is the code, and the code is the problem type (RFC 9457). The docstring is the title
+and says what to do next; the detail given when raising says which value was wrong. The hub turns an error into a
+problem once, in ``broker.web.problems``; the client reads the same table backwards with `from_problem`.
+
+LintasError
+├── Refusal                      the hub, or the same check made earlier by the client, says no
+│   ├── MalformedLine · WrongType · MalformedPayload · BadRequest
+│   ├── BadSignature · UnknownKey · KeyNotActive · WeakKey · BadInvite
+│   ├── Stale · FromTheFuture · Expired · ForeignLine
+│   ├── UnknownRecipient · TopicNotGranted · TlpAboveCeiling · RedNeedsSealing · SealingNotOffered
+│   ├── RefUnavailable · RecipientsTooFew · PartnerSuspended
+│   ├── NotAllowed · NeedsSecondPerson · OrderConflict · LifeTooLong
+│   ├── Unauthorized · NotFound · Recalled · Superseded · NoLongerValid
+│   ├── TooLarge · UnsupportedMediaType · RequestTimeout · MethodNotAllowed · NotAcceptable
+│   └── Busy · ReadOnly · InternalError
+├── Evidence                     what the hub showed does not prove what it claims: nothing of it is shown
+│   └── BadNote · BadCheckpoint · BadProof · BadReceipt · InconsistentLog · Unverified · Withheld · Unpinned
+└── Trouble                      the agency's own side needs attention
+    └── HubUnreachable · IdentityLocked · BadIdentity · BadSettings · LogHalted
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+PROBLEM_TYPE_PREFIX = "tag:lintas.example,2026:"
+
+
+def kebab(name: str) -> str:
+    """Turn a class name into its code: ``TooLarge`` becomes ``too-large``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
+
+
+class LintasError(Exception):
+    """Something went wrong in Lintas. Read the detail."""
+
+    code: ClassVar[str] = "lintas-error"
+
+    def __init_subclass__(cls) -> None:
+        cls.code = kebab(cls.__name__)
+
+    def __init__(self, detail: str = "", *, member: str | None = None, **extra: str | int) -> None:
+        """Keep `detail` (one sentence), `member` (the offending JSON member) and problem extension members."""
+        super().__init__(detail or self.title())
+        self.detail = detail
+        self.member = member
+        self.extra = extra
+
+    @classmethod
+    def title(cls) -> str:
+        """Return the docstring as one line: what happened, what to do next."""
+        return " ".join((cls.__doc__ or cls.__name__).split())
+
+    def problem(self) -> dict[str, str | int]:
+        """Return the RFC 9457 members other than ``status``."""
+        members: dict[str, str | int] = {"type": PROBLEM_TYPE_PREFIX + self.code, "title": self.title()}
+        if self.detail:
+            members["detail"] = self.detail
+        if self.member is not None:
+            members["member"] = self.member
+        return members | self.extra
+
+
+class Refusal(LintasError):
+    """The hub refused this. The detail says why; correct it and send again."""
+
+
+class MalformedLine(Refusal):
+    """These bytes are not one strict signed line. Sign again with a Lintas client; see docs/spec/line.md."""
+
+
+class WrongType(Refusal):
+    """This kind of line does not belong at this endpoint. Send it where its `typ` says."""
+
+
+class MalformedPayload(Refusal):
+    """The payload does not follow its schema. Correct the member named and sign again; see docs/spec/bulletin.md."""
+
+
+class BadRequest(Refusal):
+    """The request is not well formed. Correct the parameter named and try again."""
+
+
+class BadSignature(Refusal):
+    """The signature does not belong to these bytes and this key. Sign the line again with your active key."""
+
+
+class UnknownKey(Refusal):
+    """The hub knows no such key for this issuer. Check `kid` and `iss`; enrol the key first if it is new."""
+
+
+class KeyNotActive(Refusal):
+    """This key may not sign now. Use the agency's active key, or ask an admin to approve this one."""
+
+
+class WeakKey(Refusal):
+    """This public key is not a sound Ed25519 key. Make a new one with `lintas enrol`."""
+
+
+class BadInvite(Refusal):
+    """The invitation does not fit: wrong code, used, expired, or tried too often. Ask an admin for a new one."""
+
+
+class Stale(Refusal):
+    """This line was signed more than 24 hours ago and never accepted. Sign it anew and send it again."""
+
+
+class FromTheFuture(Refusal):
+    """This line is dated in the future. Set your clock right and sign again."""
+
+
+class Expired(Refusal):
+    """The time this line was good for is over. Sign one that expires later."""
+
+
+class ForeignLine(Refusal):
+    """This line was signed for another hub. Sign it with `aud` set to this hub's name."""
+
+
+class UnknownRecipient(Refusal):
+    """A recipient is not a partner of this hub. Remove it from `release_to`; `lintas partners` lists them."""
+
+
+class TopicNotGranted(Refusal):
+    """Your agency may not publish on this topic. Choose a granted topic or ask an admin for the grant."""
+
+
+class TlpAboveCeiling(Refusal):
+    """This marking is above what your agency may publish here. Ask an admin to raise the ceiling."""
+
+
+class RedNeedsSealing(Refusal):
+    """TLP:RED content must be sealed to its recipients. Send AMBER+STRICT, or hand it over another way."""
+
+
+class SealingNotOffered(Refusal):
+    """This hub does not take sealed bulletins yet. Send it clear with a lower marking, or by another way."""
+
+
+class RefUnavailable(Refusal):
+    """A line named in `refs` does not exist, is not readable by you, or is not yours to change. Check the id."""
+
+
+class RecipientsTooFew(Refusal):
+    """A recall or supersede must reach everyone the original reached. Add the recipients of the original."""
+
+
+class PartnerSuspended(Refusal):
+    """Your agency is suspended at this hub. Recalls still work; contact an administrator for the rest."""
+
+
+class NotAllowed(Refusal):
+    """Your key may not do this. Ask an administrator who may."""
+
+
+class NeedsSecondPerson(Refusal):
+    """This order needs two administrators with different keys. Ask another one to countersign it."""
+
+
+class OrderConflict(Refusal):
+    """The order does not fit the present state, so nothing was changed. Look at the state and order again."""
+
+
+class LifeTooLong(Refusal):
+    """A key lives at most 13 months, a token at most 300 seconds. Choose a shorter life and sign again."""
+
+
+class Unauthorized(Refusal):
+    """A valid read token is needed. Make one with `lintas token` and send it as `Authorization: Bearer`."""
+
+
+class NotFound(Refusal):
+    """There is nothing here that you may see. Check the id or the address."""
+
+
+class Recalled(Refusal):
+    """Its originator recalled this bulletin. Stop using it; the recall is named in `by`."""
+
+
+class Superseded(Refusal):
+    """Its originator replaced this bulletin. Use the newer one named in `by`."""
+
+
+class NoLongerValid(Refusal):
+    """The validity of this bulletin is over. Ask its originator whether it still stands."""
+
+
+class TooLarge(Refusal):
+    """This is larger than the hub takes. Shorten it, or send fewer lines at once; the limit is in the detail."""
+
+
+class UnsupportedMediaType(Refusal):
+    """The hub does not take this content type or encoding here. Send the type named in the detail, uncompressed."""
+
+
+class NotAcceptable(Refusal):
+    """The hub cannot answer in the format asked for. Ask for one named in the detail."""
+
+
+class MethodNotAllowed(Refusal):
+    """This address does not take this method. See the OpenAPI document at /docs."""
+
+
+class RequestTimeout(Refusal):
+    """The request body came too slowly. Send it again."""
+
+
+class Busy(Refusal):
+    """The hub has more work queued than it may hold. Send the same bytes again after `Retry-After` seconds."""
+
+
+class ReadOnly(Refusal):
+    """The hub accepts nothing at present: its log is halted for inspection. Keep the line; send it again later."""
+
+
+class InternalError(Refusal):
+    """The hub failed; nothing was acknowledged. Send the same bytes again, and tell the operator if it persists."""
+
+
+class Evidence(LintasError):
+    """What the hub showed does not prove what it claims. Nothing was accepted; keep the bytes and raise an alarm."""
+
+
+class BadNote(Evidence):
+    """This is not a signed note by the pinned key. Compare the log key with your administrator's."""
+
+
+class BadCheckpoint(Evidence):
+    """This checkpoint is malformed or of another log. Compare origin and key with your administrator's."""
+
+
+class BadProof(Evidence):
+    """This Merkle proof does not hold. Fetch it again; if it fails again, raise an alarm and keep the bytes."""
+
+
+class BadReceipt(Evidence):
+    """This receipt does not prove this line. Fetch it again; if it fails again, raise an alarm and keep both."""
+
+
+class InconsistentLog(Evidence):
+    """The hub's log no longer contains what it showed before. Stop using this hub, keep the state, raise an alarm."""
+
+
+class Unverified(Evidence):
+    """This bulletin could not be verified and is not shown. Keep the bytes and ask the originator."""
+
+
+class Withheld(Evidence):
+    """The log says a bulletin was released to you and the hub did not deliver it. Raise an alarm; ask its issuer."""
+
+
+class Unpinned(Evidence):
+    """No log key is pinned for this hub. Get it from an administrator over another channel, then enrol again."""
+
+
+class Trouble(LintasError):
+    """Something on this machine needs attention. The detail says what."""
+
+
+class HubUnreachable(Trouble):
+    """The hub did not answer. What was signed is kept in the outbox; try again, the same bytes will be sent."""
+
+
+class IdentityLocked(Trouble):
+    """The passphrase does not open this identity file. Check LINTAS_PASSPHRASE_FILE or type it again."""
+
+
+class BadIdentity(Trouble):
+    """This is not an identity file of this version. Check LINTAS_IDENTITY, or enrol again."""
+
+
+class BadSettings(Trouble):
+    """A setting is missing or wrong. Set the one named in the detail; docs/operate.md lists them all."""
+
+
+class LogHalted(Trouble):
+    """The stored log does not match its own hashes. Nothing is signed; run `lintas-broker fsck` and do not delete."""
+
+
+STATUS: dict[type[LintasError], int] = {
+    MalformedLine: 400,
+    WrongType: 400,
+    MalformedPayload: 400,
+    BadRequest: 400,
+    Unauthorized: 401,
+    BadSignature: 403,
+    UnknownKey: 403,
+    KeyNotActive: 403,
+    BadInvite: 403,
+    TopicNotGranted: 403,
+    TlpAboveCeiling: 403,
+    PartnerSuspended: 403,
+    NotAllowed: 403,
+    NeedsSecondPerson: 403,
+    NotFound: 404,
+    MethodNotAllowed: 405,
+    NotAcceptable: 406,
+    RequestTimeout: 408,
+    OrderConflict: 409,
+    Recalled: 410,
+    Superseded: 410,
+    NoLongerValid: 410,
+    TooLarge: 413,
+    UnsupportedMediaType: 415,
+    WeakKey: 422,
+    Stale: 422,
+    FromTheFuture: 422,
+    Expired: 422,
+    ForeignLine: 422,
+    UnknownRecipient: 422,
+    RedNeedsSealing: 422,
+    SealingNotOffered: 422,
+    RefUnavailable: 422,
+    RecipientsTooFew: 422,
+    LifeTooLong: 422,
+    InternalError: 500,
+    Busy: 503,
+    ReadOnly: 503,
+}
+"""Every refusal the hub answers with, and its HTTP status."""
+
+BY_CODE: dict[str, type[LintasError]] = {kind.code: kind for kind in STATUS}
+
+
+def from_problem(members: dict[str, object], status: int) -> LintasError:
+    """Rebuild the error a problem document stands for; an unknown type becomes a plain `Refusal`."""
+    code = str(members.get("type", "")).removeprefix(PROBLEM_TYPE_PREFIX)
+    kind = BY_CODE.get(code, Refusal)
+    detail = str(members.get("detail") or members.get("title") or f"the hub answered {status}")
+    member = members.get("member")
+    extra = {
+        key: value
+        for key, value in members.items()
+        if key not in {"type", "title", "detail", "member", "status"} and isinstance(value, str | int)
+    }
+    return kind(detail, member=str(member) if member is not None else None, **extra)
