@@ -1,0 +1,76 @@
+"""The checkpoint, by which a log commits to its size and root.
+
+Size and root are believed only from a note that the pinned key signed for the pinned origin; nothing else a hub says
+about its log counts.
+Spec: docs/spec/log.md; C2SP tlog-checkpoint.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from lintas.errors import BadCheckpoint
+from lintas.merkle import EMPTY_ROOT, HASH_BYTES
+from lintas.note import VerifierKey, b64, open_note, unb64
+
+SIZE_DIGITS_MAX = 16
+"""A size travels as a JSON integer too, and 2^53 has sixteen digits (RFC 7493)."""
+
+_DECIMAL = re.compile(r"0|[1-9][0-9]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The tree of a log: whose it is, how many leaves it has, its root. We write no extension lines, but keep them."""
+
+    origin: str
+    size: int
+    root: bytes
+    extension: tuple[str, ...] = ()
+
+
+def format_checkpoint(checkpoint: Checkpoint) -> str:
+    """Return the text to sign."""
+    return "\n".join((checkpoint.origin, str(checkpoint.size), b64(checkpoint.root), *checkpoint.extension, ""))
+
+
+def parse_checkpoint(text: str) -> Checkpoint:
+    """Read the text of a checkpoint whose signature was checked; raise BadCheckpoint when it is malformed."""
+    lines = text.split("\n")
+    if lines.pop() or len(lines) < 3 or not all(lines):  # noqa: PLR2004 - origin, size, root
+        raise BadCheckpoint("A checkpoint is an origin, a size and a root on lines of their own.")
+    origin, size, root, *extension = lines
+    try:
+        found = Checkpoint(origin, parse_decimal(size), parse_hash(root), tuple(extension))
+    except ValueError as fault:
+        raise BadCheckpoint(f"The checkpoint has a line that {fault}.") from fault
+    if found.size == 0 and found.root != EMPTY_ROOT:
+        raise BadCheckpoint("The root is not that of an empty tree.")
+    return found
+
+
+def open_checkpoint(note: bytes, *, origin: str, key: VerifierKey) -> Checkpoint:
+    """Open a checkpoint that this key signed for the log of this origin; raise BadNote or BadCheckpoint."""
+    found = parse_checkpoint(open_note(note, [key]).text.decode())
+    if found.origin != origin:
+        raise BadCheckpoint(f"The checkpoint is of the log {found.origin}, not of {origin}.")
+    return found
+
+
+def parse_decimal(text: str) -> int:
+    """Read a number written in the one right way; raise ValueError for any other spelling."""
+    if len(text) > SIZE_DIGITS_MAX or not _DECIMAL.fullmatch(text):
+        raise ValueError("is not a plain decimal number")
+    return int(text)
+
+
+def parse_hash(text: str) -> bytes:
+    """Read a hash in canonical base64; raise ValueError for any other spelling or length."""
+    try:
+        found = unb64(text)
+    except ValueError:
+        found = b""
+    if len(found) != HASH_BYTES:
+        raise ValueError("is not the base64 of 32 bytes")
+    return found
