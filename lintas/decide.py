@@ -1,0 +1,240 @@
+"""What a key line or an order does to the directory, or why it is refused.
+
+Pure: the hub asks before it logs, a client asks again before it believes what was logged. The only thing a client
+cannot repeat is the comparison with an invitation's secret, which the hub alone holds.
+Spec: docs/spec/orders.md.
+"""
+
+from __future__ import annotations
+
+from lintas.directory import (
+    EVERY_PARTNER,
+    FRESH_S,
+    ROTATION_DELAY_S,
+    SKEW_S,
+    Change,
+    Directory,
+    KeyRecord,
+    check_fresh,
+)
+from lintas.errors import BadInvite, KeyNotActive, LifeTooLong, NotAllowed, OrderConflict, UnknownKey
+from lintas.header import KEY, ORDER
+from lintas.line import Line, check
+from lintas.orders import COMPROMISED, Enrol, Order, Revoke, Rotate, open_key_line, open_order
+
+KEY_LIFE_S_MAX = 397 * 86_400
+"""Thirteen months."""
+
+INVITE_S = 72 * 3600
+"""An invitation can be used for three days."""
+
+TWO_PERSON_ACTS = frozenset({"approve", "revoke", "grant", "ceiling"})
+"""Acts that two administrators sign once there have been two; so does every act on an administrator."""
+
+
+def check_signatures(directory: Directory, line: Line) -> None:
+    """Verify a line and the line nested in it against the keys on record; raise UnknownKey or BadSignature.
+
+    A key line that enrols is verified with the key it carries: proof of possession, nothing more.
+    """
+    if line.header.typ == KEY:
+        request = open_key_line(line)
+        if isinstance(request, Enrol):
+            return check(line, request.public)
+        check(line, directory.key(line.header.kid, line.header.iss).public)
+        if isinstance(request, Rotate):
+            check(request.inner, request.public)
+        return None
+    lines = open_order(line).lines if line.header.typ == ORDER else (line,)
+    for each in lines:
+        check(each, directory.key(each.header.kid, each.header.iss).public)
+    return None
+
+
+def changes(directory: Directory, line: Line, *, now: int) -> tuple[Change, ...]:
+    """Return the events that this key line or order causes at second `now`, first to last; raise a Refusal.
+
+    Signatures are taken as checked (`check_signatures`). An order that still needs a second person causes only its own
+    ``order.accepted`` with ``needs: "second"``.
+    """
+    check_fresh(line.header, hub=directory.hub, now=now)
+    if line.header.typ == ORDER:
+        return _order(directory, open_order(line), now)
+    request = open_key_line(line)
+    if isinstance(request, Enrol):
+        return _enrol(directory, line, request, now)
+    directory.active_key(line.header.kid, line.header.iss, now)
+    if isinstance(request, Rotate):
+        return _rotate(directory, line, request, now)
+    return _revoke_own(directory, line, request)
+
+
+def _enrol(directory: Directory, line: Line, request: Enrol, now: int) -> tuple[Change, ...]:
+    _check_window(request, now)
+    if request.kid in directory.keys:
+        raise OrderConflict("This key is already enrolled.", member="kid")
+    detail = _key_detail(line.header.iss, request)
+    if request.invite is None:
+        if directory.keys:
+            raise BadInvite(member="invite")
+        # The first administrator of a new hub: nobody is there yet to invite or approve it.
+        approved = Change("key.approved", EVERY_PARTNER, {"agency": line.header.iss, "kid": request.kid})
+        return Change("key.enrolled", EVERY_PARTNER, detail), approved
+    invite = directory.invites.get(request.invite)
+    if invite is None or invite.used or invite.party != line.header.iss or now >= invite.made_at + INVITE_S:
+        raise BadInvite(member="invite")
+    return (Change("key.enrolled", EVERY_PARTNER, detail | {"invite": request.invite}),)
+
+
+def _rotate(directory: Directory, line: Line, request: Rotate, now: int) -> tuple[Change, ...]:
+    check_fresh(request.inner.header, hub=directory.hub, now=now)
+    _check_window(request, now)
+    if request.kid in directory.keys:
+        raise OrderConflict("The new key is already enrolled.", member="kid")
+    if directory.keys[line.header.kid].superseded_at is not None:
+        raise OrderConflict("This key already handed over to another.", member="kid")
+    effective = now + ROTATION_DELAY_S
+    detail = _key_detail(line.header.iss, request) | {
+        "from": line.header.kid,
+        "effective": effective,
+        "overlap_until": effective + request.overlap_s,
+    }
+    return (Change("key.rotated", EVERY_PARTNER, detail),)
+
+
+def _key_detail(party: str, request: Enrol | Rotate) -> dict[str, str | int]:
+    return {
+        "agency": party,
+        "kid": request.kid,
+        "public": request.public.hex(),
+        "holder": request.holder,
+        "not_before": request.not_before,
+        "not_after": request.not_after,
+    }
+
+
+def _check_window(request: Enrol | Rotate, now: int) -> None:
+    if not request.not_before < request.not_after or request.not_after <= now:
+        raise LifeTooLong("The key's window is empty or over.", member="not_after")
+    if request.not_after - request.not_before > KEY_LIFE_S_MAX:
+        raise LifeTooLong(member="not_after")
+    if request.not_before > now + FRESH_S:
+        raise LifeTooLong("The key's window starts more than a day from now.", member="not_before")
+
+
+def _revoke_own(directory: Directory, line: Line, request: Revoke) -> tuple[Change, ...]:
+    if request.kid != line.header.kid:
+        raise NotAllowed("A key revokes only itself; another's takes two administrators.", member="kid")
+    return (_revocation(directory, line.header.iss, request.kid, request.reason, request.since),)
+
+
+def _revocation(directory: Directory, party: str, kid: str, reason: str, since: int) -> Change:
+    also: list[str] = []
+    if reason == COMPROMISED:
+        # Keys that a thief may have rotated to fall with the key they descend from.
+        for key in directory.keys.values():
+            heir = key.parent == kid or key.parent in also
+            if heir and key.enrolled_at >= since and key.revoked_seq is None:
+                also.append(key.kid)
+    detail = {"agency": party, "kid": kid, "reason": reason, "since": since, "also": sorted(also)}
+    return Change("key.revoked", EVERY_PARTNER, detail)
+
+
+def _order(directory: Directory, order: Order, now: int) -> tuple[Change, ...]:
+    signers = [_check_signer(directory, line, now) for line in order.lines]
+    target = str(order.args.get("agency", ""))
+    if target in {key.party for key in signers} and order.act != "invite":
+        raise NotAllowed("Nobody orders about their own keys or standing.", member="agency")
+    if len({key.party for key in signers}) != len(signers) or len({key.kid for key in signers}) != len(signers):
+        raise NotAllowed("The second person must be another administrator with another key.", member="iss")
+    effect = _EFFECTS[order.act](directory, order, now)
+    outer = order.lines[0]
+    detail = {"act": order.act} | {name: order.args[name] for name in ("agency", "kid", "name") if name in order.args}
+    needs_two = directory.two_person and (order.act in TWO_PERSON_ACTS or target.startswith("admin/"))
+    if needs_two and len(signers) == 1:
+        return (Change("order.accepted", outer.header.iss, detail | {"needs": "second"}),)
+    if len(signers) > 1:
+        detail["first"] = order.lines[1].id
+    # The effect comes first: a client that sees only the effect then reads the second it was decided at.
+    return effect, Change("order.accepted", outer.header.iss, detail)
+
+
+def _check_signer(directory: Directory, line: Line, now: int) -> KeyRecord:
+    if not line.header.iss.startswith("admin/"):
+        raise NotAllowed("Only administrators give this order.", member="iss")
+    check_fresh(line.header, hub=directory.hub, now=now)
+    return directory.active_key(line.header.kid, line.header.iss, now)
+
+
+def _do_invite(directory: Directory, order: Order, _now: int) -> Change:
+    return Change("partner.invited", EVERY_PARTNER, {"agency": order.args["agency"], "invite": order.lines[-1].id})
+
+
+def _do_approve(directory: Directory, order: Order, now: int) -> Change:
+    record = _target_key(directory, order)
+    if record.state(now) != "pending" or record.approved_seq is not None:
+        raise OrderConflict(f"The key is {record.state(now)}, not waiting for approval.", member="kid")
+    return Change("key.approved", EVERY_PARTNER, {"agency": record.party, "kid": record.kid})
+
+
+def _do_revoke(directory: Directory, order: Order, now: int) -> Change:
+    record = _target_key(directory, order)
+    if record.revoked_seq is not None:
+        raise OrderConflict("The key is already revoked.", member="kid")
+    if order.args["since"] > now + SKEW_S:
+        raise OrderConflict("`since` lies in the future.", member="since")
+    return _revocation(directory, record.party, record.kid, order.args["reason"], order.args["since"])
+
+
+def _do_suspend(directory: Directory, order: Order, _now: int) -> Change:
+    agency = _known_party(directory, order)
+    if directory.is_suspended(agency) or agency in directory.suspended_admins:
+        raise OrderConflict("Already suspended.", member="agency")
+    return Change("partner.suspended", EVERY_PARTNER, {"agency": agency})
+
+
+def _do_resume(directory: Directory, order: Order, _now: int) -> Change:
+    agency = _known_party(directory, order)
+    if not (directory.is_suspended(agency) or agency in directory.suspended_admins):
+        raise OrderConflict("Not suspended.", member="agency")
+    return Change("partner.resumed", EVERY_PARTNER, {"agency": agency})
+
+
+def _do_grant(directory: Directory, order: Order, _now: int) -> Change:
+    agency = _known_party(directory, order)
+    return Change("grant.changed", agency, {"act": "grant", **order.args})
+
+
+def _do_ceiling(directory: Directory, order: Order, _now: int) -> Change:
+    agency = _known_party(directory, order)
+    return Change("grant.changed", agency, {"act": "ceiling", **order.args})
+
+
+def _do_community(_directory: Directory, order: Order, _now: int) -> Change:
+    return Change("community.changed", EVERY_PARTNER, dict(order.args))
+
+
+def _known_party(directory: Directory, order: Order) -> str:
+    agency = str(order.args["agency"])
+    if agency not in directory.partners and agency not in directory.admins:
+        raise OrderConflict("No such partner; approve its key first.", member="agency")
+    return agency
+
+
+def _target_key(directory: Directory, order: Order) -> KeyRecord:
+    try:
+        return directory.key(order.args["kid"], order.args["agency"])
+    except UnknownKey as fault:
+        raise KeyNotActive("This agency has no such key.", member="kid") from fault
+
+
+_EFFECTS = {
+    "invite": _do_invite,
+    "approve": _do_approve,
+    "revoke": _do_revoke,
+    "suspend": _do_suspend,
+    "resume": _do_resume,
+    "grant": _do_grant,
+    "ceiling": _do_ceiling,
+    "community": _do_community,
+}

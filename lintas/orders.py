@@ -1,0 +1,238 @@
+"""What a key line or an admin order asks for, read from its payload.
+
+Promises: a request that exists is well formed; whether it may be done now is decided in ``lintas.directory``.
+Spec: docs/spec/orders.md; RFC 5280 section 5.3.1 (revocation reasons).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lintas import vocabulary
+from lintas.errors import MalformedLine, MalformedPayload
+from lintas.header import ADMIN_PATTERN, is_agency, is_id, is_party
+from lintas.keys import public_of_jwk, thumbprint
+from lintas.line import Line, is_nested, parse
+from lintas.strict import Json, parse_object
+
+TEXT_CHARACTERS_MAX = 200
+COMMUNITY_MEMBERS_MAX = 256
+OVERLAP_S_MAX = 30 * 86_400
+"""Old and new key may both sign for at most 30 days after a rotation."""
+
+REASONS = frozenset({"unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation"})
+COMPROMISED = "keyCompromise"
+
+__all__ = ["ADMIN_PATTERN", "COMPROMISED", "Enrol", "Order", "Revoke", "Rotate", "open_key_line", "open_order"]
+
+
+@dataclass(frozen=True, slots=True)
+class Enrol:
+    """A new key asks to be admitted. `invite` and `code_hmac` are None only for the first admin of a hub."""
+
+    public: bytes
+    kid: str
+    holder: str
+    not_before: int
+    not_after: int
+    invite: str | None = None
+    code_hmac: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    """The old key (outer line) hands over to the new one (nested line), both signing for `overlap_s` more seconds."""
+
+    public: bytes
+    kid: str
+    holder: str
+    not_before: int
+    not_after: int
+    overlap_s: int
+    inner: Line
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """A key ends itself. `since` (Unix seconds) is when it may no longer be trusted."""
+
+    kid: str
+    reason: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An admin's order: what it does, with which arguments, and the lines that ask for it, outermost first."""
+
+    act: str
+    args: Mapping[str, Any]
+    lines: tuple[Line, ...]
+
+
+def open_key_line(line: Line) -> Enrol | Rotate | Revoke:
+    """Read what a key line asks for; raise MalformedPayload. Signatures are not checked here."""
+    if is_nested(line):
+        return _read_rotation(line)
+    members = _object(line.payload)
+    act = members.get("act")
+    if act == "enrol":
+        return _read_enrolment(members, line)
+    if act == "revoke":
+        _closed(members, _REVOKE)
+        return Revoke(kid=members["kid"], reason=members["reason"], since=members["since"])
+    raise MalformedPayload("A key line enrols, rotates (nested in a line of the old key) or revokes.", member="act")
+
+
+def open_order(line: Line) -> Order:
+    """Read an order, signed by one person or nested in a second person's line; raise MalformedPayload."""
+    lines = (line, nested(line)) if is_nested(line) else (line,)
+    if is_nested(lines[-1]):
+        raise MalformedPayload("An order holds at most one other order.")
+    members = _object(lines[-1].payload)
+    act = members.pop("act", None)
+    if not isinstance(act, str) or act not in _ACTS:
+        raise MalformedPayload(f"`act` is one of {', '.join(sorted(_ACTS))}.", member="act")
+    _closed(members, _ACTS[act])
+    return Order(act=act, args=members, lines=lines)
+
+
+def nested(line: Line) -> Line:
+    """Read the line that is the payload of this one; it must be of the same kind."""
+    try:
+        return parse(line.payload, line.header.typ)
+    except MalformedLine as fault:
+        raise MalformedPayload(f"The payload is neither an object nor a line: {fault}") from fault
+
+
+def _read_enrolment(members: Json, line: Line) -> Enrol:
+    if line.header.iss.startswith("admin/") and "invite" not in members:
+        _closed(members, _WINDOW)
+    else:
+        _closed(members, _WINDOW | {"invite": is_id, "code_hmac": _is_hmac})
+    public = public_of_jwk(members["jwk"])
+    kid = thumbprint(public)
+    if kid != line.header.kid:
+        raise MalformedPayload("`kid` is not the thumbprint of `jwk`.", member="jwk")
+    return Enrol(
+        public=public,
+        kid=kid,
+        holder=members["holder"],
+        not_before=members["not_before"],
+        not_after=members["not_after"],
+        invite=members.get("invite"),
+        code_hmac=members.get("code_hmac"),
+    )
+
+
+def _read_rotation(line: Line) -> Rotate:
+    inner = nested(line)
+    if is_nested(inner):
+        raise MalformedPayload("A rotation holds exactly one line of the new key.")
+    members = _object(inner.payload)
+    if members.get("act") != "rotate" or inner.header.iss != line.header.iss:
+        raise MalformedPayload("A rotation holds a `rotate` line of the same agency.", member="act")
+    _closed(members, _WINDOW | {"overlap_s": _is_overlap})
+    public = public_of_jwk(members["jwk"])
+    kid = thumbprint(public)
+    if kid != inner.header.kid:
+        raise MalformedPayload("`kid` is not the thumbprint of `jwk`.", member="jwk")
+    return Rotate(
+        public=public,
+        kid=kid,
+        holder=members["holder"],
+        not_before=members["not_before"],
+        not_after=members["not_after"],
+        overlap_s=members["overlap_s"],
+        inner=inner,
+    )
+
+
+def _object(payload: bytes) -> Json:
+    try:
+        return parse_object(payload)
+    except ValueError as fault:
+        raise MalformedPayload("The payload is not one strict JSON object.") from fault
+
+
+def _closed(members: Json, checks: Mapping[str, Callable[[object], bool]]) -> None:
+    for name in members:
+        if name not in checks and name != "act":
+            raise MalformedPayload("This act has no such member.", member=name[:64])
+    for name, check in checks.items():
+        if name not in members:
+            raise MalformedPayload("A required member is missing.", member=name)
+        if not check(members[name]):
+            raise MalformedPayload(f"`{name}` has no valid value.", member=name)
+
+
+def _is_time(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= TEXT_CHARACTERS_MAX and value.isprintable()
+
+
+def _is_overlap(value: object) -> bool:
+    return type(value) is int and 0 <= value <= OVERLAP_S_MAX
+
+
+def _is_hmac(value: object) -> bool:
+    # 32 bytes in base64url have the shape of an id.
+    return is_id(value)
+
+
+def _is_jwk(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_reason(value: object) -> bool:
+    return isinstance(value, str) and value in REASONS
+
+
+def _is_tlp(value: object) -> bool:
+    return isinstance(value, str) and value in vocabulary.TLP
+
+
+def _is_topics(value: object) -> bool:
+    topics = vocabulary.load().topics
+    return _is_sorted(value) and (value == ["*"] or all(topic in topics for topic in value))  # type: ignore[attr-defined]
+
+
+def _is_members(value: object) -> bool:
+    return _is_sorted(value) and len(value) <= COMMUNITY_MEMBERS_MAX and all(map(is_agency, value))  # type: ignore[arg-type,call-overload]
+
+
+def _is_sorted(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and all(isinstance(item, str) for item in value)
+        and all(a < b for a, b in zip(value, value[1:], strict=False))
+    )
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= 64 and value.isascii() and value.replace("-", "a").isalnum()  # noqa: PLR2004
+
+
+_WINDOW: Mapping[str, Callable[[object], bool]] = {
+    "jwk": _is_jwk,
+    "holder": _is_text,
+    "not_before": _is_time,
+    "not_after": _is_time,
+}
+_REVOKE: Mapping[str, Callable[[object], bool]] = {"kid": is_id, "reason": _is_reason, "since": _is_time}
+_ACTS: Mapping[str, Mapping[str, Callable[[object], bool]]] = {
+    "invite": {"agency": is_party},
+    "approve": {"agency": is_party, "kid": is_id},
+    "revoke": {"agency": is_party, **_REVOKE},
+    "suspend": {"agency": is_party, "reason": _is_text},
+    "resume": {"agency": is_party},
+    "grant": {"agency": is_agency, "publish": _is_topics, "read": _is_topics},
+    "ceiling": {"agency": is_agency, "tlp": _is_tlp},
+    "community": {"name": _is_name, "members": _is_members},
+}
+"""Each act of an order with the members it must have, no others."""
