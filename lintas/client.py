@@ -1,0 +1,244 @@
+"""The client for scripts and threads: every operation of ``lintas.wire``, driven over httpx.
+
+It pins the hub's name and log key from the identity, keeps its state beside it, and shows nothing it has not verified.
+Requests are sent again after a lost connection or a 503: every line is the same bytes, so nothing happens twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from lintas import feed, sync, wire
+from lintas.clock import Clock, now_us
+from lintas.directory import Directory
+from lintas.draft import Draft
+from lintas.errors import HubUnreachable, OrderConflict, Refusal, Unverified
+from lintas.feed import Received
+from lintas.keys import Identity, SigningKey, load_identity
+from lintas.line import Line, check, parse
+from lintas.receipt import Logged, check_receipt, parse_receipt
+from lintas.session import Session
+from lintas.state import SENT, WAITING, Outgoing, State
+from lintas.wire import Answer, Operation, Published, Pulled, Request, Response
+
+PAUSES_S = (0.2, 1.0, 3.0, None)
+"""Pauses between the attempts at one request; None ends them and the hub counts as unreachable."""
+
+TIMEOUT_S = 60.0
+FOLLOW_S = 5.0
+"""Pause between two looks at the feed when nothing is new."""
+
+UNAVAILABLE = 503
+
+T = TypeVar("T")
+
+
+class Face:
+    """What both clients offer without talking to the hub."""
+
+    def __init__(self, identity: Identity, state: State, clock: Clock) -> None:
+        self.session = Session(identity, state, clock)
+
+    @property
+    def party(self) -> str:
+        """Who this client acts as."""
+        return self.session.party
+
+    @property
+    def directory(self) -> Directory:
+        """Partners, keys, communities as proven from the log so far (`sync` brings it up to date)."""
+        return self.session.directory
+
+    def token(self) -> str:
+        """Return a read token for other tools (`Authorization: Bearer`), good for at most 300 seconds."""
+        return self.session.token()
+
+    def recipients(self, draft: Draft) -> tuple[str, ...]:
+        """Return whom a draft would go to: show this before signing."""
+        return self.session.recipients(draft)
+
+    def sign(self, draft: Draft, *, release_to: Sequence[str] | None = None) -> Line:
+        """Sign a draft for these recipients, by default those it resolves to. Nothing is sent."""
+        return self.session.sign_bulletin(draft, release_to=release_to or self.recipients(draft))
+
+    def verify(self, raw: bytes, receipt: bytes) -> Logged:
+        """Verify a saved line and its receipt offline, with the pinned log key and the keys known so far.
+
+        Raises BadReceipt or Unverified. Returns where and when the line stands in the log.
+        """
+        line = parse(raw)
+        logged = check_receipt(
+            parse_receipt(receipt), line_id=line.id, origin=self.session.origin, key=self.session.log_key
+        )
+        try:
+            check(line, self.directory.key(line.header.kid, line.header.iss).public)
+        except Refusal as fault:
+            raise Unverified(str(fault)) from fault
+        return logged
+
+
+class Client(Face):
+    """A client for scripts and threads. Close it, or use it in a ``with`` statement.
+
+    >>> with Client.open("my-police.json", passphrase) as client:  # doctest: +SKIP
+    ...     for bulletin in client.follow(once=True):
+    ...         print(bulletin.content.title)
+    """
+
+    def __init__(
+        self, identity: Identity, state: State, *, clock: Clock = now_us, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        """Act as this identity with this memory; `transport` is for tests."""
+        super().__init__(identity, state, clock)
+        self._http = httpx.Client(base_url=identity.hub.url, timeout=TIMEOUT_S, transport=transport)
+
+    @classmethod
+    def open(cls, path: str | Path, passphrase: bytes, *, hub: str | None = None) -> Client:
+        """Open an identity file and the state beside it; `hub` overrides the address, never the pinned name or key."""
+        identity = load_identity(Path(path), passphrase)
+        if hub is not None:
+            identity = identity.with_url(hub)
+        return cls(identity, open_state(Path(path), identity))
+
+    def __enter__(self) -> Client:
+        """Return the client."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close connections and state."""
+        self._http.close()
+        self.session.state.close()
+
+    def run(self, operation: Operation[T]) -> T:
+        """Drive one operation of ``lintas.wire`` to its end."""
+        try:
+            request = next(operation)
+            while True:
+                request = operation.send(self._talk(request))
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def _talk(self, request: Request) -> Response:
+        for pause_s in PAUSES_S:
+            try:
+                answer = self._http.request(
+                    request.method, request.path, content=request.body or None, headers=headers_of(request)
+                )
+            except httpx.TransportError as fault:
+                if pause_s is None:
+                    raise HubUnreachable(f"{self._http.base_url}: {fault or type(fault).__name__}") from fault
+            else:
+                if answer.status_code != UNAVAILABLE or pause_s is None:
+                    return response_of(answer)
+            time.sleep(pause_s)
+        raise AssertionError
+
+    def sync(self) -> sync.Synced:
+        """Take over and verify every event this party may read; `directory` is then up to date."""
+        return self.run(wire.catch_up(self.session))
+
+    def publish(self, draft: Draft, *, tag: str | None = None) -> Published:
+        """Resolve, sign, keep and send a draft. `tag` makes it idempotent: a tag used before sends nothing new."""
+        known = self.session.state.by_tag(tag) if tag is not None else None
+        if known is not None:
+            return self._resume(known)
+        return self.run(wire.publish(self.session, self.sign(draft), tag=tag))
+
+    def enqueue(self, draft: Draft, *, tag: str) -> bool:
+        """Sign a draft and keep it in the outbox for `flush`; False when this tag was used before."""
+        return self.session.enqueue(draft, tag=tag)
+
+    def publish_line(self, line: Line) -> Published:
+        """Keep and send a line signed before (`sign`)."""
+        return self.run(wire.publish(self.session, line))
+
+    def flush(self) -> list[Published | Refusal]:
+        """Send everything that waits in the outbox; one outcome a line."""
+        return self.run(wire.flush(self.session))
+
+    def pull(self) -> Pulled:
+        """Return the next verified page of the feed; `confirm` it once its items are taken over."""
+        return self.run(wire.pull(self.session))
+
+    def confirm(self, pulled: Pulled) -> None:
+        """Move the cursor past a page; raise Withheld if the hub kept back what the log released."""
+        feed.confirm_page(self.session, pulled.page, pulled.items)
+
+    def follow(self, *, once: bool = False, pause_s: float = FOLLOW_S) -> Iterator[Received]:
+        """Yield verified bulletins in log order, for ever or until the present; the cursor is kept on disk."""
+        while True:
+            pulled = self.pull()
+            yield from pulled.items
+            self.confirm(pulled)
+            if pulled.page.is_last:
+                if once:
+                    return
+                time.sleep(pause_s)
+
+    def fetch(self, line_id: str) -> Received:
+        """Return one verified bulletin."""
+        return self.run(wire.fetch(self.session, line_id))
+
+    def receipt(self, line_id: str) -> bytes:
+        """Return a checked receipt of a bulletin."""
+        return self.run(wire.receipt(self.session, line_id))
+
+    def enrol(self, *, invite: str | None, code: str, holder: str) -> Answer:
+        """Ask for the admission of this identity's key."""
+        return self.run(wire.enrol(self.session, invite=invite, code=code, holder=holder))
+
+    def rotate(self, new: SigningKey, *, holder: str, overlap_s: int) -> Answer:
+        """Hand over to a new key."""
+        return self.run(wire.post_key(self.session, self.session.sign_rotation(new, holder=holder, overlap_s=overlap_s)))
+
+    def revoke(self, reason: str, since: int) -> Answer:
+        """End this identity's key at once."""
+        return self.run(wire.post_key(self.session, self.session.sign_revocation(reason, since)))
+
+    def order(self, act: str, arguments: Mapping[str, Any]) -> Answer:
+        """Give an administrator's order; `needs_second` tells whether another one must countersign."""
+        return self.run(wire.post_order(self.session, self.session.sign_order(act, arguments)))
+
+    def countersign(self, first: bytes) -> Answer:
+        """Give another administrator's order together with them."""
+        return self.run(wire.post_order(self.session, self.session.countersign(parse(first))))
+
+    def admin_events(self, **filters: str | int | None) -> dict[str, Any]:
+        """Read a page of the audit log (`since_`, `until`, `kind`, `party`, ...)."""
+        return self.run(wire.admin_events(self.session, **filters))
+
+    def admin_view(self, view: str) -> dict[str, Any]:
+        """Read partners, keys, grants, orders or stats as an administrator."""
+        return self.run(wire.admin_view(self.session, view))
+
+    def _resume(self, known: Outgoing) -> Published:
+        if known.state == SENT and known.seq is not None:
+            return Published(known.id, known.seq, known.receipt)
+        if known.state != WAITING:
+            raise OrderConflict(f"The line made under this tag was {known.state}: {known.problem or known.id}.")
+        return self.run(wire.send(self.session, parse(known.line)))
+
+
+def open_state(identity_path: Path, identity: Identity) -> State:
+    """Open the state file that stands beside an identity file (``my-police.json`` -> ``my-police.state``)."""
+    return State(identity_path.with_suffix(".state"), log_key=identity.hub.log_key)
+
+
+def headers_of(request: Request) -> dict[str, str]:
+    """Return the HTTP headers of an operation's request."""
+    return dict(request.headers) | ({"Content-Type": request.media} if request.media else {})
+
+
+def response_of(answer: httpx.Response) -> Response:
+    """Return what an operation needs of httpx's response."""
+    return Response(answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content)

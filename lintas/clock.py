@@ -1,0 +1,16 @@
+"""The one place that reads the time of day."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+Clock = Callable[[], int]
+"""Returns the time in Unix microseconds; tests pass their own."""
+
+US_PER_S = 1_000_000
+
+
+def now_us() -> int:
+    """Return the time in Unix microseconds."""
+    return time.time_ns() // 1000

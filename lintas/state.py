@@ -1,0 +1,180 @@
+"""What a client remembers between runs, in one SQLite file beside its identity.
+
+Kept: the last checkpoint of the pinned log, the events that give the directory, what was released but not yet seen, the
+feed's cursor, and the outbox of signed lines. Each change is one transaction with ``synchronous=FULL``; a client killed
+at any moment finds either the state before or the state after.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lintas.errors import Unpinned
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS control (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, line BLOB);
+CREATE TABLE IF NOT EXISTS released (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, topic TEXT, tlp TEXT, seen INTEGER);
+CREATE TABLE IF NOT EXISTS outbox (
+  id TEXT PRIMARY KEY, number INTEGER NOT NULL, line BLOB NOT NULL, state TEXT NOT NULL, seq INTEGER,
+  receipt BLOB, problem TEXT, tag TEXT UNIQUE
+);
+CREATE INDEX IF NOT EXISTS outbox_state ON outbox (state, number);
+CREATE INDEX IF NOT EXISTS released_unseen ON released (seen, seq);
+"""
+
+WAITING, SENT, REFUSED, REPLACED = "waiting", "sent", "refused", "replaced"
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRow:
+    """One event that shaped the directory, with the line behind it."""
+
+    seq: int
+    body: bytes
+    line: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A bulletin that the log says was released to us; `seq` is the index of that event."""
+
+    id: str
+    seq: int
+    topic: str
+    tlp: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A signed line on its way. `tag` is the sender's own key for it, so that a script makes it once."""
+
+    id: str
+    line: bytes
+    state: str
+    seq: int | None
+    receipt: bytes | None
+    problem: str | None
+    tag: str | None
+
+
+class State:
+    """The file. One process and thread at a time writes; SQLite's lock makes others wait."""
+
+    def __init__(self, path: Path | str, *, log_key: str) -> None:
+        """Open or make the file; raise Unpinned when it belongs to another log key."""
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
+        known = self.get("log_key")
+        if known is None:
+            self.put("log_key", log_key.encode())
+        elif known != log_key.encode():
+            raise Unpinned("The state beside this identity belongs to a log with another key.")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make what happens inside one transaction."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def get(self, name: str) -> bytes | None:
+        """Return a remembered value."""
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def get_int(self, name: str, default: int) -> int:
+        """Return a remembered number."""
+        value = self.get(name)
+        return default if value is None else int(value)
+
+    def put(self, name: str, value: bytes | int) -> None:
+        """Remember a value."""
+        data = str(value).encode() if isinstance(value, int) else value
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, data))
+
+    def add_control(self, row: ControlRow) -> None:
+        """Remember an event of the directory."""
+        self._db.execute("INSERT INTO control VALUES (?, ?, ?)", (row.seq, row.body, row.line))
+
+    def control(self) -> list[ControlRow]:
+        """Return the events of the directory in log order."""
+        return [ControlRow(*row) for row in self._db.execute("SELECT seq, body, line FROM control ORDER BY seq")]
+
+    def add_released(self, rows: Iterable[Released]) -> None:
+        """Remember what the log says was released to us; one seen before its event stays seen."""
+        for row in rows:
+            self._db.execute(
+                "INSERT INTO released VALUES (?, ?, ?, ?, 0) ON CONFLICT (id) DO UPDATE SET seq = excluded.seq",
+                (row.id, row.seq, row.topic, row.tlp),
+            )
+
+    def mark_seen(self, ids: Iterable[str]) -> None:
+        """Note that these were delivered, or are our own."""
+        self._db.executemany(
+            "INSERT INTO released VALUES (?, -1, '', '', 1) ON CONFLICT (id) DO UPDATE SET seen = 1",
+            [(line_id,) for line_id in ids],
+        )
+
+    def released_ids(self, ids: Collection[str]) -> set[str]:
+        """Return those of these ids that the log says were released."""
+        found = set()
+        for line_id in ids:
+            query = "SELECT 1 FROM released WHERE id = ? AND seq >= 0"
+            if self._db.execute(query, (line_id,)).fetchone() is not None:
+                found.add(line_id)
+        return found
+
+    def unseen(self, until: int) -> list[Released]:
+        """Return what was released by log index `until` and never delivered."""
+        query = "SELECT id, seq, topic, tlp FROM released WHERE seen = 0 AND seq BETWEEN 0 AND ? ORDER BY seq"
+        return [Released(*row) for row in self._db.execute(query, (until,))]
+
+    def enqueue(self, line_id: str, line: bytes, tag: str | None = None) -> None:
+        """Keep a signed line before it is sent for the first time."""
+        query = (
+            "INSERT INTO outbox (id, number, line, state, tag) "
+            "VALUES (?, (SELECT coalesce(max(number), 0) + 1 FROM outbox), ?, ?, ?)"
+        )
+        self._db.execute(query, (line_id, line, WAITING, tag))
+
+    def settle(self, line_id: str, *, seq: int, receipt: bytes | None) -> None:
+        """Note that the hub accepted a line."""
+        query = "UPDATE outbox SET state = ?, seq = ?, receipt = coalesce(?, receipt) WHERE id = ?"
+        self._db.execute(query, (SENT, seq, receipt, line_id))
+
+    def refuse(self, line_id: str, problem: str) -> None:
+        """Note that the hub refused a line for good."""
+        self._db.execute("UPDATE outbox SET state = ?, problem = ? WHERE id = ?", (REFUSED, problem, line_id))
+
+    def replace(self, line_id: str, successor: str, line: bytes) -> None:
+        """Put a line signed anew in the place of a stale one, which is kept; the tag moves to the successor."""
+        row = self._db.execute("SELECT tag FROM outbox WHERE id = ?", (line_id,)).fetchone()
+        self._db.execute("UPDATE outbox SET state = ?, tag = NULL WHERE id = ?", (REPLACED, line_id))
+        self.enqueue(successor, line, None if row is None else row[0])
+
+    def outgoing(self, state: str = WAITING) -> list[Outgoing]:
+        """Return the lines of the outbox in this state, oldest first."""
+        query = f"SELECT {_OUTGOING} FROM outbox WHERE state = ? ORDER BY number"  # noqa: S608 - a constant
+        return [Outgoing(*row) for row in self._db.execute(query, (state,))]
+
+    def by_tag(self, tag: str) -> Outgoing | None:
+        """Return the line a script made under this tag."""
+        query = f"SELECT {_OUTGOING} FROM outbox WHERE tag = ?"  # noqa: S608 - a constant
+        row = self._db.execute(query, (tag,)).fetchone()
+        return None if row is None else Outgoing(*row)
+
+
+_OUTGOING = "id, line, state, seq, receipt, problem, tag"

@@ -1,0 +1,163 @@
+"""Following the log: entitled events in, each proven, the directory and the releases out.
+
+One page at a time: checkpoint by the pinned key, consistent with the last one kept; every body under it by its inclusion
+proof; numbers per party without a gap; key events replayed; the view closed by the record of this very read. Only then
+anything is remembered, in one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lintas import checkpoint as checkpoint_format
+from lintas import merkle
+from lintas.directory import CONTROL_KINDS, EVERY_PARTNER
+from lintas.errors import BadProof, InconsistentLog, LintasError
+from lintas.event import Event, entry_of, parse_event
+from lintas.line import Line, parse
+from lintas.session import Session
+from lintas.state import ControlRow, Released
+
+EVENT_ROWS_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenEvent:
+    """An event under a checkpoint we accepted; `line` is the signed line behind a key event."""
+
+    seq: int
+    body: bytes
+    event: Event
+    line: Line | None
+
+
+@dataclass(slots=True)
+class Synced:
+    """What one catch-up learnt: how many events, whether an own key appeared that this identity did not make."""
+
+    events: int = 0
+    size: int = 0
+    alarms: list[str] = field(default_factory=list)
+
+
+def open_checkpoint(session: Session, note: bytes) -> checkpoint_format.Checkpoint:
+    """Open a checkpoint of the pinned log; raise BadNote or BadCheckpoint."""
+    return checkpoint_format.open_checkpoint(note, origin=session.origin, key=session.log_key)
+
+
+def known_checkpoint(session: Session) -> checkpoint_format.Checkpoint | None:
+    """Return the last checkpoint that was accepted."""
+    kept = session.state.get("checkpoint")
+    return None if kept is None else open_checkpoint(session, kept)
+
+
+def check_proof(
+    body: bytes, *, old: checkpoint_format.Checkpoint, new: checkpoint_format.Checkpoint, session: Session
+) -> None:
+    """Check an add-checkpoint body: it must prove that `new` extends `old`. Raise InconsistentLog."""
+    try:
+        head, _, note = body.partition(b"\n\n")
+        first, *hashes = head.decode("ascii").split("\n")
+        proof = [b64decode(each, validate=True) for each in hashes]
+        shown = open_checkpoint(session, note)
+        if first != f"old {old.size}" or (shown.size, shown.root) != (new.size, new.root):
+            raise InconsistentLog("The consistency proof is for other sizes than asked.")
+        merkle.check_consistency(old.size, old.root, new.size, new.root, proof)
+    except (ValueError, LintasError) as fault:
+        raise InconsistentLog(f"No proof that the log of size {new.size} extends that of {old.size}: {fault}") from fault
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A proven page: its events without gaps, the checkpoint over them, and whether the page reaches the present."""
+
+    events: tuple[ProvenEvent, ...]
+    note: bytes
+    is_complete: bool
+
+
+def read_view(session: Session, body: bytes, after: int) -> View:
+    """Read and prove a page of ``/v1/log/events``; raise Evidence for anything that does not hold."""
+    try:
+        *rows, last = [json.loads(line) for line in body.decode().splitlines()]
+        note = last["checkpoint"].encode()
+    except (ValueError, KeyError, TypeError, AttributeError) as fault:
+        raise BadProof("The page of events does not end with a checkpoint.") from fault
+    tree = open_checkpoint(session, note)
+    events = [_prove(row, tree) for row in rows]
+    is_complete = _check_order(session, events, after)
+    # The record of this read stands apart on a full page; the pages that follow bring it in its place.
+    return View(tuple(events if is_complete else events[:-1]), note, is_complete)
+
+
+def accept_view(session: Session, view: View, synced: Synced) -> None:
+    """Remember a proven page: directory, releases, own lines, checkpoint."""
+    replay = session.replay
+    state = session.state
+    with state.transaction():
+        for each in view.events:
+            if each.event.kind in CONTROL_KINDS:
+                replay = replay.step(each.event, seq=each.seq, line=each.line)
+                state.add_control(ControlRow(each.seq, each.body, None if each.line is None else each.line.raw))
+                synced.alarms.extend(_alarm(session, each.event))
+            elif each.event.kind == "bulletin.released":
+                state.add_released(_released(each))
+            elif each.event.kind == "bulletin.accepted" and each.event.object is not None:
+                state.mark_seen([each.event.object])
+            state.put(f"party_seq:{each.event.party}", each.event.party_seq)
+        state.put("events_after", view.events[-1].seq)
+        state.put("checkpoint", view.note)
+    session.replay = replay
+    synced.events += len(view.events)
+    synced.size = open_checkpoint(session, view.note).size
+
+
+def _prove(row: Any, tree: checkpoint_format.Checkpoint) -> ProvenEvent:
+    try:
+        seq, body = row["seq"], row["body"].encode()
+        proof = [b64decode(each, validate=True) for each in row["proof"]]
+        line = parse(row["line"].encode()) if "line" in row else None
+    except (ValueError, KeyError, TypeError, AttributeError) as fault:
+        raise BadProof("An event is not shown with index, body and proof.") from fault
+    merkle.check_inclusion(merkle.leaf_hash(entry_of(body)), seq, tree.size, proof, tree.root)
+    return ProvenEvent(seq=seq, body=body, event=parse_event(body), line=line)
+
+
+def _check_order(session: Session, events: Sequence[ProvenEvent], after: int) -> bool:
+    """Demand rising indexes, numbers without a gap, the record of this read at the end; tell whether it is adjoining."""
+    if not events or events[-1].event.kind != "view.read" or events[-1].event.party != session.party:
+        raise InconsistentLog("The view does not end with the record of this read.")
+    numbers = {party: session.state.get_int(f"party_seq:{party}", 0) for party in (session.party, EVERY_PARTNER)}
+    for each in events[:-1]:
+        party = each.event.party
+        if each.seq <= after or each.event.party_seq != numbers.get(party, -1) + 1:
+            raise InconsistentLog(f"Before event {each.seq} something of {party} is missing or out of place.")
+        after, numbers[party] = each.seq, each.event.party_seq
+    closing = events[-1]
+    is_complete = closing.event.party_seq == numbers[session.party] + 1
+    if is_complete and closing.event.detail.get("star") != numbers[EVERY_PARTNER]:
+        raise InconsistentLog("The view leaves out events that every partner may read.")
+    if closing.seq <= after or (not is_complete and len(events) == 1):
+        raise InconsistentLog("The view leaves out events of its reader.")
+    return is_complete
+
+
+def _released(each: ProvenEvent) -> list[Released]:
+    detail = each.event.detail
+    try:
+        rows = zip(detail["ids"], detail["topics"], detail["tlps"], strict=True)
+        return [Released(id=i, seq=each.seq, topic=topic, tlp=tlp) for i, topic, tlp in rows]
+    except (KeyError, TypeError, ValueError) as fault:
+        raise BadProof(f"Event {each.seq} does not say what it released.") from fault
+
+
+def _alarm(session: Session, event: Event) -> list[str]:
+    if event.kind not in ("key.enrolled", "key.rotated") or event.detail.get("agency") != session.party:
+        return []
+    own = {session.identity.key.kid} | ({session.identity.next_key.kid} if session.identity.next_key else set())
+    kid = str(event.detail.get("kid"))
+    return [] if kid in own else [f"A key of {session.party} appeared that this identity did not make: {kid}"]

@@ -1,0 +1,292 @@
+"""Each operation of a client once, as a generator of requests.
+
+An operation yields a `Request` and is sent the response; a driver (`lintas.client`) does the talking, in a thread or on an
+event loop. Nothing here waits, retries or knows httpx. Every answer of the hub is checked before it is believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from lintas import feed, sync
+from lintas.checkpoint import Checkpoint
+from lintas.errors import BadReceipt, HubUnreachable, LintasError, MalformedPayload, Refusal, Stale, from_problem
+from lintas.header import BULLETIN, KEY, ORDER
+from lintas.line import Line, parse
+from lintas.receipt import Logged, check_receipt, parse_receipt
+from lintas.session import Session
+from lintas.state import Outgoing
+from lintas.strict import Json, b64u, canonical, parse_object
+
+LINES_MEDIA = "application/jsonl"
+BATCH_LINES_MAX = 200
+"""Lines sent at once: enough to share one commit, small enough to lose little by a cut connection."""
+
+PAGE_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to send."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    media: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back; header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+T = TypeVar("T")
+Operation = Generator[Request, Response, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An accepted bulletin: its id, its place in the log, its receipt (None after a batch: ask for it)."""
+
+    id: str
+    seq: int
+    receipt: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """A verified page of the feed; confirm it once its items are taken over."""
+
+    items: tuple[feed.Received, ...]
+    page: feed.FeedPage
+    alarms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the hub says of a key line or an order. `code` is an invitation's secret, given once."""
+
+    id: str
+    seq: int
+    events: tuple[str, ...]
+    needs_second: bool
+    logged: Logged
+    invite: str | None = None
+    code: str | None = None
+    expires: int | None = None
+
+
+def expect(response: Response, *statuses: int) -> Response:
+    """Return the response if its status is one of these; raise the error its problem stands for."""
+    if response.status in statuses:
+        return response
+    try:
+        members = parse_object(response.body, floats=True)
+    except ValueError:
+        members = {"detail": f"The hub answered {response.status} without a problem document."}
+    raise from_problem(members, response.status)
+
+
+def read(session: Session, path: str, **params: str | int | None) -> Operation[Response]:
+    """Read with a token."""
+    asked = {name.rstrip("_"): value for name, value in params.items() if value is not None}
+    query = f"?{urlencode(asked)}" if asked else ""
+    headers = {"Authorization": f"Bearer {session.token()}"}
+    response = yield Request("GET", path + query, headers=headers)
+    return expect(response, 200)
+
+
+def catch_up(session: Session) -> Operation[sync.Synced]:
+    """Take over every event this party may read, up to now."""
+    synced = sync.Synced()
+    while True:
+        after = session.state.get_int("events_after", -1)
+        response = yield from read(session, "/v1/log/events", after=_given(after), limit=sync.EVENT_ROWS_MAX)
+        view = sync.read_view(session, response.body, after)
+        yield from check_consistent(session, view.note)
+        sync.accept_view(session, view, synced)
+        if view.is_complete:
+            return synced
+
+
+def check_consistent(session: Session, note: bytes) -> Operation[Checkpoint]:
+    """Demand proof that this checkpoint extends the one kept; raise InconsistentLog."""
+    new = sync.open_checkpoint(session, note)
+    old = sync.known_checkpoint(session)
+    if old is None or old.size == 0 or (old.size, old.root) == (new.size, new.root):
+        return new
+    if new.size < old.size:
+        # An older receipt: prove it the other way round, as a part of what we know.
+        response = yield from read(session, "/v1/log/witness", old=new.size, size=old.size)
+        sync.check_proof(response.body, old=new, new=old, session=session)
+        return new
+    response = yield from read(session, "/v1/log/witness", old=old.size, size=new.size)
+    sync.check_proof(response.body, old=old, new=new, session=session)
+    return new
+
+
+def pull(session: Session) -> Operation[Pulled]:
+    """Get the next page of the feed and verify it."""
+    after = session.state.get_int("feed_after", -1)
+    response = yield from read(session, "/v1/bulletins", after=_given(after), limit=PAGE_LIMIT)
+    is_last = "link" not in response.headers
+    cursor = response.headers.get("lintas-cursor")
+    page = feed.read_page(response.body, after=after, cursor=cursor, is_last=is_last)
+    synced = yield from catch_up(session)
+    return Pulled(tuple(feed.verify_page(session, page)), page, tuple(synced.alarms))
+
+
+def fetch(session: Session, line_id: str) -> Operation[feed.Received]:
+    """Get one bulletin and verify it; raise NotFound, Recalled, Superseded or NoLongerValid."""
+    response = yield from read(session, f"/v1/bulletins/{line_id}")
+    yield from catch_up(session)
+    seq = response.headers.get("lintas-seq", "")
+    if not seq.isascii() or not seq.isdigit():
+        raise MalformedPayload("The hub did not say where in the log the bulletin is.")
+    found = feed.verify_line(session, response.body, seq=int(seq), wanted=line_id)
+    marks = tuple(mark for mark in response.headers.get("lintas-marks", "").split(", ") if mark)
+    return replace(found, marks=marks)
+
+
+def receipt(session: Session, line_id: str) -> Operation[bytes]:
+    """Get the receipt of a bulletin and check it against the pinned log and its last known checkpoint."""
+    response = yield from read(session, f"/v1/bulletins/{line_id}/receipt")
+    check_receipt(parse_receipt(response.body), line_id=line_id, origin=session.origin, key=session.log_key)
+    yield from check_consistent(session, parse_receipt(response.body).checkpoint)
+    return response.body
+
+
+def publish(session: Session, line: Line, *, tag: str | None = None) -> Operation[Published]:
+    """Keep a signed bulletin in the outbox, then send it; the same bytes until the hub answers."""
+    session.state.enqueue(line.id, line.raw, tag)
+    return (yield from send(session, line))
+
+
+def send(session: Session, line: Line) -> Operation[Published]:
+    """Send a line of the outbox and settle it."""
+    response = yield Request("POST", "/v1/bulletins", line.raw, f"application/{BULLETIN}")
+    try:
+        expect(response, 200, 201)
+    except Stale:
+        return (yield from send_again(session, line))
+    except Refusal as refusal:
+        if response.status < 500:  # noqa: PLR2004 - what the hub refuses for good; 5xx is tried again
+            session.state.refuse(line.id, refusal.code)
+        raise
+    logged = _settled(session, line.id, response.body)
+    return Published(line.id, logged.seq, response.body)
+
+
+def send_again(session: Session, stale: Line) -> Operation[Published]:
+    """Sign a line anew that became stale before any hub accepted it; both are kept, the new one names the old."""
+    line = session.sign_again(stale, parse_object(stale.payload, floats=True))
+    with session.state.transaction():
+        session.state.replace(stale.id, line.id, line.raw)
+    return (yield from send(session, line))
+
+
+def flush(session: Session) -> Operation[list[Published | Refusal]]:
+    """Send everything that waits in the outbox, many lines a request; one outcome a line, in order."""
+    outcomes: list[Published | Refusal] = []
+    waiting = session.state.outgoing()
+    for start in range(0, len(waiting), BATCH_LINES_MAX):
+        outcomes += yield from send_many(session, waiting[start : start + BATCH_LINES_MAX])
+    return outcomes
+
+
+def send_many(session: Session, outgoing: Sequence[Outgoing]) -> Operation[list[Published | Refusal]]:
+    """Send these lines of the outbox in one request and settle each."""
+    response = yield Request("POST", "/v1/bulletins", b"\n".join(each.line for each in outgoing), LINES_MEDIA)
+    rows = [json.loads(row) for row in expect(response, 200).body.splitlines()]
+    if [row.get("id") for row in rows] != [each.id for each in outgoing]:
+        raise HubUnreachable("The hub did not answer line by line; nothing was settled, send again.")
+    outcomes: list[Published | Refusal] = []
+    for row, each in zip(rows, outgoing, strict=True):
+        if row["status"] in (200, 201):
+            session.state.settle(each.id, seq=row["seq"], receipt=None)
+            outcomes.append(Published(each.id, row["seq"], None))
+            continue
+        refusal = from_problem(row["problem"], row["status"])
+        if isinstance(refusal, Stale):
+            outcomes.append((yield from send_again(session, parse(each.line, BULLETIN))))
+            continue
+        if row["status"] < 500:  # noqa: PLR2004
+            session.state.refuse(each.id, refusal.code)
+        outcomes.append(refusal if isinstance(refusal, Refusal) else Refusal(str(refusal)))
+    return outcomes
+
+
+def post_key(session: Session, line: Line) -> Operation[Answer]:
+    """Send a key line and check its receipt."""
+    response = yield Request("POST", "/v1/keys", line.raw, f"application/{KEY}")
+    return _answer(session, line, expect(response, 200, 201))
+
+
+def post_order(session: Session, line: Line) -> Operation[Answer]:
+    """Send an order and check its receipt."""
+    response = yield Request("POST", "/v1/orders", line.raw, f"application/{ORDER}")
+    return _answer(session, line, expect(response, 200, 201, 202))
+
+
+def enrol(session: Session, *, invite: str | None, code: str, holder: str) -> Operation[Answer]:
+    """Ask for the admission of this session's own key with an invitation."""
+    key = session.identity.key
+    payload: Json = {"act": "enrol", **session.key_window(key, holder)}
+    if invite is not None:
+        secret = hashlib.sha256(code.encode()).digest()
+        payload |= {"invite": invite, "code_hmac": b64u(hmac.digest(secret, key.kid.encode(), "sha256"))}
+    return (yield from post_key(session, session.sign_line(KEY, canonical(payload))))
+
+
+def admin_events(session: Session, **filters: str | int | None) -> Operation[Json]:
+    """Read a page of the audit log."""
+    response = yield from read(session, "/v1/admin/events", **filters)
+    return parse_object(response.body, floats=True)
+
+
+def admin_view(session: Session, view: str) -> Operation[Json]:
+    """Read one of the administrators' views: partners, keys, grants, orders, stats."""
+    response = yield from read(session, f"/v1/admin/{view}")
+    return parse_object(response.body, floats=True)
+
+
+def _given(after: int) -> int | None:
+    # Before the first event there is no index to name.
+    return after if after >= 0 else None
+
+
+def _settled(session: Session, line_id: str, body: bytes) -> Logged:
+    try:
+        logged = check_receipt(parse_receipt(body), line_id=line_id, origin=session.origin, key=session.log_key)
+    except LintasError as fault:
+        raise BadReceipt(f"The hub accepted {line_id}, but its receipt does not prove it: {fault}") from fault
+    session.state.settle(line_id, seq=logged.seq, receipt=body)
+    return logged
+
+
+def _answer(session: Session, line: Line, response: Response) -> Answer:
+    members = parse_object(response.body)
+    receipt_bytes = str(members.get("receipt", "")).encode()
+    logged = check_receipt(parse_receipt(receipt_bytes), line_id=line.id, origin=session.origin, key=session.log_key)
+    return Answer(
+        id=line.id,
+        seq=logged.seq,
+        events=tuple(members.get("events", ())),
+        needs_second=bool(members.get("needs_second")),
+        logged=logged,
+        invite=members.get("invite"),
+        code=members.get("code"),
+        expires=members.get("expires"),
+    )
+
