@@ -1,0 +1,5 @@
+"""`python -m broker` is `lintas-broker`."""
+
+from broker.cli import main
+
+main()

@@ -1,0 +1,93 @@
+"""Who is calling: self-signed read tokens.
+
+A caller signs its own token (``vnd.lintas.token``, at most 300 seconds); the hub remembers the SHA-256 of tokens it has
+verified, so that a repeated one costs a look-up. Whether the key may still sign is asked of the directory every time: a
+revocation ends cached tokens at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from lintas.directory import SKEW_S, Directory
+from lintas.errors import LintasError, NotAllowed, Refusal, Unauthorized
+from lintas.header import TOKEN, Header
+from lintas.line import check, parse
+
+TOKEN_LIFE_S_MAX = 300
+CACHE_MAX = 4_096
+"""Tokens remembered: more than all partners use at once."""
+
+BEARER = "bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The party behind a request and the key it used."""
+
+    party: str
+    kid: str
+    scope: str
+    exp: int
+
+    @property
+    def is_admin(self) -> bool:
+        """Tell whether this caller may read what administrators read."""
+        return self.scope == "admin"
+
+
+class Tokens:
+    """Verified tokens, newest last. Used by the event loop's thread alone."""
+
+    def __init__(self) -> None:
+        """Begin with nothing remembered."""
+        self._cache: OrderedDict[bytes, Caller] = OrderedDict()
+
+    def caller(self, authorization: str | None, directory: Directory, now: int) -> Caller:
+        """Return who calls, or raise Unauthorized saying what is wrong with the token."""
+        if authorization is None or not authorization.lower().startswith(BEARER):
+            raise Unauthorized
+        raw = authorization[len(BEARER) :].strip().encode("latin-1", "replace")
+        digest = hashlib.sha256(raw).digest()
+        caller = self._cache.get(digest)
+        if caller is None:
+            caller = self._remember(digest, _open(raw, directory, now))
+        if now >= caller.exp:
+            raise Unauthorized("The token has expired.")
+        try:
+            directory.active_key(caller.kid, caller.party, now)
+        except Refusal as refusal:
+            raise Unauthorized(str(refusal)) from refusal
+        return caller
+
+    def _remember(self, digest: bytes, caller: Caller) -> Caller:
+        self._cache[digest] = caller
+        if len(self._cache) > CACHE_MAX:
+            self._cache.popitem(last=False)
+        return caller
+
+
+def _open(raw: bytes, directory: Directory, now: int) -> Caller:
+    try:
+        line = parse(raw, TOKEN)
+        check(line, directory.key(line.header.kid, line.header.iss).public)
+    except LintasError as refusal:
+        raise Unauthorized(str(refusal)) from refusal
+    return _accept(line.header, line.payload, directory, now)
+
+
+def _accept(header: Header, payload: bytes, directory: Directory, now: int) -> Caller:
+    assert header.exp is not None and header.scope is not None
+    if header.aud != directory.hub:
+        raise Unauthorized("The token is for another hub.")
+    if payload:
+        raise Unauthorized("The payload of a token is empty.")
+    if header.iat > now + SKEW_S:
+        raise Unauthorized("The token is dated in the future.")
+    if not 0 < header.exp - header.iat <= TOKEN_LIFE_S_MAX:
+        raise Unauthorized(f"A token lives at most {TOKEN_LIFE_S_MAX} seconds.")
+    if (header.scope == "admin") != header.iss.startswith("admin/"):
+        raise NotAllowed("Administrators read with scope `admin`, agencies with scope `read`.", member="scope")
+    return Caller(party=header.iss, kid=header.kid, scope=header.scope, exp=header.exp)

@@ -1,0 +1,203 @@
+"""What one commit adds: events, lines, recipients.
+
+Jobs see the batch in turn, each the effects of those before it. Nothing is written before `finish`, except that jobs may
+use `conn` for rows of their own (invitations).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.store.engine import Connection
+
+from broker.policy import Target
+from broker.store import lines, log
+from lintas import merkle
+from lintas.clock import US_PER_S
+from lintas.directory import Change, Directory, apply
+from lintas.event import SALT_BYTES, Event, encode, entry_of
+from lintas.header import BULLETIN
+from lintas.line import Line
+from lintas.vocabulary import tlp_rank
+
+
+@dataclass(slots=True)
+class Head:
+    """Where the log ends: size, newest time (microseconds), frontier, the newest `party_seq` of parties seen, and the
+    index of the newest recall or supersede."""
+
+    size: int
+    time: int
+    frontier: merkle.Frontier
+    withdrawn: int
+    party_seqs: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, conn: Connection) -> Head:
+        """Read the head of the log from the database."""
+        size, time = log.head(conn)
+        # Nobody holds a page read before now, so any index below the size will do for the newest withdrawal.
+        return cls(size, time, log.frontier(conn, size), withdrawn=size - 1)
+
+
+class Batch:
+    """One transaction's worth of changes, built by the writer's thread."""
+
+    def __init__(self, conn: Connection, head: Head, directory: Directory, *, now_us: int) -> None:
+        """Begin at the head; `known` is filled by the writer with the ids that jobs asked about."""
+        self.conn = conn
+        self.directory = directory
+        self.known: dict[str, int] = {}
+        self._head = head
+        # One reading of the clock a batch, clamped so that time rises strictly along the log.
+        self._time = max(now_us, head.time + 1)
+        self._events: list[tuple[Event, bytes]] = []
+        self._pending: dict[str, dict[str, Any]] = {}
+        self._recipients: list[dict[str, Any]] = []
+        self._refs: list[dict[str, Any]] = []
+        self._released: dict[str, list[Line]] = defaultdict(list)
+
+    @property
+    def next_seq(self) -> int:
+        """The log index the next event will have."""
+        return self._head.size + len(self._events)
+
+    @property
+    def withdrawn(self) -> int:
+        """The index of the newest recall or supersede, this batch's included."""
+        pending = (row["seq"] for row in self._pending.values() if row["withdraws"])
+        return max(pending, default=self._head.withdrawn)
+
+    def party_seq(self, party: str) -> int:
+        """Return the newest number given to an event of this party."""
+        counters = self._head.party_seqs
+        if party not in counters:
+            counters.update(log.party_seqs(self.conn, [party]))
+        return counters[party]
+
+    @property
+    def now(self) -> int:
+        """The second the next event will carry: decisions and the record of them use the same time."""
+        return (self._time + len(self._events)) // US_PER_S
+
+    def append(self, kind: str, party: str, *, object_id: str | None = None, detail: Mapping[str, Any]) -> int:
+        """Add an event and return its log index."""
+        seq = self.next_seq
+        time = self._time + len(self._events)
+        party_seq = self._head.party_seqs[party] = self.party_seq(party) + 1
+        event = Event(kind, time, party, party_seq, object_id, detail)
+        self._events.append((event, encode(event, secrets.token_bytes(SALT_BYTES))))
+        return seq
+
+    def change(self, change: Change, *, object_id: str | None) -> int:
+        """Add the event of a directory change and carry it out."""
+        seq = self.append(change.kind, change.party, object_id=object_id, detail=change.detail)
+        self.directory = apply(self.directory, change, seq=seq, at=self._events[-1][0].time // US_PER_S)
+        return seq
+
+    def keep(self, line: Line, seq: int, *, withdraws: bool = False) -> None:
+        """Store an accepted line under the log index of its event."""
+        header = line.header
+        self.known[line.id] = seq
+        self._pending[line.id] = {
+            "seq": seq,
+            "id": line.id,
+            "typ": header.typ,
+            "raw": line.raw,
+            "iss": header.iss,
+            "kid": header.kid,
+            "at": self._events[seq - self._head.size][0].time // US_PER_S,
+            "exp": header.exp,
+            "kind": header.kind,
+            "topic": header.topic,
+            "tlp_rank": tlp_rank(header.tlp) if header.tlp is not None else None,
+            "withdraws": withdraws,
+        }
+
+    def find(self, line_id: str) -> Target | None:
+        """Return a bulletin accepted earlier, in this batch too, as policy needs to know it."""
+        row = self._pending.get(line_id)
+        if row is not None:
+            mine = [each for each in self._recipients if each["seq"] == row["seq"]]
+            return _target(lines.StoredLine(**row), {each["agency"]: each["state"] for each in mine})
+        stored = lines.by_id(self.conn, line_id)
+        if stored is None or stored.typ != BULLETIN:
+            return None
+        return _target(stored, lines.recipients(self.conn, stored.seq))
+
+    def refer(self, seq: int, relation: str, target: int) -> None:
+        """Note that bulletin `seq` says something of the earlier one `target`."""
+        self._refs.append({"seq": seq, "relation": relation, "target": target})
+
+    def release(self, line: Line, seq: int, agency: str) -> None:
+        """Release a bulletin to an agency (or ``*``); one event an agency and commit records it."""
+        self._recipients.append({"agency": agency, "seq": seq, "state": lines.RELEASED, "released_seq": None})
+        self._released[agency].append(line)
+
+    def withhold(self, seq: int, agency: str, reason: str) -> None:
+        """Note that a recipient was named but may not have the bulletin."""
+        self._recipients.append({"agency": agency, "seq": seq, "state": reason, "released_seq": None})
+
+    def finish(self) -> Head | None:
+        """Write all rows and return the new head, or None when the batch added nothing."""
+        self._record_releases()
+        if not self._events:
+            return None
+        frontier = self._head.frontier
+        leaves, events = [], []
+        for seq, (event, body) in enumerate(self._events, self._head.size):
+            entry = entry_of(body)
+            frontier, nodes = frontier.append(merkle.leaf_hash(entry))
+            leaves.append({"seq": seq, "entry": entry, "nodes": nodes})
+            events.append(_event_row(seq, event, body))
+        log.append(self.conn, leaves, events)
+        for insert, rows in (
+            (lines.insert_lines, list(self._pending.values())),
+            (lines.insert_recipients, self._recipients),
+            (lines.insert_refs, self._refs),
+        ):
+            if rows:
+                insert(self.conn, rows)
+        newest = self._events[-1][0].time
+        return Head(self.next_seq, newest, frontier, self.withdrawn, self._head.party_seqs)
+
+    def _record_releases(self) -> None:
+        released_seq = {}
+        for agency, released in sorted(self._released.items()):
+            detail = {
+                "ids": [line.id for line in released],
+                "topics": [line.header.topic for line in released],
+                "tlps": [line.header.tlp for line in released],
+            }
+            released_seq[agency] = self.append("bulletin.released", agency, detail=detail)
+        for row in self._recipients:
+            if row["state"] == lines.RELEASED:
+                row["released_seq"] = released_seq[row["agency"]]
+
+
+def _event_row(seq: int, event: Event, body: bytes) -> dict[str, Any]:
+    return {
+        "seq": seq,
+        "time": event.time,
+        "kind": event.kind,
+        "party": event.party,
+        "party_seq": event.party_seq,
+        "object": event.object,
+        "body": body,
+    }
+
+
+def _target(stored: lines.StoredLine, states: Mapping[str, str]) -> Target:
+    return Target(
+        seq=stored.seq,
+        id=stored.id,
+        iss=stored.iss,
+        kind=stored.kind or "",
+        topic=stored.topic or "",
+        tlp_rank=stored.tlp_rank or 0,
+        audience=frozenset(agency for agency, state in states.items() if state == lines.RELEASED),
+    )

@@ -1,0 +1,214 @@
+"""The command `lintas-broker`, for the hub's own machine.
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the log does not verify.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import uvicorn
+
+from broker import exercise as exercises
+from broker.app import build_app
+from broker.demo import run_demo
+from broker.fsck import check_everything
+from broker.hub import read_log_key
+from broker.settings import Settings, read_settings
+from broker.store import migrate
+from broker.store.engine import Store
+from lintas.errors import LintasError, LogHalted
+from lintas.keys import save_identity
+
+EXIT_REFUSED = 1
+EXIT_LOG_BROKEN = 3
+DRAIN_S = 30
+KEEP_ALIVE_S = 75
+"""Idle connections stay open longer than a proxy in front keeps them."""
+
+CONNECTIONS_MAX = 2_000
+
+data_option = click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), help="The hub's directory (LINTAS_DATA)."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Run a Lintas hub.
+
+    \b
+    lintas-broker init --data hub --origin lintas.example
+    lintas-broker serve --data hub
+    lintas-broker fsck --data hub
+    """
+
+
+@cli.command()
+@data_option
+@click.option("--origin", required=True, help="The hub's public host name, such as lintas.example.")
+@click.option("--admin", default="registrar", show_default=True, help="The first administrator's post.")
+def init(data: Path | None, origin: str, admin: str) -> None:
+    """Make a new hub: database, log key, first administrator.
+
+    Prints the log's verifier key: give it to partners over another channel than the network.
+
+    \b
+    Example: lintas-broker init --data hub --origin lintas.example
+    """
+    settings = read_settings(data=str(data) if data else None)
+    created = exercises.create(settings, origin=origin, admin=f"admin/{admin}")
+    passphrase = exercises.make_passphrase(settings.data / "passphrase")
+    path = exercises.identity_path(settings.data, created.admin.party)
+    save_identity(path, created.admin, passphrase)
+    click.echo(f"hub        {created.hub.name}")
+    click.echo(f"log key    {created.hub.log_key}")
+    click.echo(f"admin      {path} (passphrase in {settings.data / 'passphrase'}; move both to the administrator)")
+    click.echo(f"next       lintas-broker serve --data {settings.data}")
+
+
+@cli.command()
+@data_option
+@click.option("--host", help="Address to listen on (LINTAS_HOST).")
+@click.option("--port", type=int, help="Port to listen on (LINTAS_PORT).")
+def serve(data: Path | None, host: str | None, port: int | None) -> None:
+    """Serve a hub until interrupted; put a TLS proxy in front of it.
+
+    \b
+    Example: lintas-broker serve --data hub --host 127.0.0.1 --port 8470
+    """
+    settings = read_settings(data=str(data) if data else None, host=host, port=port)
+    read_log_key(settings.log_key_file)
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    config = uvicorn.Config(
+        build_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        # Request lines would put ids and filters into a second, unprotected log; the event log has every read.
+        access_log=False,
+        server_header=False,
+        limit_concurrency=CONNECTIONS_MAX,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+    server = uvicorn.Server(config)
+    server.run()
+    if not server.started:
+        sys.exit(EXIT_REFUSED)
+
+
+@cli.command("migrate")
+@data_option
+def migrate_command(data: Path | None) -> None:
+    """Bring the database of a hub to this version's schema. Back it up first."""
+    settings = read_settings(data=str(data) if data else None)
+    read_log_key(settings.log_key_file)
+    with _store(settings) as store, store.write() as conn:
+        migrate.upgrade(conn)
+    click.echo("The database is at this version's schema.")
+
+
+@cli.command()
+@data_option
+def fsck(data: Path | None) -> None:
+    """Re-derive everything from the stored rows and name the first fault. Exit code 3 if there is one."""
+    settings = read_settings(data=str(data) if data else None)
+    key = read_log_key(settings.log_key_file).verifier
+    with _store(settings) as store, _bar("checking") as progress:
+        report = check_everything(store, key, progress)
+    click.echo(f"{report.size} events, {report.checkpoints} checkpoints, {report.lines} lines: all consistent")
+    click.echo(f"root {report.root.hex()}")
+
+
+@cli.command()
+@data_option
+def exercise(data: Path | None) -> None:
+    """Make a hub with two administrators and every simulated agency enrolled.
+
+    Identity files: DATA/admins/<name>.json and DATA/agencies/<id>.json, all opened by DATA/passphrase.
+
+    \b
+    Example: lintas-broker exercise --data hub && lintas-broker serve --data hub
+    """
+    settings = read_settings(data=str(data) if data else None)
+    exercises.run(settings, progress=_status())
+    click.echo(f"A hub with all simulated agencies is at {settings.data}.")
+    click.echo(f"next  lintas-broker serve --data {settings.data}")
+
+
+@cli.command()
+@data_option
+@click.option("--once", is_flag=True, envvar="ONCE", help="Exit when the demonstration is over (ONCE=1).")
+def demo(data: Path | None, *, once: bool) -> None:
+    """Show the whole of Lintas on this machine: publish, receive, verify, refuse, prove.
+
+    In a terminal it keeps serving and prints what to try; otherwise, or with --once, it exits 0 only if every check held.
+    """
+    keep_serving = sys.stdout.isatty() and not once
+    sys.exit(run_demo(data, keep_serving=keep_serving, status=_status()))
+
+
+class _store:  # noqa: N801 - used as a function
+    """Open the store of a hub for one command."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._store = Store(settings.database)
+
+    def __enter__(self) -> Store:
+        return self._store
+
+    def __exit__(self, *_: object) -> None:
+        self._store.close()
+
+
+class _bar:  # noqa: N801 - used as a function
+    """A progress bar on a terminal, nothing when piped."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._bar: Any = None
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        return self._move
+
+    def _move(self, done: int, length: int) -> None:
+        if not sys.stderr.isatty():
+            return
+        if self._bar is None:
+            self._bar = click.progressbar(length=length, label=self._label, file=sys.stderr)
+        self._bar.update(done - self._bar.pos)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.render_finish()
+
+
+def _status() -> Callable[[str], None]:
+    def show(text: str) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\r\x1b[2K{text}", nl=False, err=True)
+
+    return show
+
+
+def main() -> None:
+    """Run the command; a LintasError becomes one line on standard error and an exit code."""
+    try:
+        cli(prog_name="lintas-broker", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as fault:
+        fault.show()
+        sys.exit(fault.exit_code)
+    except LogHalted as fault:
+        click.echo(f"lintas-broker: the log does not verify: {fault}", err=True)
+        sys.exit(EXIT_LOG_BROKEN)
+    except LintasError as fault:
+        click.echo(f"lintas-broker: {fault}", err=True)
+        sys.exit(EXIT_REFUSED)

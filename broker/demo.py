@@ -1,0 +1,326 @@
+"""The demonstration behind `make demo`: the whole mission in small, over real HTTP.
+
+A hub process is started on a free port; every publishing, reading and refused attempt goes through the real client or,
+where a client would not do such a thing, through raw HTTP. Each expectation is a check that can fail.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+
+from broker import exercise as exercises
+from broker.fsck import check_everything
+from broker.hub import read_log_key
+from broker.settings import Settings, read_settings
+from broker.store.engine import Store
+from lintas.client import Client
+from lintas.draft import Draft, read_draft
+from lintas.errors import LintasError, NotFound, Refusal, from_problem
+from lintas.header import BULLETIN, EVERYONE
+from lintas.line import Line
+from lintas.strict import parse_object
+from lintas.wire import Published
+
+START_S_MAX = 30.0
+READER = "my-police"
+UNKNOWN_ID = "A" * 43
+
+Status = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What each agency did, and which checks held."""
+
+    published: Counter[str] = field(default_factory=Counter)
+    received: Counter[str] = field(default_factory=Counter)
+    verified: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    expected: Counter[str] = field(default_factory=Counter)
+    checks: list[tuple[str, bool]] = field(default_factory=list)
+
+    def check(self, text: str, *, held: bool) -> None:
+        """Note one check."""
+        self.checks.append((text, held))
+
+    @property
+    def all_held(self) -> bool:
+        """Tell whether every check held."""
+        return all(held for _, held in self.checks)
+
+
+class Agencies:
+    """Clients of the simulated parties, opened when first used."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        """Take where the identities are and where the hub listens."""
+        self._data = settings.data
+        self._url = url
+        self._passphrase = (settings.data / "passphrase").read_bytes().strip()
+        self._clients: dict[str, Client] = {}
+
+    def client(self, party: str) -> Client:
+        """Return the client of this party with an up-to-date directory."""
+        if party not in self._clients:
+            path = exercises.identity_path(self._data, party)
+            self._clients[party] = Client.open(path, self._passphrase, hub=self._url)
+            self._clients[party].sync()
+        return self._clients[party]
+
+    def close(self) -> None:
+        """Close them all."""
+        for client in self._clients.values():
+            client.close()
+
+
+def run_demo(data: Path | None, *, keep_serving: bool, status: Status) -> int:
+    """Run the demonstration; return 0 only if every check held."""
+    with tempfile.TemporaryDirectory(prefix="lintas-demo-") as scratch:
+        settings = read_settings(data=str(data or Path(scratch) / "hub"), port=_free_port(), host="127.0.0.1")
+        exercises.run(settings, progress=status)
+        with serving(settings) as url:
+            agencies = Agencies(settings, url)
+            try:
+                tally = _show(agencies, url, status)
+            finally:
+                agencies.close()
+            _check_database(settings, tally)
+            status("")
+            _print_summary(tally, settings)
+            if keep_serving:
+                _print_invitation(settings, url)
+    return 0 if tally.all_held else 1
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """Run `lintas-broker serve` as a process of its own; yield its URL once it is ready."""
+    command = [sys.executable, "-m", "broker", "serve", "--data", str(settings.data)]
+    command += ["--host", settings.host, "--port", str(settings.port)]
+    url = f"http://{settings.host}:{settings.port}"
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # noqa: S603 - ourselves
+    try:
+        _wait_ready(process, url)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def samples() -> list[dict[str, Any]]:
+    """Return the fictional sample bulletins: slug, issuer, draft."""
+    found: list[dict[str, Any]] = json.loads((files("lintas") / "samples.json").read_text())["bulletins"]
+    return found
+
+
+def sample_draft(sample: dict[str, Any], ids: dict[str, str]) -> Draft:
+    """Return a sample's draft with references to other samples replaced by their ids."""
+    draft = dict(sample["draft"])
+    if "refs" in draft:
+        pairs = [ref.split(":sample:", 1) for ref in draft["refs"]]
+        draft["refs"] = [f"{relation}:{ids[slug]}" for relation, slug in pairs]
+    return read_draft(draft)
+
+
+def _show(agencies: Agencies, url: str, status: Status) -> Tally:
+    tally = Tally()
+    status("publishing the sample bulletins")
+    lines = _publish_samples(agencies, tally)
+    status("every agency pulls and verifies")
+    _receive(agencies, lines, tally)
+    status("attempts that must be refused")
+    _attempt(agencies, url, lines, tally)
+    status("receipts and log")
+    _check_log(agencies, lines, tally)
+    return tally
+
+
+def _publish_samples(agencies: Agencies, tally: Tally) -> dict[str, tuple[Line, Published]]:
+    done: dict[str, tuple[Line, Published]] = {}
+    for sample in samples():
+        issuer = sample["issuer"]
+        client = agencies.client(issuer)
+        draft = sample_draft(sample, {slug: line.id for slug, (line, _) in done.items()})
+        line = client.sign(draft)
+        if draft.tlp == "RED":
+            code = _refusal(lambda client=client, line=line: client.publish_line(line))  # type: ignore[misc]
+            tally.refused[issuer] += code == "red-needs-sealing"
+            tally.check("RED is refused until it can be sealed", held=code == "red-needs-sealing")
+            continue
+        done[sample["sample"]] = line, client.publish_line(line)
+        tally.published[issuer] += 1
+    return done
+
+
+def _receive(agencies: Agencies, lines: dict[str, tuple[Line, Published]], tally: Tally) -> None:
+    partners = sorted(agencies.client(READER).directory.partners)
+    for line, _ in lines.values():
+        header = line.header
+        to = partners if header.release_to == EVERYONE else header.release_to
+        tally.expected.update(agency for agency in to if agency != header.iss)
+    for agency in partners:
+        for item in agencies.client(agency).follow(once=True):
+            tally.received[agency] += 1
+            # `follow` yields nothing it has not verified; a withdrawn one would come as a state.
+            tally.verified[agency] += item.line is not None
+    tally.check("each recipient got exactly what was released to it", held=tally.received == +tally.expected)
+    tally.check("each received bulletin verified end to end", held=tally.verified == tally.received)
+
+
+def _attempt(agencies: Agencies, url: str, lines: dict[str, tuple[Line, Published]], tally: Tally) -> None:
+    agencies.client("admin/registrar")
+    _order(agencies, "grant", {"agency": "bn-cert", "publish": ["cyber"], "read": ["*"]})
+    _order(agencies, "ceiling", {"agency": "bn-cert", "tlp": "AMBER"})
+    for text, party, raw, code in _bad_lines(agencies, lines):
+        answer = httpx.post(f"{url}/v1/bulletins", content=raw, headers={"Content-Type": f"application/{BULLETIN}"})
+        members = parse_object(answer.content, floats=True) if answer.status_code >= 400 else {}  # noqa: PLR2004
+        found = from_problem(members, answer.status_code).code if members else "accepted"
+        tally.refused[party] += found == code
+        tally.check(f"{text} ({code})", held=found == code)
+    outsider, hidden = agencies.client("tl-customs"), lines["scam-compound"][0].id
+    unreleased, unknown = _refusal(lambda: outsider.fetch(hidden)), _refusal(lambda: outsider.fetch(UNKNOWN_ID))
+    tally.refused["tl-customs"] += unreleased == NotFound.code
+    same = unreleased == unknown == NotFound.code
+    tally.check("what is not released looks exactly like what does not exist", held=same)
+
+
+def _bad_lines(
+    agencies: Agencies, lines: dict[str, tuple[Line, Published]]
+) -> Iterator[tuple[str, str, bytes, str]]:
+    """Yield what is attempted, by whom, the bytes, and the code of the refusal that must come."""
+    narrow, reader = agencies.client("bn-cert").session, agencies.client(READER).session
+    plain = read_draft(samples()[1]["draft"])
+    payload = plain.payload()
+    members: dict[str, Any] = {
+        "exp": reader.now() + 3600,
+        "kind": plain.kind,
+        "topic": "cyber.scam",
+        "tlp": "GREEN",
+        "release_to": ["*"],
+        "urgency": "routine",
+    }
+    topic = narrow.sign_line(BULLETIN, payload, **(members | {"topic": "drugs"})).raw
+    yield "a topic beyond the grant", "bn-cert", topic, "topic-not-granted"
+    strict = members | {"tlp": "AMBER+STRICT", "release_to": [READER]}
+    yield "a marking above the ceiling", "bn-cert", narrow.sign_line(BULLETIN, payload, **strict).raw, "tlp-above-ceiling"
+    stranger = members | {"release_to": ["xx-police"]}
+    yield "a recipient who is no partner", READER, reader.sign_line(BULLETIN, payload, **stranger).raw, "unknown-recipient"
+    stolen = reader.sign_line(BULLETIN, payload, **members, iss="sg-police").raw
+    yield "a valid key in another agency's name", READER, stolen, "unknown-key"
+    old = members | {"iat": reader.now() - 2 * 86_400}
+    yield "a line signed two days ago", READER, reader.sign_line(BULLETIN, payload, **old).raw, "stale"
+    foreign = reader.sign_line(BULLETIN, payload, **members, aud="other.example-aaaaaaaa").raw
+    yield "a line signed for another hub", READER, foreign, "foreign-line"
+    head, body, signature = reader.sign_line(BULLETIN, payload, **members).raw.split(b".")
+    other = lines["scam-compound"][0].raw.split(b".")[1]
+    yield "a payload exchanged after signing", READER, b".".join((head, other, signature)), "bad-signature"
+    yield "a read token sent as a bulletin", READER, reader.token().encode(), "wrong-type"
+    yield "bytes that are no line", READER, b".".join((head, body)), "malformed-line"
+
+
+def _order(agencies: Agencies, act: str, arguments: dict[str, Any]) -> None:
+    first = agencies.client("admin/registrar").session.sign_order(act, arguments)
+    agencies.client("admin/auditor").countersign(first.raw)
+
+
+def _check_log(agencies: Agencies, lines: dict[str, tuple[Line, Published]], tally: Tally) -> None:
+    for line, published in lines.values():
+        client = agencies.client(line.header.iss)
+        logged = client.verify(line.raw, published.receipt or b"")
+        tally.check(f"receipt of {line.id[:12]} at index {logged.seq}", held=logged.seq == published.seq)
+    for agency, client in (("a recipient", agencies.client(READER)), ("an administrator", agencies.client("admin/auditor"))):
+        before = client.session.state.get("checkpoint")
+        synced = client.sync()
+        grown = client.session.state.get("checkpoint") != before
+        tally.check(f"the log only grew, as seen by {agency} (consistency proof to {synced.size})", held=grown)
+
+
+def _check_database(settings: Settings, tally: Tally) -> None:
+    store = Store(settings.database)
+    try:
+        report = check_everything(store, read_log_key(settings.log_key_file).verifier, lambda _done, _all: None)
+    except LintasError as fault:
+        tally.check(f"fsck: {fault}", held=False)
+    else:
+        text = f"fsck: {report.size} events, {report.checkpoints} checkpoints, root {report.root.hex()[:16]}..."
+        tally.check(text, held=True)
+    finally:
+        store.close()
+
+
+def _refusal(work: Callable[[], object]) -> str:
+    try:
+        work()
+    except Refusal as refusal:
+        return refusal.code
+    return "accepted"
+
+
+def _print_summary(tally: Tally, settings: Settings) -> None:
+    click.echo("\nLintas: all agencies and bulletins are SIMULATED\n")
+    click.echo(f"{'agency':<16}{'published':>10}{'received':>10}{'verified':>10}{'refused':>10}")
+    agencies = sorted({*tally.published, *tally.received, *tally.refused})
+    for agency in agencies:
+        columns = (tally.published, tally.received, tally.verified, tally.refused)
+        click.echo(f"{agency:<16}" + "".join(f"{column[agency] or '.':>10}" for column in columns))
+    click.echo()
+    for text, held in tally.checks:
+        click.echo(click.style("ok    ", fg="green") + text if held else click.style("FAIL  ", fg="red") + text)
+    held_count = sum(held for _, held in tally.checks)
+    click.echo(f"\n{held_count} of {len(tally.checks)} checks held; the hub's data was at {settings.data}")
+
+
+def _print_invitation(settings: Settings, url: str) -> None:
+    who = f"LINTAS_HUB={url} LINTAS_IDENTITY={settings.data}/agencies/{READER}.json"
+    admin = f"LINTAS_HUB={url} LINTAS_IDENTITY={settings.data}/admins/auditor.json"
+    secret = f"LINTAS_PASSPHRASE_FILE={settings.data}/passphrase"
+    lintas = Path(sys.executable).with_name("lintas")
+    click.echo(f"\nThe hub is still serving at {url} ({url}/docs lists every endpoint). Try in another terminal:\n")
+    click.echo(f"  {who} {secret} {lintas} follow --once --from-start\n")
+    click.echo(f"  {admin} {secret} {lintas} admin events --outcome refused\n")
+    click.echo("Ctrl-C ends it and removes its data.")
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        click.echo("\nstopped")
+
+
+def _wait_ready(process: subprocess.Popen[bytes], url: str) -> None:
+    end = time.monotonic() + START_S_MAX
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            assert process.stderr is not None
+            raise LintasError(f"The hub did not start: {process.stderr.read().decode(errors='replace')[-500:]}")
+        try:
+            if httpx.get(f"{url}/readyz", timeout=1).status_code == 200:  # noqa: PLR2004
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise LintasError("The hub did not become ready in time.")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+

@@ -1,0 +1,116 @@
+"""Re-deriving everything from the rows, and naming the first fault.
+
+Checked: every event body against its entry, every entry against the tree, the columns beside a body, every checkpoint
+against the tree of its size and the log key, gapless numbering per party, every stored line against its id, its header
+columns and the event that accepted it, the directory against the lines behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from broker.store.engine import Connection
+
+from broker.signer import extend
+from broker.store import lines, log
+from broker.store.engine import Store
+from broker.writer import replay
+from lintas import checkpoint, merkle, note
+from lintas.directory import CONTROL_KINDS
+from lintas.errors import LintasError, LogHalted
+from lintas.event import parse_event
+from lintas.header import BULLETIN, Header
+from lintas.line import line_id, parse
+from lintas.vocabulary import tlp_rank
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was checked: the tree's size and root, and how many checkpoints and lines fit it."""
+
+    size: int
+    root: bytes
+    checkpoints: int
+    lines: int
+
+
+def check_everything(store: Store, key: note.VerifierKey, progress: Callable[[int, int], None]) -> Report:
+    """Check the whole database; raise LogHalted naming the first fault. `progress` gets rows done and rows in all."""
+    with store.read() as conn:
+        size, _ = log.head(conn)
+        notes = log.checkpoints(conn)
+        root, signed = _check_log(conn, key, notes, lambda done: progress(done, size))
+        counted = _check_lines(conn)
+        rows = log.events_of_kinds(conn, CONTROL_KINDS, after=-1)
+        try:
+            replay(rows, lines.by_ids(conn, {row.object for row in rows if row.object is not None}))
+        except LintasError as fault:
+            raise LogHalted(f"The directory does not follow from its lines: {fault}") from fault
+    return Report(size=size, root=root, checkpoints=signed, lines=counted)
+
+
+def _check_log(
+    conn: Connection, key: note.VerifierKey, notes: Iterator[tuple[int, bytes]], progress: Callable[[int], None]
+) -> tuple[bytes, int]:
+    size, _ = log.head(conn)
+    frontier = merkle.Frontier(0, ())
+    numbers: dict[str, int] = {}
+    signed = 0
+    pending = next(notes, None)
+    for row in log.rows(conn, 0, size):
+        frontier = extend(frontier, row)
+        if row.party_seq != numbers.get(row.party, 0) + 1:
+            raise LogHalted(f"Row {row.seq}: the events of {row.party} are not numbered without a gap.")
+        numbers[row.party] = row.party_seq
+        if pending is not None and pending[0] == frontier.size:
+            _check_checkpoint(pending[1], key, frontier)
+            signed += 1
+            pending = next(notes, None)
+        progress(row.seq + 1)
+    if frontier.size != size:
+        raise LogHalted(f"Row {frontier.size} is missing.")
+    if pending is not None:
+        raise LogHalted(f"A checkpoint of size {pending[0]} was signed, but the log has {size} rows.")
+    return frontier.root(), signed
+
+
+def _check_checkpoint(signed: bytes, key: note.VerifierKey, frontier: merkle.Frontier) -> None:
+    try:
+        found = checkpoint.open_checkpoint(signed, origin=key.name, key=key)
+    except LintasError as fault:
+        raise LogHalted(f"The checkpoint of size {frontier.size} does not verify: {fault}") from fault
+    if (found.size, found.root) != (frontier.size, frontier.root()):
+        raise LogHalted(f"The checkpoint of size {frontier.size} is of another tree.")
+
+
+def _check_lines(conn: Connection) -> int:
+    counted = 0
+    for stored in lines.every(conn):
+        counted += 1
+        if line_id(stored.raw) != stored.id:
+            raise LogHalted(f"Line {stored.id}: its bytes have another hash.")
+        event = log.event_at(conn, stored.seq)
+        if event is None or event.object != stored.id:
+            raise LogHalted(f"Line {stored.id}: the event at its index {stored.seq} is of another line.")
+        if _columns(parse(stored.raw).header) != _stored_columns(stored):
+            raise LogHalted(f"Line {stored.id}: the columns differ from its header.")
+        if stored.typ == BULLETIN and _released(event) != lines.recipients(conn, stored.seq):
+            raise LogHalted(f"Line {stored.id}: its recipients are not those that the log released it to.")
+    return counted
+
+
+def _released(event: log.EventRow) -> dict[str, str]:
+    if event.body is None:
+        return {}
+    detail = parse_event(event.body).detail
+    return dict.fromkeys(detail["released"], lines.RELEASED) | dict(detail["withheld"])
+
+
+def _columns(header: Header) -> tuple[object, ...]:
+    rank = tlp_rank(header.tlp) if header.tlp is not None else None
+    return header.typ, header.iss, header.kid, header.exp, header.kind, header.topic, rank
+
+
+def _stored_columns(stored: lines.StoredLine) -> tuple[object, ...]:
+    return stored.typ, stored.iss, stored.kid, stored.exp, stored.kind, stored.topic, stored.tlp_rank

@@ -1,0 +1,143 @@
+"""One hub: its parts wired together by hand."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker.auth import Tokens
+from broker.batch import Batch, Head
+from broker.settings import Settings
+from broker.signer import LogSigner
+from broker.store import migrate
+from broker.store.engine import READERS, Store
+from broker.strangers import Strangers
+from broker.writer import Writer
+from lintas import note
+from lintas.clock import Clock, now_us
+from lintas.decide import changes, check_signatures
+from lintas.directory import Directory
+from lintas.errors import BadSettings, MalformedLine
+from lintas.header import KEY, is_hub
+from lintas.keys import write_private
+from lintas.line import parse
+
+NAME_SUFFIX_CHARACTERS = 8
+FIRST_EPOCH = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """A hub that is open. `readers` is the pool of threads that read the database."""
+
+    settings: Settings
+    clock: Clock
+    store: Store
+    signer: LogSigner
+    strangers: Strangers
+    writer: Writer
+    tokens: Tokens
+    readers: ThreadPoolExecutor
+
+    @property
+    def directory(self) -> Directory:
+        """The directory as of the last commit."""
+        return self.writer.directory
+
+    @property
+    def name(self) -> str:
+        """The hub's name, the `aud` of every line."""
+        return self.directory.hub
+
+    def now(self) -> int:
+        """Return the time in Unix seconds."""
+        return self.clock() // 1_000_000
+
+    def start(self) -> None:
+        """Check the tail of the log, then begin to accept. Call it once, after any fork."""
+        with self.store.read() as conn:
+            migrate.check_current(conn)
+        self.signer.start()
+        self.writer.start()
+
+    def stop(self) -> None:
+        """Finish what is queued, then close the database."""
+        self.writer.stop()
+        self.readers.shutdown()
+        self.store.close()
+
+
+def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
+    """Wire a hub from its settings; raise BadSettings when there is none at the data directory."""
+    store = Store(settings.database)
+    signer = LogSigner(store, read_log_key(settings.log_key_file))
+    strangers = Strangers(clock)
+    return Hub(
+        settings=settings,
+        clock=clock,
+        store=store,
+        signer=signer,
+        strangers=strangers,
+        writer=Writer(store, signer, clock, due=strangers.record),
+        tokens=Tokens(),
+        readers=ThreadPoolExecutor(READERS, thread_name_prefix="lintas-reader"),
+    )
+
+
+def make_name(origin: str) -> str:
+    """Return a hub name: the origin and eight random characters, so that two hubs of one origin never mix."""
+    alphabet = string.ascii_lowercase + string.digits
+    name = f"{origin}-" + "".join(secrets.choice(alphabet) for _ in range(NAME_SUFFIX_CHARACTERS))
+    if not is_hub(name):
+        raise BadSettings("An origin is a host name in lower case: letters, digits, dots, hyphens, at most 64.")
+    return name
+
+
+def make_log_key(settings: Settings, name: str) -> note.SignerKey:
+    """Make the key of a new log and write it to the data directory; refuse to replace one."""
+    if settings.log_key_file.exists():
+        raise BadSettings(f"{settings.log_key_file} exists: there is a hub here already.")
+    key = note.SignerKey.from_seed(f"{name}/log/{FIRST_EPOCH}", secrets.token_bytes(32))
+    settings.data.mkdir(parents=True, exist_ok=True)
+    write_private(settings.log_key_file, key.text().encode() + b"\n")
+    return key
+
+
+def open_log(settings: Settings, name: str, key: note.SignerKey, admin_line: bytes, clock: Clock = now_us) -> None:
+    """Make the database and the first events: the log, and the key of its first administrator."""
+    line = parse(admin_line, KEY)
+    if not line.header.iss.startswith("admin/"):
+        raise MalformedLine("The first key of a hub is an administrator's.", member="iss")
+    store = Store(settings.database)
+    try:
+        with store.write() as conn:
+            migrate.upgrade(conn)
+        with store.write() as conn:
+            batch = Batch(conn, Head.load(conn), Directory(name), now_us=clock())
+            batch.append("log.opened", "*", detail={"hub": name, "log_key": key.verifier.text()})
+            check_signatures(batch.directory, line)
+            seqs = [
+                batch.change(change, object_id=line.id) for change in changes(batch.directory, line, now=batch.now)
+            ]
+            batch.keep(line, seqs[0])
+            batch.finish()
+        signer = LogSigner(store, key)
+        signer.start()
+        signer.sign_new()
+    finally:
+        store.close()
+
+
+def read_log_key(path: Path) -> note.SignerKey:
+    """Read the log's signing key; raise BadSettings when it is missing or readable by others."""
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text().strip()
+    except OSError as fault:
+        raise BadSettings(f"No hub at {path.parent}: make one with `lintas-broker init`.") from fault
+    if mode & 0o077:
+        raise BadSettings(f"{path} can be read by others: run `chmod 600` on it, and consider the key known.")
+    return note.parse_signer_key(text)

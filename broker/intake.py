@@ -1,0 +1,119 @@
+"""The way of a posted bulletin into the log.
+
+`open_bulletin` runs where the request arrived: shape, signature, payload. `admit_bulletins` runs in the writer, where the
+directory cannot change under it: known id, policy, payload verdict, events. A known id wins over everything after the
+signature, so a late retry of an accepted line always succeeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from broker import policy
+from broker.batch import Batch
+from broker.store import lines
+from lintas import bulletin
+from lintas.directory import Directory
+from lintas.errors import InternalError, MalformedPayload, Refusal
+from lintas.header import BULLETIN
+from lintas.line import Line, check, parse
+
+PART = "recalls-part"
+"""How a recall that names indicators is stored: it withdraws those, not the bulletin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A bulletin whose signature is good. A payload that breaks its schema is refused only after policy had its say."""
+
+    line: Line
+    topics: tuple[str, ...] = ()
+    is_partial: bool = False
+    fault: MalformedPayload | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Where a bulletin stands in the log; `is_new` is False for the same bytes posted again."""
+
+    id: str
+    seq: int
+    is_new: bool
+
+
+def open_bulletin(raw: bytes, directory: Directory) -> Submission:
+    """Read and verify a posted bulletin; raise a Refusal that any stranger may cause."""
+    line = parse(raw, BULLETIN)
+    check(line, directory.key(line.header.kid, line.header.iss).public)
+    if line.header.enc is not None:
+        return Submission(line)
+    try:
+        content = bulletin.parse(line.payload, kind=line.header.kind or "")
+    except MalformedPayload as fault:
+        return Submission(line, fault=fault)
+    return Submission(line, topics=content.topics, is_partial=bulletin.is_partial_recall(content))
+
+
+def admit_bulletins(batch: Batch, submissions: Sequence[Submission | Refusal]) -> list[Accepted | Refusal]:
+    """Admit submissions in order; each refusal is recorded as an event of its issuer and returned in its place."""
+    return [admit_bulletin(batch, each) if isinstance(each, Submission) else each for each in submissions]
+
+
+def admit_bulletin(batch: Batch, submission: Submission) -> Accepted | Refusal:
+    """Admit one submission, or record its refusal and return it."""
+    line = submission.line
+    seq = batch.known.get(line.id)
+    if seq is not None:
+        return Accepted(line.id, seq, is_new=False)
+    try:
+        targets = _targets(batch, line)
+        admission = policy.admit(
+            line.header, batch.directory, targets=targets, topics=submission.topics, now=batch.now
+        )
+        if submission.fault is not None:
+            raise submission.fault
+    except Refusal as refusal:
+        record_refusal(batch, "bulletin.refused", line, refusal)
+        return refusal
+    return _accept(batch, submission, admission, targets)
+
+
+def record_refusal(batch: Batch, kind: str, line: Line, refusal: Refusal) -> None:
+    """Log that a line with a good signature was refused, as an event of its issuer."""
+    detail = {"code": refusal.code} | ({"member": refusal.member} if refusal.member is not None else {})
+    batch.append(kind, line.header.iss, object_id=line.id, detail=detail)
+
+
+def _accept(
+    batch: Batch, submission: Submission, admission: policy.Admission, targets: Mapping[str, policy.Target]
+) -> Accepted:
+    line, header = submission.line, submission.line.header
+    detail = {
+        "kind": header.kind,
+        "topic": header.topic,
+        "tlp": header.tlp,
+        "released": list(admission.released),
+        "withheld": dict(admission.withheld),
+        "refs": list(header.refs),
+    }
+    seq = batch.append("bulletin.accepted", header.iss, object_id=line.id, detail=detail)
+    batch.keep(line, seq, withdraws=admission.withdraws)
+    for agency in admission.released:
+        batch.release(line, seq, agency)
+    for agency, reason in admission.withheld.items():
+        batch.withhold(seq, agency, reason)
+    for ref in header.refs:
+        relation, target = ref.split(":", 1)
+        batch.refer(seq, PART if relation == "recalls" and submission.is_partial else relation, targets[target].seq)
+    if header.kind == policy.RECALL:
+        for target in header.targets("recalls"):
+            recalled = {"by": line.id, "part": submission.is_partial}
+            batch.append("bulletin.recalled", header.iss, object_id=target, detail=recalled)
+    return Accepted(line.id, seq, is_new=True)
+
+
+def _targets(batch: Batch, line: Line) -> dict[str, policy.Target]:
+    ids = {ref.split(":", 1)[1] for ref in line.header.refs}
+    found = (batch.find(line_id) for line_id in ids)
+    return {target.id: target for target in found if target is not None}

@@ -1,0 +1,205 @@
+"""Who may publish what to whom, and who may read it now.
+
+Pure: decisions take the line, the directory, the lines it refers to and the time, and return values or raise a Refusal.
+Only the signed header counts, so sealed bulletins will take the same path.
+Spec: docs/spec/bulletin.md (releasability), docs/spec/http.md (refusals).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from lintas import vocabulary
+from lintas.directory import Directory, check_fresh
+from lintas.errors import (
+    Expired,
+    NotAllowed,
+    PartnerSuspended,
+    RecipientsTooFew,
+    RedNeedsSealing,
+    RefUnavailable,
+    SealingNotOffered,
+    TlpAboveCeiling,
+    TopicNotGranted,
+    UnknownRecipient,
+)
+from lintas.header import EVERYONE, Header
+from lintas.vocabulary import TLP, tlp_rank
+
+RECALL = "recall"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What policy needs to know of a line named in `refs`. `audience` are those it was released to."""
+
+    seq: int
+    id: str
+    iss: str
+    kind: str
+    topic: str
+    tlp_rank: int
+    audience: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """An accepted bulletin: who gets it, who was named but may not have it (and why), whether it withdraws another."""
+
+    released: tuple[str, ...]
+    withheld: Mapping[str, str]
+    withdraws: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an agency may read now: all of its feed within these bounds, or only recalls while it is suspended."""
+
+    topics: frozenset[str] | None
+    tlp_rank_max: int
+    only_withdrawals: bool
+
+
+def admit(
+    header: Header,
+    directory: Directory,
+    *,
+    targets: Mapping[str, Target],
+    topics: Collection[str],
+    now: int,
+) -> Admission:
+    """Decide on a bulletin whose signature is good. `topics` are the further ones of a clear payload.
+
+    Checks in the order of docs/spec/line.md: freshness, standing, sealing, references, grants, recipients.
+    """
+    check_fresh(header, hub=directory.hub, now=now)
+    directory.active_key(header.kid, header.iss, now)
+    assert header.exp is not None
+    if header.exp <= now:
+        raise Expired(member="exp")
+    if header.iss not in directory.partners:
+        raise NotAllowed("Only partner agencies publish bulletins.", member="iss")
+    if directory.is_suspended(header.iss) and header.kind != RECALL:
+        raise PartnerSuspended(member="iss")
+    _check_sealing(header)
+    holders = _check_refs(header, directory, targets)
+    if not holders:
+        _check_grants(header, directory, topics)
+    return _release(header, directory, holders)
+
+
+def reading(directory: Directory, agency: str) -> Reading:
+    """Return what this agency may read now, whatever was released to it."""
+    grant = directory.grant(agency)
+    known = vocabulary.load().topics
+    topics = frozenset(topic for topic in known if any(vocabulary.topic_covers(read, topic) for read in grant.read))
+    return Reading(
+        topics=None if topics == known else topics,
+        tlp_rank_max=tlp_rank(grant.ceiling),
+        only_withdrawals=directory.is_suspended(agency),
+    )
+
+
+def allows(bounds: Reading, *, topic: str, rank: int, withdraws: bool) -> bool:
+    """Tell whether one released bulletin lies within the bounds; nothing narrows a recall."""
+    if withdraws:
+        return True
+    inside = rank <= bounds.tlp_rank_max and (bounds.topics is None or topic in bounds.topics)
+    return inside and not bounds.only_withdrawals
+
+
+def _check_sealing(header: Header) -> None:
+    if header.enc is not None:
+        raise SealingNotOffered(member="enc")
+    if header.tlp == "RED":
+        raise RedNeedsSealing(member="tlp")
+
+
+def _check_refs(header: Header, directory: Directory, targets: Mapping[str, Target]) -> frozenset[str]:
+    """Return who holds what this bulletin withdraws: they get it whatever their grants. Empty: an ordinary bulletin.
+
+    A target that is missing, unreadable, or not one's own to withdraw gives one identical answer, before recipients
+    are looked at, so that nobody learns what exists.
+    """
+    holders: set[str] = set()
+    for ref in header.refs:
+        relation, target_id = ref.split(":", 1)
+        target = targets.get(target_id)
+        if target is None or not _may_refer(header, directory, relation, target):
+            raise RefUnavailable(member="refs")
+        if relation in ("recalls", "supersedes"):
+            _check_reaches(header, target)
+            if _needs_no_grant(header, relation, target):
+                # The issuer stands for "nobody else", so that a recall of what reached nobody still passes.
+                holders |= target.audience | {header.iss}
+        else:
+            _check_audience(header, target)
+    if (header.kind == RECALL) != bool(header.targets("recalls")):
+        raise RefUnavailable("A recall names what it recalls, and nothing else recalls.", member="refs")
+    return frozenset(holders)
+
+
+def _may_refer(header: Header, directory: Directory, relation: str, target: Target) -> bool:
+    if relation in ("recalls", "supersedes"):
+        return target.iss == header.iss and target.kind != RECALL
+    if target.iss == header.iss:
+        return True
+    named = header.iss in target.audience or EVERYONE[0] in target.audience
+    bounds = reading(directory, header.iss)
+    return named and allows(bounds, topic=target.topic, rank=target.tlp_rank, withdraws=target.kind == RECALL)
+
+
+def _needs_no_grant(header: Header, relation: str, target: Target) -> bool:
+    # Nothing may stop a recall. A superseding bulletin brings new content, so it is free only within what was granted
+    # for the original: same topic, no higher marking. Otherwise one old bulletin would be a licence for anything.
+    if relation == "recalls":
+        return True
+    return header.topic == target.topic and tlp_rank(header.tlp or "RED") <= target.tlp_rank
+
+
+def _check_reaches(header: Header, target: Target) -> None:
+    if header.release_to != EVERYONE and not target.audience <= {*header.release_to}:
+        raise RecipientsTooFew(member="release_to")
+
+
+def _check_audience(header: Header, target: Target) -> None:
+    if EVERYONE[0] in target.audience:
+        return
+    if not {*header.release_to} <= target.audience | {target.iss}:
+        raise UnknownRecipient("An answer or comment goes only to those who have the original.", member="release_to")
+
+
+def _check_grants(header: Header, directory: Directory, topics: Collection[str]) -> None:
+    grant = directory.grant(header.iss)
+    for topic in (header.topic or "", *topics):
+        if not grant.may_publish(topic):
+            raise TopicNotGranted(f"`{topic}` is not granted to {header.iss}.", member="topic")
+    if not grant.within_ceiling(header.tlp or "RED"):
+        raise TlpAboveCeiling(f"The ceiling of {header.iss} is {grant.ceiling}.", member="tlp")
+
+
+def _release(header: Header, directory: Directory, holders: frozenset[str]) -> Admission:
+    if header.release_to == EVERYONE:
+        return Admission(released=EVERYONE, withheld={}, withdraws=bool(holders))
+    strangers = [agency for agency in header.release_to if agency not in directory.partners]
+    if strangers:
+        raise UnknownRecipient(f"Not a partner: {', '.join(strangers[:5])}.", member="release_to")
+    released, withheld = [], {}
+    for agency in header.release_to:
+        is_holder = agency in holders or EVERYONE[0] in holders
+        reason = None if is_holder else _withheld(header, directory, agency)
+        if reason is None:
+            released.append(agency)
+        else:
+            withheld[agency] = reason
+    return Admission(released=tuple(released), withheld=withheld, withdraws=bool(holders))
+
+
+def _withheld(header: Header, directory: Directory, agency: str) -> str | None:
+    if directory.is_suspended(agency):
+        return "suspended"
+    grant = directory.grant(agency)
+    if not grant.may_read(header.topic or "", header.tlp or TLP[-1]):
+        return "not-entitled"
+    return None

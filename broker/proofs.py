@@ -1,0 +1,58 @@
+"""Receipts and proofs from the stored log."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+from broker.store.engine import Connection
+
+from broker.store import log
+from lintas import merkle
+from lintas.errors import NotFound
+from lintas.receipt import Receipt, format_receipt
+
+
+def receipt(conn: Connection, seq: int) -> bytes:
+    """Return the receipt of an event under the first checkpoint that covered it: always the same bytes."""
+    row = log.event_at(conn, seq)
+    covered = log.checkpoint_over(conn, seq)
+    if row is None or row.body is None or covered is None:
+        raise NotFound
+    size, note = covered
+    return format_receipt(Receipt(index=seq, proof=inclusion(conn, seq, size), checkpoint=note, extra=row.body))
+
+
+def proof(conn: Connection, seq: int, size: int | None) -> bytes:
+    """Return the tlog-proof of an entry, without its body, under the newest checkpoint or the one of `size`."""
+    found_size, note = _checkpoint(conn, size)
+    if seq >= found_size:
+        raise NotFound("No checkpoint of that size covers that index.")
+    return format_receipt(Receipt(index=seq, proof=inclusion(conn, seq, found_size), checkpoint=note, extra=None))
+
+
+def inclusion(conn: Connection, seq: int, size: int) -> tuple[bytes, ...]:
+    """Return the inclusion proof of an index in the tree of this size, with one SELECT."""
+    return tuple(merkle.inclusion_proof(seq, size, lambda wanted: log.nodes(conn, wanted)))
+
+
+def witness_body(conn: Connection, old: int, size: int | None) -> bytes:
+    """Return a C2SP add-checkpoint body: the old size, the consistency proof, the checkpoint (newest, or of `size`)."""
+    new_size, note = _checkpoint(conn, size)
+    if old > new_size:
+        raise NotFound("The log is smaller than that.")
+    hashes: list[bytes] = []
+    if 0 < old < new_size:
+        hashes = merkle.consistency_proof(old, new_size, lambda wanted: log.nodes(conn, wanted))
+    lines = [f"old {old}", *(b64encode(each).decode() for each in hashes), "", ""]
+    return "\n".join(lines).encode() + note
+
+
+def _checkpoint(conn: Connection, size: int | None) -> tuple[int, bytes]:
+    if size is None:
+        found = log.newest_checkpoint(conn)
+    else:
+        note = log.checkpoint_at(conn, size)
+        found = None if note is None else (size, note)
+    if found is None:
+        raise NotFound("No checkpoint of that size was published.")
+    return found

@@ -1,0 +1,152 @@
+"""Signing of checkpoints, only over what was read back from the database.
+
+After each commit the signer reads the new rows again, hashes body to entry to leaf to nodes, compares each with what is
+stored and only then extends its own frontier and signs. A mismatch halts the log before a signature exists: a public log
+once died of one flipped bit. Its state (the verified frontier) is written by the writer's thread alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from broker.store.engine import Connection
+
+from broker.store import log
+from broker.store.engine import Store
+from lintas import checkpoint, merkle, note
+from lintas.errors import BadProof, LogHalted
+from lintas.event import entry_of, parse_event
+from lintas.receipt import Receipt, format_receipt
+
+TAIL_ROWS = 10_000
+"""Rows that are re-derived at start; `fsck` re-derives all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A batch under its checkpoint, with the tree nodes that receipts for its rows need. No database is asked again."""
+
+    size: int
+    note: bytes
+    bodies: Mapping[int, bytes]
+    nodes: Mapping[tuple[int, int], bytes]
+
+    def receipt(self, seq: int) -> bytes:
+        """Return the receipt of an event of this batch."""
+        proof = merkle.inclusion_proof(seq, self.size, lambda wanted: [self.nodes[address] for address in wanted])
+        return format_receipt(Receipt(index=seq, proof=tuple(proof), checkpoint=self.note, extra=self.bodies[seq]))
+
+
+class LogSigner:
+    """Holds the log key and the frontier it has verified."""
+
+    def __init__(self, store: Store, key: note.SignerKey) -> None:
+        """Take the store to read back from; `start` must run before `sign_new`."""
+        self._store = store
+        self._key = key
+        self._frontier = merkle.Frontier(0, ())
+
+    @property
+    def origin(self) -> str:
+        """The log's origin, which is the name of its key."""
+        return self._key.name
+
+    @property
+    def verifier(self) -> note.VerifierKey:
+        """The key that verifies what this signer signs."""
+        return self._key.verifier
+
+    def start(self, progress: Callable[[int], None] | None = None, *, rows_max: int = TAIL_ROWS) -> None:
+        """Check the newest checkpoint and re-derive up to `rows_max` newest rows; raise LogHalted on any mismatch.
+
+        Rows after the newest checkpoint (a crash between commit and signature) are left for `sign_new`.
+        """
+        with self._store.read() as conn:
+            newest = log.newest_checkpoint(conn)
+            size = newest[0] if newest else 0
+            start = max(0, size - rows_max)
+            frontier = derive(conn, log.frontier(conn, start), start, size, progress)
+            if newest is not None:
+                signed = checkpoint.open_checkpoint(newest[1], origin=self.origin, key=self.verifier)
+                if (signed.size, signed.root) != (frontier.size, frontier.root()):
+                    raise LogHalted(f"The checkpoint of size {size} does not fit the rows.")
+        self._frontier = frontier
+
+    def sign_new(self) -> Signed | None:
+        """Verify the rows committed since the last call, sign and keep a checkpoint; None when there are none."""
+        before = self._frontier
+        nodes = dict(zip(merkle.frontier_nodes(before.size), before.roots, strict=True))
+        bodies: dict[int, bytes] = {}
+        with self._store.read() as conn:
+            size, _ = log.head(conn)
+            if size == before.size:
+                return None
+            frontier = before
+            for row in log.rows(conn, before.size, size):
+                frontier = extend(frontier, row)
+                bodies[row.seq] = row.body or b""
+                nodes.update(_addressed(row))
+        if frontier.size != size:
+            raise LogHalted(f"Row {frontier.size} is missing.")
+        signed = self._sign(frontier)
+        self._frontier = frontier
+        return Signed(size=size, note=signed, bodies=bodies, nodes=nodes)
+
+    def _sign(self, frontier: merkle.Frontier) -> bytes:
+        text = checkpoint.format_checkpoint(
+            checkpoint.Checkpoint(origin=self.origin, size=frontier.size, root=frontier.root())
+        )
+        signed = note.sign_note(text, self._key)
+        # Kept before anybody sees it: a receipt asked for again is then the same bytes.
+        with self._store.write() as conn:
+            log.add_checkpoint(conn, frontier.size, signed)
+        return signed
+
+
+def derive(
+    conn: Connection,
+    frontier: merkle.Frontier,
+    start: int,
+    stop: int,
+    progress: Callable[[int], None] | None = None,
+) -> merkle.Frontier:
+    """Re-derive the rows start <= seq < stop from their bodies; raise LogHalted naming the first that does not fit."""
+    for row in log.rows(conn, start, stop):
+        frontier = extend(frontier, row)
+        if progress is not None:
+            progress(row.seq)
+    if frontier.size != stop:
+        raise LogHalted(f"Row {frontier.size} is missing.")
+    return frontier
+
+
+def extend(frontier: merkle.Frontier, row: log.LogRow) -> merkle.Frontier:
+    """Add one stored row to a verified frontier; raise LogHalted unless everything in the row fits."""
+    if row.seq != frontier.size:
+        raise LogHalted(f"Row {frontier.size} is missing.")
+    if row.body is not None and entry_of(row.body) != row.entry:
+        raise LogHalted(f"Row {row.seq}: the event body is not the one that was logged.")
+    extended, nodes = frontier.append(merkle.leaf_hash(row.entry))
+    if nodes != row.nodes:
+        raise LogHalted(f"Row {row.seq}: the stored tree nodes are not those of the entries.")
+    if row.body is not None:
+        _check_columns(row, row.body)
+    return extended
+
+
+def _check_columns(row: log.LogRow, body: bytes) -> None:
+    # Queries trust the columns beside the body, so they must say what the body says.
+    try:
+        event = parse_event(body)
+    except BadProof as fault:
+        raise LogHalted(f"Row {row.seq}: {fault}") from fault
+    stored = (row.time, row.kind, row.party, row.party_seq, row.object)
+    if stored != (event.time, event.kind, event.party, event.party_seq, event.object):
+        raise LogHalted(f"Row {row.seq}: the columns differ from the event body.")
+
+
+def _addressed(row: log.LogRow) -> Sequence[tuple[tuple[int, int], bytes]]:
+    size = merkle.HASH_BYTES
+    levels = range(len(row.nodes) // size)
+    return [((level, ((row.seq + 1) >> level) - 1), row.nodes[level * size : (level + 1) * size]) for level in levels]

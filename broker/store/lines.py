@@ -1,0 +1,197 @@
+"""Rows of stored lines: who they go to, what they refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, union_all
+
+from broker.store.tables import line, recipient, ref
+
+RELEASED = "released"
+EVERYONE = "*"
+FETCH_MAX = 1_000
+"""Rows read at a time when walking all lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLine:
+    """A line with the columns that decide who may read it. `at` is the second it was accepted."""
+
+    seq: int
+    id: str
+    typ: str
+    raw: bytes
+    iss: str
+    kid: str
+    at: int
+    exp: int | None
+    kind: str | None
+    topic: str | None
+    tlp_rank: int | None
+    withdraws: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Whose feed is read, and what may be in it now. `topics` None means every topic."""
+
+    agency: str
+    topics: frozenset[str] | None
+    tlp_rank_max: int
+    only_withdrawals: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FeedFilter:
+    """What the caller asks to see of the feed; None means any."""
+
+    topics: frozenset[str] | None = None
+    kind: str | None = None
+    issuer: str | None = None
+    ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A later bulletin that says something (`relation`) of an earlier one."""
+
+    target: int
+    relation: str
+    id: str
+
+
+_COLUMNS = (
+    line.c.seq,
+    line.c.id,
+    line.c.typ,
+    line.c.raw,
+    line.c.iss,
+    line.c.kid,
+    line.c.at,
+    line.c.exp,
+    line.c.kind,
+    line.c.topic,
+    line.c.tlp_rank,
+    line.c.withdraws,
+)
+
+
+def insert_lines(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert accepted lines; the unique id refuses a second one."""
+    conn.execute(insert(line), rows)
+
+
+def insert_recipients(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert who they are addressed to."""
+    conn.execute(insert(recipient), rows)
+
+
+def insert_refs(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert what they say of earlier ones."""
+    conn.execute(insert(ref), rows)
+
+
+def known(conn: Connection, ids: Collection[str]) -> dict[str, int]:
+    """Return the log index of each of these ids that is stored."""
+    return {row.id: row.seq for row in conn.execute(select(line.c.id, line.c.seq).where(line.c.id.in_(ids)))}
+
+
+def by_id(conn: Connection, line_id: str) -> StoredLine | None:
+    """Return a stored line of any kind."""
+    row = conn.execute(select(*_COLUMNS).where(line.c.id == line_id)).first()
+    return StoredLine(*row) if row else None
+
+
+def by_ids(conn: Connection, ids: Collection[str]) -> dict[str, bytes]:
+    """Return the bytes of these lines."""
+    return {row.id: row.raw for row in conn.execute(select(line.c.id, line.c.raw).where(line.c.id.in_(ids)))}
+
+
+def recipients(conn: Connection, seq: int) -> dict[str, str]:
+    """Return the state (released, not-entitled, suspended) of each recipient of a bulletin."""
+    statement = select(recipient.c.agency, recipient.c.state).where(recipient.c.seq == seq)
+    return {agency: state for agency, state in conn.execute(statement)}
+
+
+def released_seq(conn: Connection, seq: int, agency: str) -> int | None:
+    """Return the index of the event that released a bulletin to this agency, by name or to everyone."""
+    statement = select(recipient.c.released_seq).where(
+        recipient.c.seq == seq, recipient.c.agency.in_((agency, EVERYONE)), recipient.c.state == RELEASED
+    )
+    return conn.scalar(statement)
+
+
+def references(conn: Connection, seqs: Collection[int]) -> list[Reference]:
+    """Return what later bulletins say of these, oldest first."""
+    statement = (
+        select(ref.c.target, ref.c.relation, line.c.id)
+        .join_from(ref, line, ref.c.seq == line.c.seq)
+        .where(ref.c.target.in_(seqs))
+        .order_by(ref.c.seq)
+    )
+    return [Reference(*row) for row in conn.execute(statement)]
+
+
+def feed(conn: Connection, reader: Reader, wanted: FeedFilter, *, after: int, limit: int) -> list[StoredLine]:
+    """Return the bulletins the reader may have with seq > after, oldest first.
+
+    Two index walks (own name, everyone), each stopped at `limit`, merged: the cost does not grow with the backlog.
+    """
+    conditions = [_allowed(reader), *_wanted(wanted)]
+    halves = []
+    for agency in (reader.agency, EVERYONE):
+        half = (
+            select(*_COLUMNS)
+            .join_from(recipient, line, recipient.c.seq == line.c.seq)
+            .where(recipient.c.agency == agency, recipient.c.state == RELEASED, recipient.c.seq > after, *conditions)
+            .order_by(recipient.c.seq)
+            .limit(limit)
+        )
+        if agency == EVERYONE:
+            half = half.where(line.c.iss != reader.agency)
+        halves.append(select(half.subquery()))
+    both = union_all(*halves).subquery()
+    return [StoredLine(*row) for row in conn.execute(select(both).order_by(both.c.seq).limit(limit))]
+
+
+def published(conn: Connection, issuer: str, wanted: FeedFilter, *, after: int, limit: int) -> list[StoredLine]:
+    """Return the issuer's own bulletins with seq > after, oldest first."""
+    statement = select(*_COLUMNS).where(line.c.iss == issuer, line.c.kind.is_not(None), line.c.seq > after)
+    statement = statement.where(*_wanted(wanted)).order_by(line.c.seq).limit(limit)
+    return [StoredLine(*row) for row in conn.execute(statement)]
+
+
+def every(conn: Connection) -> Iterator[StoredLine]:
+    """Yield every stored line, oldest first."""
+    after = -1
+    while rows := conn.execute(select(*_COLUMNS).where(line.c.seq > after).order_by(line.c.seq).limit(FETCH_MAX)).all():
+        for row in rows:
+            yield StoredLine(*row)
+        after = rows[-1].seq
+
+
+def _allowed(reader: Reader) -> ColumnElement[bool]:
+    # Later changes of grants narrow what is read; nothing narrows a recall.
+    if reader.only_withdrawals:
+        return line.c.withdraws.is_(True)
+    inside = line.c.tlp_rank <= reader.tlp_rank_max
+    if reader.topics is not None:
+        inside = and_(inside, line.c.topic.in_(reader.topics))
+    return or_(line.c.withdraws.is_(True), inside)
+
+
+def _wanted(wanted: FeedFilter) -> list[ColumnElement[bool]]:
+    parts: list[ColumnElement[bool]] = []
+    if wanted.topics is not None:
+        parts.append(line.c.topic.in_(wanted.topics))
+    if wanted.kind is not None:
+        parts.append(line.c.kind == wanted.kind)
+    if wanted.issuer is not None:
+        parts.append(line.c.iss == wanted.issuer)
+    if wanted.ref is not None:
+        target = select(line.c.seq).where(line.c.id == wanted.ref).correlate(None).scalar_subquery()
+        parts.append(line.c.seq.in_(select(ref.c.seq).where(ref.c.target == target)))
+    return parts

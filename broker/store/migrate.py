@@ -1,0 +1,42 @@
+"""Bring the database to the schema of this version."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from lintas.errors import BadSettings
+from broker.store.tables import metadata
+
+
+def upgrade(conn: Connection) -> None:
+    """Run every revision the database lacks, inside the caller's transaction."""
+    command.upgrade(_config(conn), "head")
+
+
+def check_current(conn: Connection) -> None:
+    """Raise BadSettings unless the database is at this version's revision."""
+    found = MigrationContext.configure(conn).get_current_revision()
+    wanted = ScriptDirectory.from_config(_config(conn)).get_current_head()
+    if found != wanted:
+        raise BadSettings(
+            f"The database is at revision {found}, this version needs {wanted}: run `lintas-broker migrate`."
+        )
+
+
+def drift(conn: Connection) -> list[object]:
+    """Return the differences between the database and the tables of this version, for tests."""
+    return list(compare_metadata(MigrationContext.configure(conn), metadata))
+
+
+def _config(conn: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(files("migrations")))
+    config.attributes["connection"] = conn
+    return config

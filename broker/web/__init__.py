@@ -1,0 +1,1 @@
+"""The hub's HTTP surface: the only package that knows FastAPI."""

@@ -1,0 +1,249 @@
+"""What administrators review: the audit log, partners, keys, grants, orders, figures. Every read is itself an event."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from broker import proofs
+from broker.auth import Caller
+from broker.batch import Batch
+from broker.delivery import in_reader, submit
+from broker.hub import Hub
+from broker.store import lines, log
+from broker.store.engine import Connection
+from broker.web.http import (
+    LINES_MEDIA,
+    PRIVATE,
+    admin_of,
+    check_params,
+    hub_of,
+    integer_param,
+    json_response,
+    rfc3339,
+    time_param,
+)
+from broker.web.partners import key_members, partner_members
+from broker.writer import Done
+from lintas.clock import US_PER_S
+from lintas.directory import FRESH_S
+from lintas.errors import BadRequest
+from lintas.event import KINDS, OUTCOMES
+from lintas.header import is_id, is_party
+
+PAGE_DEFAULT = 100
+PAGE_MAX = 1_000
+EXPORT_ROWS = 1_000
+TEXT_CHARACTERS_MAX = 100
+FILTERS = frozenset({"since", "until", "kind", "party", "object", "outcome", "text"})
+CSV_COLUMNS = ("seq", "time", "kind", "outcome", "party", "party_seq", "object", "detail")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+PARTIES = frozenset({"*", "hub"})
+
+router = APIRouter(prefix="/v1/admin", tags=["admin"])
+
+
+@router.get("/events", summary="The audit log: filter, page, export")
+async def events(request: Request) -> Response:
+    """Newest first; `before` pages on. `format` jsonl or csv streams every match; `proof=1` adds each event's proof."""
+    check_params(request, FILTERS | {"before", "limit", "format", "proof"})
+    caller, hub = admin_of(request), hub_of(request)
+    wanted = _filter(request)
+    form = request.query_params.get("format", "json")
+    if form not in ("json", "jsonl", "csv"):
+        raise BadRequest("`format` is json, jsonl or csv.", member="format")
+    if form != "json":
+        return await _export(hub, caller, wanted, form, dict(request.query_params))
+    limit = integer_param(request, "limit", PAGE_DEFAULT, low=1, high=PAGE_MAX)
+    before = integer_param(request, "before", -1)
+    with_proof = request.query_params.get("proof") == "1"
+    done = await _record(hub, caller, "events", dict(request.query_params))
+    signed = done.signed
+    assert signed is not None
+
+    def read(conn: Connection) -> dict[str, Any]:
+        top = min(signed.size, before) if before >= 0 else signed.size
+        rows = log.search(conn, wanted, before=top, limit=limit)
+        shown = [_event(row) for row in rows]
+        if with_proof:
+            for members, row in zip(shown, rows, strict=True):
+                members["receipt"] = _proof(conn, row)
+        return {"events": shown, "next": rows[-1].seq if len(rows) == limit else None}
+
+    page = await in_reader(hub, read)
+    return json_response(page | {"checkpoint": signed.note.decode()})
+
+
+@router.get("/partners", summary="Partners with grants and last use")
+async def partners(request: Request) -> Response:
+    """Every partner, its standing, what it may publish and read."""
+    hub = await _viewing(request, "partners")
+    directory = hub.directory
+    return json_response(
+        {"partners": [partner_members(directory, each) | _grant(hub, each) for each in sorted(directory.partners)]}
+    )
+
+
+@router.get("/keys", summary="Every key, the pending ones first")
+async def keys(request: Request) -> Response:
+    """Keys of agencies and administrators with their state; compare a fingerprint over another channel to approve."""
+    hub = await _viewing(request, "keys")
+    members = [key_members(key, hub.now()) for key in hub.directory.keys.values()]
+    return json_response({"keys": sorted(members, key=lambda each: (each["state"] != "pending", each["party"]))})
+
+
+@router.get("/grants", summary="What each partner may publish and read")
+async def grants(request: Request) -> Response:
+    """Grants and ceilings; an agency without one may do nothing."""
+    hub = await _viewing(request, "grants")
+    return json_response({"grants": {agency: _grant(hub, agency) for agency in sorted(hub.directory.partners)}})
+
+
+@router.get("/orders", summary="Orders waiting for a second administrator")
+async def orders(request: Request) -> Response:
+    """The line of each, to be countersigned with `lintas admin countersign`."""
+    hub = await _viewing(request, "orders")
+    return json_response({"orders": await in_reader(hub, lambda conn: _pending(conn, hub))})
+
+
+@router.get("/stats", summary="Figures of the hub")
+async def stats(request: Request) -> Response:
+    """Size of the log, events by kind, queue."""
+    hub = await _viewing(request, "stats")
+
+    def read(conn: Connection) -> dict[str, Any]:
+        size, time = log.head(conn)
+        return {"size": size, "newest": rfc3339(time), "events": log.counts(conn)}
+
+    figures = await in_reader(hub, read)
+    admins = len(hub.directory.admins)
+    return json_response(figures | {"queue": hub.writer.depth, "admins": admins, "two_person": hub.directory.two_person})
+
+
+async def _viewing(request: Request, view: str) -> Hub:
+    check_params(request, ())
+    hub = hub_of(request)
+    await _record(hub, admin_of(request), view, {})
+    return hub
+
+
+async def _record(hub: Hub, caller: Caller, view: str, asked: dict[str, str]) -> Done[int]:
+    def job(batch: Batch) -> int:
+        hub.strangers.record_all(batch)
+        return batch.append("admin.viewed", caller.party, detail={"view": view, "asked": asked})
+
+    return await submit(hub, job)
+
+
+def _filter(request: Request) -> log.EventFilter:
+    params = request.query_params
+    kind, outcome, party = params.get("kind"), params.get("outcome"), params.get("party")
+    object_id, text = params.get("object"), params.get("text")
+    if kind is not None and kind not in KINDS:
+        raise BadRequest("`kind` is no kind of event.", member="kind")
+    if outcome is not None and outcome not in OUTCOMES:
+        raise BadRequest(f"`outcome` is one of {', '.join(sorted(OUTCOMES))}.", member="outcome")
+    if party is not None and not is_party(party) and party not in PARTIES:
+        raise BadRequest("`party` is an agency, an administrator, `*` or `hub`.", member="party")
+    if object_id is not None and not is_id(object_id):
+        raise BadRequest("`object` is the id of a line.", member="object")
+    if text is not None and not 1 <= len(text) <= TEXT_CHARACTERS_MAX:
+        raise BadRequest(f"`text` has 1 to {TEXT_CHARACTERS_MAX} characters.", member="text")
+    kinds = None
+    if kind is not None or outcome is not None:
+        kinds = frozenset(each for each in KINDS if kind in (None, each) and outcome in (None, KINDS[each]))
+    since, until = time_param(request, "since"), time_param(request, "until")
+    return log.EventFilter(since, until, kinds, party, object_id, text)
+
+
+def _event(row: log.EventRow) -> dict[str, Any]:
+    return {
+        "seq": row.seq,
+        "time": rfc3339(row.time),
+        "kind": row.kind,
+        "outcome": KINDS[row.kind],
+        "party": row.party,
+        "party_seq": row.party_seq,
+        "object": row.object,
+        "detail": None if row.body is None else json.loads(row.body)["detail"],
+    }
+
+
+def _proof(conn: Connection, row: log.EventRow) -> str | None:
+    return None if row.body is None else proofs.receipt(conn, row.seq).decode()
+
+
+def _grant(hub: Hub, agency: str) -> dict[str, Any]:
+    grant = hub.directory.grant(agency)
+    return {"publish": list(grant.publish), "read": list(grant.read), "ceiling": grant.ceiling}
+
+
+def _pending(conn: Connection, hub: Hub) -> list[dict[str, Any]]:
+    accepted = log.events_of_kinds(conn, {"order.accepted"}, after=-1)
+    details = {row.object: json.loads(row.body)["detail"] for row in accepted if row.body is not None and row.object}
+    done = {detail["first"] for detail in details.values() if "first" in detail}
+    waiting = {row_id: detail for row_id, detail in details.items() if "needs" in detail and row_id not in done}
+    raw = lines.by_ids(conn, waiting)
+    fresh = {row.object: row.time for row in accepted}
+    return [
+        {"id": row_id, **detail, "at": rfc3339(fresh[row_id]), "line": raw[row_id].decode()}
+        for row_id, detail in waiting.items()
+        if fresh[row_id] // US_PER_S + FRESH_S > hub.now()
+    ]
+
+
+async def _export(hub: Hub, caller: Caller, wanted: log.EventFilter, form: str, asked: dict[str, str]) -> Response:
+    def job(batch: Batch) -> int:
+        hub.strangers.record_all(batch)
+        return batch.append("admin.exported", caller.party, detail={"view": "events", "asked": asked})
+
+    done = await submit(hub, job)
+    assert done.signed is not None
+    write = _csv_rows if form == "csv" else _json_rows
+    media = "text/csv; charset=utf-8" if form == "csv" else LINES_MEDIA
+    name = f"lintas-events-{done.value}.{form}"
+    headers = {**PRIVATE, "Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(_stream(hub, wanted, done.value + 1, write), headers=headers, media_type=media)
+
+
+async def _stream(
+    hub: Hub, wanted: log.EventFilter, before: int, write: Callable[[Sequence[log.EventRow], bool], str]
+) -> AsyncIterator[bytes]:
+    is_first = True
+    while True:
+        top = before
+        rows = await in_reader(hub, lambda conn, top=top: log.search(conn, wanted, before=top, limit=EXPORT_ROWS))  # type: ignore[misc]
+        if rows or is_first:
+            yield write(rows, is_first).encode()
+        if len(rows) < EXPORT_ROWS:
+            return
+        before, is_first = rows[-1].seq, False
+
+
+def _json_rows(rows: Sequence[log.EventRow], _is_first: bool) -> str:
+    return "".join(json.dumps(_event(row), ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
+
+
+def _csv_rows(rows: Sequence[log.EventRow], is_first: bool) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    if is_first:
+        writer.writerow(CSV_COLUMNS)
+    for row in rows:
+        members = _event(row) | {"detail": json.dumps(_event(row)["detail"], ensure_ascii=False)}
+        writer.writerow([_defused(members[name]) for name in CSV_COLUMNS])
+    return text.getvalue()
+
+
+def _defused(value: object) -> object:
+    # A spreadsheet runs what starts like a formula; an apostrophe makes it text.
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
+        return "'" + value
+    return value
+

@@ -1,0 +1,222 @@
+"""Publishing bulletins, reading them: the two hot paths are plain Starlette endpoints."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Any
+
+from broker.store.engine import Connection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker import proofs
+from broker.auth import Caller
+from broker.batch import Batch
+from broker.delivery import Page, deliver, in_reader, read_one, read_page, readable, submit
+from broker.hub import Hub
+from broker.intake import Accepted, Submission, admit_bulletin, admit_bulletins, open_bulletin
+from broker.store import lines
+from broker.web.http import (
+    LINES_MEDIA,
+    PRIVATE,
+    TEXT_MEDIA,
+    agency_of,
+    check_params,
+    expect_media,
+    hub_of,
+    integer_param,
+    problem_members,
+    read_body,
+    source_of,
+)
+from lintas import vocabulary
+from lintas.errors import BadRequest, LintasError, NotFound, Refusal, TooLarge
+from lintas.header import BULLETIN, LINE_BYTES_MAX, is_agency, is_id
+from lintas.line import line_id
+from lintas.strict import canonical
+
+BULLETIN_MEDIA = f"application/{BULLETIN}"
+BATCH_MEDIA = frozenset({LINES_MEDIA, "application/x-ndjson", "text/plain"})
+BATCH_LINES_MAX = 1_000
+BATCH_BYTES_MAX = 16 * 1024 * 1024
+PAGE_DEFAULT = 100
+PAGE_MAX = 1_000
+FEED_PARAMS = frozenset({"after", "limit", "topic", "kind", "from", "ref"})
+
+
+async def publish(request: Request) -> Response:
+    """Accept one line or many."""
+    check_params(request, ())
+    found = expect_media(request, BATCH_MEDIA | {BULLETIN_MEDIA})
+    if found == BULLETIN_MEDIA:
+        return await _publish_one(request)
+    return await _publish_many(request)
+
+
+async def _publish_one(request: Request) -> Response:
+    hub = hub_of(request)
+    raw = (await read_body(request, LINE_BYTES_MAX[BULLETIN] + 1)).removesuffix(b"\n")
+    submission = open_bulletin(raw, hub.directory)
+    done = await submit(hub, lambda batch: admit_bulletin(batch, submission), _asked(submission))
+    accepted = done.value
+    assert isinstance(accepted, Accepted)
+    if done.signed is not None and accepted.seq in done.signed.bodies:
+        receipt = done.signed.receipt(accepted.seq)
+    else:
+        receipt = await in_reader(hub, lambda conn: proofs.receipt(conn, accepted.seq))
+    headers = {**PRIVATE, "Location": f"/v1/bulletins/{accepted.id}", "ETag": f'"{accepted.id}"'}
+    return Response(receipt, 201 if accepted.is_new else 200, headers, media_type=TEXT_MEDIA)
+
+
+async def _publish_many(request: Request) -> Response:
+    hub = hub_of(request)
+    body = await read_body(request, BATCH_BYTES_MAX)
+    raws = body.removesuffix(b"\n").split(b"\n") if body else []
+    if len(raws) > BATCH_LINES_MAX:
+        raise TooLarge(f"A batch has at most {BATCH_LINES_MAX} lines.")
+    submissions = await asyncio.get_running_loop().run_in_executor(hub.readers, _open_all, hub, raws)
+    for each in submissions:
+        if isinstance(each, Refusal):
+            hub.strangers.count(source_of(request), each.code)
+    asked = tuple(i for each in submissions if isinstance(each, Submission) for i in _asked(each))
+    done = await submit(hub, lambda batch: admit_bulletins(batch, submissions), asked)
+    results = zip(raws, done.value, strict=True)
+    return Response(
+        b"".join(canonical(_result(raw, each)) + b"\n" for raw, each in results), headers=PRIVATE, media_type=LINES_MEDIA
+    )
+
+
+def _open_all(hub: Hub, raws: list[bytes]) -> list[Submission | Refusal]:
+    opened: list[Submission | Refusal] = []
+    for raw in raws:
+        try:
+            opened.append(open_bulletin(raw, hub.directory))
+        except Refusal as refusal:
+            opened.append(refusal)
+    return opened
+
+
+def _asked(submission: Submission) -> tuple[str, ...]:
+    return (submission.line.id,)
+
+
+def _result(raw: bytes, outcome: Accepted | Refusal) -> dict[str, Any]:
+    if isinstance(outcome, LintasError):
+        members = problem_members(outcome)
+        return {"id": line_id(raw), "status": members["status"], "problem": members}
+    return {"id": outcome.id, "status": 201 if outcome.is_new else 200, "seq": outcome.seq}
+
+
+async def feed(request: Request) -> Response:
+    """Give a page of the caller's feed."""
+    hub, caller = hub_of(request), agency_of(request)
+    check_params(request, FEED_PARAMS)
+    wanted = _wanted(request)
+    after, limit = _window(request)
+
+    def record(batch: Batch, page: Page) -> None:
+        detail: dict[str, Any] = {"way": "feed", "from": page.first, "to": page.last, "count": len(page.sent)}
+        if wanted != lines.FeedFilter():
+            # With a filter the range does not tell which were sent, so the record names them.
+            digest = hashlib.sha256(canonical(sorted(request.query_params.items()))).hexdigest()
+            detail |= {"filter": digest, "ids": list(page.sent)}
+        batch.append("bulletin.sent", caller.party, detail=detail)
+
+    page = await deliver(
+        hub,
+        lambda conn: read_page(conn, hub.directory, caller.party, wanted, after=after, limit=limit, now=hub.now()),
+        record,
+    )
+    return _page_response(request, page)
+
+
+def _page_response(request: Request, page: Page) -> Response:
+    headers = {**PRIVATE, "Lintas-Cursor": str(page.cursor)}
+    if page.is_full:
+        url = request.url.include_query_params(after=page.cursor)
+        headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+    return Response(page.body, 200, headers, media_type=LINES_MEDIA)
+
+
+def _window(request: Request) -> tuple[int, int]:
+    after = integer_param(request, "after", -1)
+    limit = integer_param(request, "limit", PAGE_DEFAULT, low=1, high=PAGE_MAX)
+    return after, limit
+
+
+def _wanted(request: Request) -> lines.FeedFilter:
+    known = vocabulary.load()
+    params = request.query_params
+    topic, kind, issuer, ref = (params.get(name) for name in ("topic", "kind", "from", "ref"))
+    if topic is not None and topic not in known.topics:
+        raise BadRequest("`topic` is not in the vocabulary.", member="topic")
+    if kind is not None and kind not in known.kinds:
+        raise BadRequest("`kind` is not in the vocabulary.", member="kind")
+    if issuer is not None and not is_agency(issuer):
+        raise BadRequest("`from` is an agency id.", member="from")
+    if ref is not None and not is_id(ref):
+        raise BadRequest("`ref` is the id of a bulletin.", member="ref")
+    topics = None
+    if topic is not None:
+        topics = frozenset(each for each in known.topics if vocabulary.topic_covers(topic, each))
+    return lines.FeedFilter(topics=topics, kind=kind, issuer=issuer, ref=ref)
+
+
+async def one(request: Request) -> Response:
+    """Give one bulletin, as it was signed."""
+    hub, caller = hub_of(request), agency_of(request)
+    check_params(request, ())
+    wanted = _id(request)
+
+    def record(batch: Batch, page: Page) -> None:
+        detail = {"way": "fetch", "from": page.first, "to": page.last, "count": 1}
+        batch.append("bulletin.sent", caller.party, object_id=wanted, detail=detail)
+
+    page = await deliver(
+        hub, lambda conn: read_one(conn, hub.directory, caller.party, wanted, now=hub.now()), record
+    )
+    headers = {**PRIVATE, "ETag": f'"{wanted}"', "Lintas-Seq": str(page.first)}
+    if page.marks:
+        headers["Lintas-Marks"] = ", ".join(page.marks)
+    if _matches(request, wanted):
+        return Response(status_code=304, headers=headers)
+    return Response(page.body, 200, headers, media_type=BULLETIN_MEDIA)
+
+
+async def receipt(request: Request) -> Response:
+    """Give the proof that a bulletin is in the log: its acceptance to the issuer, its release to a recipient."""
+    hub, caller = hub_of(request), agency_of(request)
+    check_params(request, ())
+    wanted = _id(request)
+    body = await in_reader(hub, lambda conn: _receipt(conn, hub, caller, wanted))
+    await submit(hub, lambda batch: _viewed(batch, caller, wanted))
+    return Response(body, 200, PRIVATE, media_type=TEXT_MEDIA)
+
+
+def _receipt(conn: Connection, hub: Hub, caller: Caller, wanted: str) -> bytes:
+    row = readable(conn, hub.directory, caller.party, wanted)
+    if row.iss == caller.party:
+        return proofs.receipt(conn, row.seq)
+    seq = lines.released_seq(conn, row.seq, caller.party)
+    assert seq is not None
+    return proofs.receipt(conn, seq)
+
+
+def _viewed(batch: Batch, caller: Caller, wanted: str) -> int:
+    return batch.append("view.read", caller.party, object_id=wanted, detail={"view": "receipt"})
+
+
+def _id(request: Request) -> str:
+    wanted: str = request.path_params["id"]
+    if not is_id(wanted):
+        # The same answer as for an id that does not exist.
+        raise NotFound
+    return wanted
+
+
+def _matches(request: Request, wanted: str) -> bool:
+    tags = [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]
+    return "*" in tags or f'"{wanted}"' in tags
+
+

@@ -1,0 +1,171 @@
+"""The log over HTTP: checkpoint, tiles, proofs, entitled events."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from broker import proofs
+from broker.auth import Caller
+from broker.batch import Batch
+from broker.delivery import in_reader, submit
+from broker.store import lines, log
+from broker.store.engine import Connection
+from broker.web.http import (
+    LINES_MEDIA,
+    PRIVATE,
+    TEXT_MEDIA,
+    caller_of,
+    check_params,
+    hub_of,
+    integer_param,
+)
+from lintas import event as event_format
+from lintas import merkle
+from lintas.directory import CONTROL_KINDS, EVERY_PARTNER
+from lintas.errors import BadRequest, NotFound
+
+EVENTS_DEFAULT = 200
+EVENTS_MAX = 1_000
+FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+OCTETS = "application/octet-stream"
+
+router = APIRouter(prefix="/v1/log", tags=["log"])
+
+
+@router.get("/checkpoint", summary="The newest signed checkpoint (C2SP tlog-checkpoint)")
+async def checkpoint(request: Request) -> Response:
+    """Public: it tells the size and root of the log, nothing else."""
+    check_params(request, ())
+    newest = await in_reader(hub_of(request), log.newest_checkpoint)
+    if newest is None:
+        raise NotFound
+    return Response(newest[1], headers={"Cache-Control": "no-cache"}, media_type=TEXT_MEDIA)
+
+
+@router.get("/key", summary="The verifier key of the log (C2SP signed-note)")
+async def key(request: Request) -> Response:
+    """Public. Compare it with what an administrator gave you over another channel; this answer proves nothing."""
+    check_params(request, ())
+    return Response(hub_of(request).signer.verifier.text() + "\n", headers=PRIVATE, media_type=TEXT_MEDIA)
+
+
+@router.get("/tile/{path:path}", summary="A hash tile or an entry bundle (C2SP tlog-tiles)")
+async def tile(request: Request, path: str) -> Response:
+    """Partial tiles are given only for sizes that were published."""
+    check_params(request, ())
+    caller_of(request)
+    hub = hub_of(request)
+    wanted = merkle.parse_tile_path(f"tile/{path}")
+    if wanted is None:
+        raise NotFound
+    body = await in_reader(hub, lambda conn: _tile(conn, wanted))
+    return Response(body, headers=FOREVER, media_type=OCTETS)
+
+
+def _tile(conn: Connection, wanted: merkle.TilePath) -> bytes:
+    newest = log.newest_checkpoint(conn)
+    level = 0 if wanted.level is None else wanted.level
+    stop = (wanted.index * merkle.TILE_WIDTH + wanted.width) << (merkle.TILE_HEIGHT * level)
+    if newest is None or stop > newest[0]:
+        raise NotFound
+    if wanted.level is None:
+        first = wanted.index * merkle.TILE_WIDTH
+        return merkle.entry_bundle(log.entries(conn, first, first + wanted.width))
+    return b"".join(log.nodes(conn, merkle.tile_nodes(level, wanted.index, wanted.width)))
+
+
+@router.get("/proof/{seq}", summary="An inclusion proof (C2SP tlog-proof, without extra data)")
+async def proof(request: Request, seq: str) -> Response:
+    """Proves the entry at this index under the newest checkpoint, or under the published one of `size`."""
+    check_params(request, {"size"})
+    caller_of(request)
+    if not seq.isascii() or not seq.isdigit() or len(seq) > 16:  # noqa: PLR2004 - digits of 2^53
+        raise BadRequest("An index is a decimal number.", member="seq")
+    size = integer_param(request, "size", -1)
+    hub = hub_of(request)
+    body = await in_reader(hub, lambda conn: proofs.proof(conn, int(seq), None if size < 0 else size))
+    return Response(body, headers=PRIVATE, media_type=TEXT_MEDIA)
+
+
+@router.get("/witness", summary="Consistency from an older size (C2SP add-checkpoint body)")
+async def witness(request: Request) -> Response:
+    """The old size, the consistency proof and the newest checkpoint (or that of `size`), as a witness is sent them."""
+    check_params(request, {"old", "size"})
+    caller_of(request)
+    old, size = integer_param(request, "old", 0), integer_param(request, "size", -1)
+    wanted = None if size < 0 else size
+    body = await in_reader(hub_of(request), lambda conn: proofs.witness_body(conn, old, wanted))
+    return Response(body, headers=PRIVATE, media_type=TEXT_MEDIA)
+
+
+@router.get("/events", summary="The events the caller is entitled to, each with its proof")
+async def events(request: Request) -> Response:
+    """JSON Lines, oldest first: bodies verbatim, the line behind a key event, a proof each; the checkpoint comes last.
+
+    The read is itself the caller's newest event and closes the view, so numbers 1 to n of the caller prove that nothing
+    between was left out.
+    """
+    check_params(request, {"after", "limit", "kind"})
+    caller = caller_of(request)
+    after = integer_param(request, "after", -1)
+    limit = integer_param(request, "limit", EVENTS_DEFAULT, low=1, high=EVENTS_MAX)
+    kind = request.query_params.get("kind")
+    if kind is not None and kind not in event_format.KINDS:
+        raise BadRequest("`kind` is no kind of event.", member="kind")
+    hub = hub_of(request)
+    done = await submit(hub, lambda batch: _record_read(batch, caller, after, kind))
+    assert done.signed is not None
+    seen = View(caller.party, after, limit, kind, done.value)
+    size, note = done.signed.size, done.signed.note
+    body, cursor, is_full = await in_reader(hub, lambda conn: _view(conn, seen, size, note))
+    headers = {**PRIVATE, "Lintas-Cursor": str(cursor)}
+    if is_full:
+        url = request.url.include_query_params(after=cursor)
+        headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+    return Response(body, headers=headers, media_type=LINES_MEDIA)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One reading of entitled events: whose, from where, and the index of the event that recorded the reading."""
+
+    party: str
+    after: int
+    limit: int
+    kind: str | None
+    read_seq: int
+
+
+def _record_read(batch: Batch, caller: Caller, after: int, kind: str | None) -> int:
+    detail: dict[str, Any] = {"view": "events", "after": after, "star": batch.party_seq(EVERY_PARTNER)}
+    return batch.append("view.read", caller.party, detail=detail | ({"kind": kind} if kind else {}))
+
+
+def _view(conn: Connection, seen: View, size: int, note: bytes) -> tuple[bytes, int, bool]:
+    kinds = None if seen.kind is None else {seen.kind}
+    parties = {seen.party, EVERY_PARTNER}
+    rows = log.events_of(conn, parties, after=seen.after, limit=seen.limit, kinds=kinds)
+    rows = [row for row in rows if row.seq < seen.read_seq]
+    is_full = len(rows) == seen.limit
+    cursor = rows[-1].seq if is_full else seen.read_seq
+    own = log.event_at(conn, seen.read_seq)
+    assert own is not None
+    rows.append(own)
+    behind = lines.by_ids(conn, {row.object for row in rows if row.kind in CONTROL_KINDS and row.object is not None})
+    parts = [json.dumps(event_row(conn, row, behind, size), separators=(",", ":"), ensure_ascii=False) for row in rows]
+    parts.append(json.dumps({"checkpoint": note.decode()}, ensure_ascii=False))
+    return ("\n".join(parts) + "\n").encode(), cursor, is_full
+
+
+def event_row(conn: Connection, row: log.EventRow, behind: dict[str, bytes], size: int) -> dict[str, Any]:
+    """Return one event as shown: index, body verbatim, the line behind it, its inclusion proof at `size`."""
+    shown: dict[str, Any] = {"seq": row.seq, "body": None if row.body is None else row.body.decode()}
+    if row.kind in CONTROL_KINDS and row.object in behind:
+        shown["line"] = behind[row.object].decode()
+    shown["proof"] = [b64encode(node).decode() for node in proofs.inclusion(conn, row.seq, size)]
+    return shown

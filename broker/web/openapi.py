@@ -1,0 +1,178 @@
+"""The OpenAPI 3.1 document: FastAPI's own, with the hot paths, examples and problems added."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from broker.web.http import LINES_MEDIA, PROBLEM_MEDIA
+from lintas.errors import STATUS, NotFound, Unauthorized
+from lintas.header import BULLETIN, KEY, ORDER
+
+_EXAMPLE_ID = "dGhpcyBpcyBhbiBleGFtcGxlIGlkIG9mIDMyIGJ5dGU"
+_LINE = "eyJhbGciOiJFZDI1NTE5IiwidHlwIjoi...fQ.eyJ0aXRsZSI6Ii4uLiJ9.c2lnbmF0dXJl..."
+_RECEIPT = "c2sp.org/tlog-proof@v1\nextra eyJ2IjoxLC4uLn0=\nindex 12\n\nlintas.example-k3v9q2xa/log/1\n13\n...\n"
+_ROW = '{"seq":12,"line":"eyJhbGciOi..."}\n{"seq":15,"id":"' + _EXAMPLE_ID + '","state":"recalled"}\n'
+_TEXT: dict[str, Any] = {"type": "string"}
+_PUBLIC = frozenset({"/healthz", "/readyz", "/.well-known/lintas", "/v1/log/checkpoint", "/v1/log/key"})
+_SIGNED_POSTS = {"/v1/keys": KEY, "/v1/orders": ORDER}
+
+
+def install(app: FastAPI) -> None:
+    """Make the application serve the complete document."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            found = get_openapi(
+                title=app.title, version=app.version, description=app.description, routes=app.routes
+            )
+            app.openapi_schema = _complete(found)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _complete(document: dict[str, Any]) -> dict[str, Any]:
+    paths = document.setdefault("paths", {}) | _hot_paths()
+    document["paths"] = dict(sorted(paths.items()))
+    document["components"] = {
+        "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "vnd.lintas.token"}},
+        "schemas": {"Problem": _problem_schema()},
+        "responses": {
+            "Problem": {
+                "description": "A problem (RFC 9457); docs/spec/problems.md lists every type.",
+                "content": {
+                    PROBLEM_MEDIA: {
+                        "schema": {"$ref": "#/components/schemas/Problem"},
+                        "example": {**Unauthorized().problem(), "status": STATUS[Unauthorized]},
+                    }
+                },
+            }
+        },
+    }
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            _complete_operation(path, method, operation)
+    return document
+
+
+def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> None:
+    operation["responses"] = {
+        code: response for code, response in operation["responses"].items() if code != "422"
+    } | {"default": {"$ref": "#/components/responses/Problem"}}
+    is_signed = method == "post"
+    operation["security"] = [] if path in _PUBLIC or is_signed else [{"token": []}]
+    if path in _SIGNED_POSTS and is_signed:
+        media = f"application/{_SIGNED_POSTS[path]}"
+        operation["requestBody"] = _content({media: _LINE}) | {"required": True}
+    for name in _QUERIES.get((method, path), ()):
+        operation.setdefault("parameters", []).append(_QUERY[name])
+
+
+def _hot_paths() -> dict[str, Any]:
+    one = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}, "example": _EXAMPLE_ID}
+    return {
+        "/v1/bulletins": {
+            "post": {
+                "tags": ["bulletins"],
+                "operationId": "publish",
+                "summary": "Publish one signed line, or many",
+                "description": "One line answers with its receipt; many lines with one result a line, in order.",
+                "requestBody": _content({f"application/{BULLETIN}": _LINE, LINES_MEDIA: f"{_LINE}\n{_LINE}\n"})
+                | {"required": True},
+                "responses": {
+                    "201": _content({"text/plain": _RECEIPT}, "Accepted: the receipt (C2SP tlog-proof)."),
+                    "200": _content(
+                        {"text/plain": _RECEIPT, LINES_MEDIA: f'{{"id":"{_EXAMPLE_ID}","status":201,"seq":12}}\n'},
+                        "The same line again with its receipt, or the results of a batch.",
+                    ),
+                },
+            },
+            "get": {
+                "tags": ["bulletins"],
+                "operationId": "feed",
+                "summary": "A page of the caller's feed, in log order",
+                "description": "Rows of stored bytes; `Lintas-Cursor` is the `after` of the next page.",
+                "responses": {"200": _content({LINES_MEDIA: _ROW}, "The rows, oldest first.")},
+            },
+        },
+        "/v1/bulletins/{id}": {
+            "get": {
+                "tags": ["bulletins"],
+                "operationId": "fetch",
+                "summary": "One bulletin, as it was signed",
+                "parameters": [one],
+                "responses": {"200": _content({f"application/{BULLETIN}": _LINE}, "The line."), "304": {"description": "Unchanged."}},
+            }
+        },
+        "/v1/bulletins/{id}/receipt": {
+            "get": {
+                "tags": ["bulletins"],
+                "operationId": "receipt",
+                "summary": "The proof that a bulletin is in the log",
+                "parameters": [one],
+                "responses": {"200": _content({"text/plain": _RECEIPT}, "The receipt (C2SP tlog-proof).")},
+            }
+        },
+    }
+
+
+def _content(examples: dict[str, str], description: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "content": {media: {"schema": _TEXT, "example": example} for media, example in examples.items()}
+    }
+    return found | ({"description": description} if description else {})
+
+
+def _problem_schema() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["type", "title", "status"],
+        "properties": {
+            "type": {"type": "string", "example": NotFound().problem()["type"]},
+            "title": {"type": "string", "description": "What happened and what to do next."},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "member": {"type": "string", "description": "The member or parameter at fault."},
+        },
+    }
+
+
+def _query(name: str, description: str, kind: str = "string") -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "schema": {"type": kind}}
+
+
+_QUERY = {
+    each["name"]: each
+    for each in (
+        _query("after", "Log index after which to begin; the cursor of the last page.", "integer"),
+        _query("before", "Log index before which to go on.", "integer"),
+        _query("limit", "Rows at most.", "integer"),
+        _query("topic", "A topic; it covers its sub-topics."),
+        _query("kind", "A kind of bulletin, or of event."),
+        _query("from", "The issuer."),
+        _query("ref", "Bulletins that refer to this one."),
+        _query("size", "A published size of the log.", "integer"),
+        _query("old", "The size already known.", "integer"),
+        _query("since", "RFC 3339 time, inclusive."),
+        _query("until", "RFC 3339 time, exclusive."),
+        _query("party", "An agency, an administrator, `*` or `hub`."),
+        _query("object", "The id of a line."),
+        _query("outcome", "accepted, refused, failed or done."),
+        _query("text", "Text within index, party and object."),
+        _query("format", "json (a page), jsonl or csv (every match, streamed)."),
+        _query("proof", "1 adds the receipt of each event."),
+    )
+}
+_QUERIES = {
+    ("get", "/v1/bulletins"): ("after", "limit", "topic", "kind", "from", "ref"),
+    ("get", "/v1/log/proof/{seq}"): ("size",),
+    ("get", "/v1/log/witness"): ("old", "size"),
+    ("get", "/v1/log/events"): ("after", "limit", "kind"),
+    ("get", "/v1/admin/events"): (
+        *("since", "until", "kind", "party", "object", "outcome", "text"),
+        *("before", "limit", "format", "proof"),
+    ),
+}

@@ -1,0 +1,57 @@
+"""Health, readiness, what a client must know before it signs."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from broker.delivery import in_reader
+from broker.store import log
+from broker.web.bulletins import BATCH_BYTES_MAX, BATCH_LINES_MAX, PAGE_MAX
+from broker.web.http import check_params, hub_of, json_response, rfc3339
+from broker.auth import TOKEN_LIFE_S_MAX
+from lintas.errors import ReadOnly
+from lintas.header import LINE_BYTES_MAX
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz", summary="The process is alive")
+async def healthz(request: Request) -> Response:
+    """Says nothing about the database."""
+    check_params(request, ())
+    return json_response({"status": "ok"})
+
+
+@router.get("/readyz", summary="The hub accepts and serves")
+async def readyz(request: Request) -> Response:
+    """503 while the log is halted or the database does not answer."""
+    check_params(request, ())
+    hub = hub_of(request)
+    if hub.writer.halted is not None:
+        raise ReadOnly
+    newest = await in_reader(hub, log.newest_checkpoint)
+    return json_response({"status": "ready", "size": newest[0] if newest else 0})
+
+
+@router.get("/.well-known/lintas", summary="Name, log key, limits and time of this hub")
+async def well_known(request: Request) -> Response:
+    """Public. Names and keys here are for comparison with what you pinned; they prove nothing by themselves."""
+    check_params(request, ())
+    hub = hub_of(request)
+    limits = {
+        "line_bytes_max": dict(LINE_BYTES_MAX),
+        "batch_lines_max": BATCH_LINES_MAX,
+        "batch_bytes_max": BATCH_BYTES_MAX,
+        "page_max": PAGE_MAX,
+        "token_life_s_max": TOKEN_LIFE_S_MAX,
+    }
+    return json_response(
+        {
+            "name": hub.name,
+            "origin": hub.signer.origin,
+            "log_key": hub.signer.verifier.text(),
+            "limits": limits,
+            "time": rfc3339(hub.clock()),
+            "simulated": True,
+        }
+    )

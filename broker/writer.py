@@ -1,0 +1,232 @@
+"""The one writer: group commit, then signature, then answers.
+
+Whatever arrived during the last commit goes into the next transaction (no timer). The order for a batch: BEGIN IMMEDIATE,
+every job in turn, rows inserted, COMMIT, rows read back, checkpoint signed, then every waiter gets its answer. A crash
+before COMMIT loses only what nobody was told; a crash after it leaves rows that the next start signs, and whoever asks
+again with the same bytes gets their receipt. Directory and head are written by this thread alone; the directory is
+immutable and replaced whole, so any thread may read it at any time.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from broker.batch import Batch, Head
+from broker.signer import LogSigner, Signed
+from broker.store import lines, log
+from broker.store.engine import Store
+from lintas.clock import Clock
+from lintas.directory import CONTROL_KINDS, Directory
+from lintas.errors import Busy, InternalError, LintasError, LogHalted, ReadOnly, Refusal
+from lintas.event import parse_event
+from lintas.line import parse
+from lintas.replay import Replay
+
+QUEUE_MAX = 4_096
+"""Jobs waiting; beyond this the hub answers 503 instead of growing."""
+
+BATCH_JOBS_MAX = 512
+"""Jobs in one commit, so that nobody waits for a huge one."""
+
+IDLE_S = 5.0
+"""How often an idle writer looks whether something is due."""
+
+RETRY_AFTER_S = 1
+
+T = TypeVar("T")
+
+logger = logging.getLogger("lintas.writer")
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """A job's answer and the checkpoint that covers it; `signed` is None when the batch added nothing."""
+
+    value: T
+    signed: Signed | None
+
+
+@dataclass(slots=True)
+class _Entry:
+    job: Callable[[Batch], Any]
+    ids: tuple[str, ...]
+    future: Future[Any]
+
+
+class Writer:
+    """Owns the writing connection, the directory and the thread that uses them."""
+
+    def __init__(self, store: Store, signer: LogSigner, clock: Clock, *, due: Callable[[Batch], None]) -> None:
+        """Take its parts; `due` is called in every batch and may add what is to be recorded by now."""
+        self._store = store
+        self._signer = signer
+        self._clock = clock
+        self._due = due
+        self._queue: queue.Queue[_Entry | None] = queue.Queue(QUEUE_MAX)
+        self._thread = threading.Thread(target=self._run, name="lintas-writer", daemon=True)
+        self._head: Head | None = None
+        self._halted: LogHalted | None = None
+        self._stopping = False
+        self.directory = Directory("")
+
+    @property
+    def halted(self) -> LogHalted | None:
+        """Why nothing is accepted any more, or None."""
+        return self._halted
+
+    @property
+    def depth(self) -> int:
+        """Jobs waiting now."""
+        return self._queue.qsize()
+
+    def start(self) -> None:
+        """Derive the directory from the log, sign what a crash left unsigned, begin to work."""
+        self._load()
+        self._signer.sign_new()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what is queued, then stop. Later submissions are refused as Busy."""
+        self._stopping = True
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+
+    def submit(self, job: Callable[[Batch], T | Refusal], ids: tuple[str, ...] = ()) -> Future[Done[T]]:
+        """Queue a job; its future resolves after commit and signature, or raises the Refusal the job returned.
+
+        A job returns its refusal instead of raising it, so that the record of the refusal is committed with the batch.
+        `ids` are looked up once for the whole batch and found in `Batch.known`. Raises Busy or ReadOnly at once.
+        """
+        if self._halted is not None:
+            raise ReadOnly
+        entry = _Entry(job, ids, Future())
+        try:
+            if self._stopping:
+                raise queue.Full
+            self._queue.put_nowait(entry)
+        except queue.Full:
+            raise Busy(retry_after=RETRY_AFTER_S) from None
+        return entry.future
+
+    def _run(self) -> None:
+        stop = False
+        while not stop:
+            entries, stop = self._take()
+            # A caller that went away is not worked for; from here on it can no longer cancel.
+            self._settle([entry for entry in entries if entry.future.set_running_or_notify_cancel()])
+        self._drain()
+
+    def _take(self) -> tuple[list[_Entry], bool]:
+        try:
+            first = self._queue.get(timeout=IDLE_S)
+        except queue.Empty:
+            return [], False
+        entries: list[_Entry] = []
+        while first is not None and len(entries) < BATCH_JOBS_MAX:
+            entries.append(first)
+            try:
+                first = self._queue.get_nowait()
+            except queue.Empty:
+                return entries, False
+        if first is None:
+            return entries, True
+        # The batch is full: the one taken too many opens the next.
+        return [*entries, first], False
+
+    def _settle(self, entries: list[_Entry]) -> None:
+        if self._halted is not None:
+            return self._halt(self._halted, entries)
+        try:
+            answers, signed = self._commit(entries)
+        except LogHalted as halted:
+            self._halt(halted, entries)
+        except Exception:
+            # Whether COMMIT took effect is unknown: believe only what is read again, and answer nobody with success.
+            logger.exception("batch of %d failed", len(entries))
+            self._forget()
+            self._settle_apart(entries)
+        else:
+            for entry, answer in zip(entries, answers, strict=True):
+                _resolve(entry.future, answer, signed)
+        return None
+
+    def _settle_apart(self, entries: list[_Entry]) -> None:
+        # One job that fails must not fail its neighbours; jobs are safe to run again, ids make them idempotent.
+        if len(entries) == 1:
+            entries[0].future.set_exception(InternalError())
+            return
+        for entry in entries:
+            self._settle([entry])
+
+    def _commit(self, entries: list[_Entry]) -> tuple[list[Any], Signed | None]:
+        if self._head is None:
+            self._load()
+        assert self._head is not None
+        with self._store.write() as conn:
+            batch = Batch(conn, self._head, self.directory, now_us=self._clock())
+            wanted = [line_id for entry in entries for line_id in entry.ids]
+            if wanted:
+                batch.known.update(lines.known(conn, wanted))
+            answers = [entry.job(batch) for entry in entries]
+            self._due(batch)
+            head = batch.finish()
+        if head is None:
+            return answers, None
+        self._head, self.directory = head, batch.directory
+        return answers, self._signer.sign_new()
+
+    def _load(self) -> None:
+        with self._store.read() as conn:
+            self._head = Head.load(conn)
+            rows = log.events_of_kinds(conn, CONTROL_KINDS, after=-1)
+            raw = lines.by_ids(conn, {row.object for row in rows if row.object is not None})
+        self.directory = replay(rows, raw)
+
+    def _forget(self) -> None:
+        self._head = None
+
+    def _halt(self, halted: LogHalted, entries: Iterable[_Entry]) -> None:
+        logger.critical("log halted: %s", halted)
+        self._halted = halted
+        for entry in entries:
+            entry.future.set_exception(ReadOnly())
+        self._drain()
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                entry = self._queue.get_nowait()
+            except queue.Empty:
+                return
+            if entry is not None:
+                entry.future.set_exception(ReadOnly() if self._halted else Busy(retry_after=RETRY_AFTER_S))
+
+
+def replay(rows: Iterable[log.EventRow], raw: dict[str, bytes]) -> Directory:
+    """Derive the directory from stored control events and the lines behind them; raise InconsistentLog."""
+    state: Replay | None = None
+    for row in rows:
+        if row.body is None:
+            raise LogHalted(f"Row {row.seq}: a {row.kind} event is never purged, yet its body is gone.")
+        event = parse_event(row.body)
+        if state is None:
+            state = Replay.begin(str(event.detail.get("hub")))
+        line = parse(raw[row.object]) if row.object in raw else None
+        state = state.step(event, seq=row.seq, line=line)
+    if state is None:
+        raise LogHalted("The log is empty: make the hub with `lintas-broker init`.")
+    return state.directory
+
+
+def _resolve(future: Future[Any], answer: object, signed: Signed | None) -> None:
+    if isinstance(answer, LintasError):
+        future.set_exception(answer)
+    else:
+        future.set_result(Done(answer, signed))
