@@ -1,0 +1,1 @@
+"""Programs that an agency or an administrator runs."""

@@ -1,0 +1,297 @@
+"""The commands `lintas admin ...`, signed orders and audited reads of administrators."""
+
+from __future__ import annotations
+
+import json
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from clients.settings import open_client, read_settings
+from clients.show import print_table, safe
+from lintas.client import Client
+from lintas.errors import NotFound
+from lintas.keys import write_private
+from lintas.orders import REASONS
+from lintas.wire import Answer
+
+
+@click.group()
+def admin() -> None:
+    """Invite, approve, revoke, suspend, grant; read the audit log.
+
+    \b
+    lintas admin invite my-police --out invite.json
+    lintas admin approve my-police FINGERPRINT
+    lintas admin pending
+    lintas admin countersign ORDER
+    lintas admin events --outcome refused
+    """
+
+
+@admin.command()
+@click.argument("party")
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Where to write it (0600).")
+def invite(party: str, out: Path) -> None:
+    """Invite an agency (or admin/NAME) to enrol a key; hand the file over on a safe way.
+
+    \b
+    Example: lintas admin invite my-police --out invite.json
+    """
+    with _admin() as client:
+        answer = client.order("invite", {"agency": party})
+        if _needs_second(answer):
+            return
+        _write_letter(client, party, answer, out)
+
+
+@admin.command()
+@click.argument("party")
+@click.argument("kid")
+def approve(party: str, kid: str) -> None:
+    """Approve a key whose fingerprint you compared over another channel.
+
+    \b
+    Example: lintas admin approve my-police 0wXbAvVq...
+    """
+    _order("approve", agency=party, kid=kid)
+
+
+@admin.command()
+@click.argument("party")
+@click.argument("kid")
+@click.option("--reason", required=True, type=click.Choice(sorted(REASONS)), help="Why (RFC 5280).")
+@click.option("--since", type=click.DateTime(), help="UTC time since when the key may not be trusted; default now.")
+def revoke(party: str, kid: str, reason: str, since: datetime | None) -> None:
+    """Revoke the key of a party.
+
+    \b
+    Example: lintas admin revoke my-police 0wXbAvVq... --reason keyCompromise --since 2026-11-20T00:00:00
+    """
+    with _admin() as client:
+        moment = client.session.now() if since is None else int(since.replace(tzinfo=UTC).timestamp())
+        _report(client.order("revoke", {"agency": party, "kid": kid, "reason": reason, "since": moment}))
+
+
+@admin.command()
+@click.argument("party")
+@click.option("--reason", required=True, help="Why, in a few words.")
+def suspend(party: str, reason: str) -> None:
+    """Suspend a partner: it can still send and fetch recalls, nothing else.
+
+    \b
+    Example: lintas admin suspend my-police --reason "desk closed"
+    """
+    _order("suspend", agency=party, reason=reason)
+
+
+@admin.command()
+@click.argument("party")
+def resume(party: str) -> None:
+    """End a suspension.
+
+    \b
+    Example: lintas admin resume my-police
+    """
+    _order("resume", agency=party)
+
+
+@admin.command()
+@click.argument("agency")
+@click.option("--publish", multiple=True, help="A topic it may publish; repeat, or `*`.")
+@click.option("--read", multiple=True, help="A topic it may read; repeat, or `*`.")
+def grant(agency: str, publish: tuple[str, ...], read: tuple[str, ...]) -> None:
+    """Set what an agency may publish and read; it replaces the former grant.
+
+    \b
+    Example: lintas admin grant my-cert --publish cyber --read "*"
+    """
+    _order("grant", agency=agency, publish=sorted({*publish}), read=sorted({*read}))
+
+
+@admin.command()
+@click.argument("agency")
+@click.argument("tlp", type=click.Choice(["CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED"]))
+def ceiling(agency: str, tlp: str) -> None:
+    """Set the highest marking an agency may publish and read.
+
+    \b
+    Example: lintas admin ceiling my-cert AMBER
+    """
+    _order("ceiling", agency=agency, tlp=tlp)
+
+
+@admin.command()
+@click.argument("name")
+@click.argument("members", nargs=-1)
+def community(name: str, members: tuple[str, ...]) -> None:
+    """Set the members of a community; none removes it.
+
+    \b
+    Example: lintas admin community fiu-net id-fiu my-fiu sg-fiu
+    """
+    _order("community", name=name, members=sorted({*members}))
+
+
+@admin.command()
+def pending() -> None:
+    """List keys that wait for approval and orders that wait for a second administrator.
+
+    \b
+    Example: lintas admin pending
+    """
+    with _admin() as client:
+        waiting = [key for key in client.admin_view("keys")["keys"] if key["state"] == "pending"]
+        orders = client.admin_view("orders")["orders"]
+    print_table(
+        ("key of", "fingerprint", "to approve it"),
+        [(key["party"], key["kid"], f"lintas admin approve {key['party']} {key['kid']}") for key in waiting],
+    )
+    print_table(
+        ("order", "about", "to sign it as second"),
+        [(each["act"], each.get("agency", ""), f"lintas admin countersign {each['id']}") for each in orders],
+    )
+    if not waiting and not orders:
+        click.echo("nothing is waiting")
+
+
+@admin.command()
+@click.argument("order_id")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write an invitation (0600).")
+def countersign(order_id: str, out: Path | None) -> None:
+    """Sign another administrator's order as the second person; it then takes effect.
+
+    \b
+    Example: lintas admin countersign dGhpcyBpcyBhbiBleGFtcGxl...
+    """
+    with _admin() as client:
+        found = [each for each in client.admin_view("orders")["orders"] if each["id"] == order_id]
+        if not found:
+            raise NotFound("No such order is waiting.")
+        answer = client.countersign(found[0]["line"].encode())
+        if answer.code is not None:
+            if out is None:
+                raise click.UsageError("This order makes an invitation: say where to write it with --out.")
+            _write_letter(client, found[0]["agency"], answer, out)
+        else:
+            _report(answer)
+
+
+@admin.command()
+@click.option("--since", help="RFC 3339 time, inclusive.")
+@click.option("--until", help="RFC 3339 time, exclusive.")
+@click.option("--kind", help="A kind of event, such as bulletin.refused.")
+@click.option("--party", help="An agency, an administrator, `*` or `hub`.")
+@click.option("--object", "object_id", help="The id of a line.")
+@click.option("--outcome", type=click.Choice(["accepted", "refused", "failed", "done"]))
+@click.option("--text", help="Text within index, party and object.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000), help="Events at most.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def events(object_id: str | None, *, as_json: bool, **filters: Any) -> None:
+    """Read the audit log, newest first. This read is itself logged.
+
+    \b
+    Example: lintas admin events --outcome refused --limit 20
+    """
+    with _admin() as client:
+        page = client.admin_events(object=object_id, **filters)
+    for each in page["events"]:
+        if as_json:
+            click.echo(json.dumps(each, ensure_ascii=False))
+        else:
+            detail = safe(json.dumps(each["detail"], ensure_ascii=False))
+            click.echo(f"{each['seq']:>8}  {each['time']}  {each['kind']:<20} {each['party']:<16} {detail}")
+
+
+@admin.command("keys")
+def keys_command() -> None:
+    """List every key with its state, the pending ones first.
+
+    \b
+    Example: lintas admin keys
+    """
+    with _admin() as client:
+        found = client.admin_view("keys")["keys"]
+    rows = [(key["kid"], key["party"], key["state"], key["not_after"], safe(key["holder"])) for key in found]
+    print_table(("fingerprint", "party", "state", "not after", "holder"), rows)
+
+
+@admin.command("partners")
+def partners_command() -> None:
+    """List partners with their grants and ceilings.
+
+    \b
+    Example: lintas admin partners
+    """
+    with _admin() as client:
+        found = client.admin_view("partners")["partners"]
+    rows = [
+        (each["id"], each["state"], each["ceiling"], " ".join(each["publish"]), " ".join(each["read"])) for each in found
+    ]
+    print_table(("partner", "state", "ceiling", "may publish", "may read"), rows)
+
+
+@admin.command()
+def stats() -> None:
+    """Show figures of the hub: size of the log, events by kind.
+
+    \b
+    Example: lintas admin stats
+    """
+    with _admin() as client:
+        found = client.admin_view("stats")
+    if not found["two_person"]:
+        click.echo(click.style("WARNING one administrator alone decides here; enrol a second one.", fg="red"), err=True)
+    rows = [(kind, str(number)) for kind, number in sorted(found["events"].items())]
+    print_table(("events", str(found["size"])), rows)
+
+
+def _order(act: str, **arguments: Any) -> None:
+    with _admin() as client:
+        _report(client.order(act, arguments))
+
+
+def _report(answer: Answer) -> None:
+    if not _needs_second(answer):
+        click.echo(f"done at index {answer.seq}: {', '.join(answer.events)}")
+
+
+def _needs_second(answer: Answer) -> bool:
+    if answer.needs_second:
+        click.echo(f"waits for a second administrator: lintas admin countersign {answer.id}")
+    return answer.needs_second
+
+
+def _write_letter(client: Client, party: str, answer: Answer, out: Path) -> None:
+    hub = client.session.identity.hub
+    if answer.code is None:
+        raise NotFound("The hub gives an invitation's code only once; invite again.")
+    members = {
+        "party": party,
+        "hub": hub.url,
+        "name": hub.name,
+        "log_key": hub.log_key,
+        "invite": answer.invite,
+        "code": answer.code,
+        "expires": answer.expires,
+    }
+    write_private(out, json.dumps(members, indent=1).encode() + b"\n")
+    click.echo(f"invitation for {party} in {out}: hand it over on a safe way; it is good for 72 hours and one use")
+
+
+@contextmanager
+def _admin() -> Iterator[Client]:
+    with open_client(read_settings(prompt=_prompt)) as client:
+        if not client.party.startswith("admin/"):
+            raise click.UsageError(f"{client.party} is no administrator; set LINTAS_IDENTITY to an admin's identity.")
+        yield client
+
+
+def _prompt(text: str) -> str:
+    answer: str = click.prompt(text, hide_input=True, err=True)
+    return answer

@@ -1,0 +1,372 @@
+"""The command `lintas`, for agencies.
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the hub's evidence does not hold, 4 the hub is unreachable (what
+was signed is kept in the outbox), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from clients.admin import admin
+from clients.settings import open_client, read_settings
+from clients.show import print_keys, print_received, print_table, received_members
+from lintas import vocabulary
+from lintas.client import Client
+from lintas.draft import Draft, read_draft
+from lintas.errors import BadRequest, Evidence, HubUnreachable, LintasError, MalformedPayload, Refusal
+from lintas.keys import Hub, Identity, SigningKey, save_identity
+from lintas.orders import REASONS
+from lintas.session import Session
+from lintas.state import REFUSED, WAITING, State
+from lintas.strict import parse_object
+
+EXIT_REFUSED = 1
+EXIT_EVIDENCE = 3
+EXIT_UNREACHABLE = 4
+EXIT_INTERRUPTED = 130
+DAY_S = 86_400
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Publish and follow signed bulletins; verify everything.
+
+    Set LINTAS_IDENTITY (your identity file) and LINTAS_PASSPHRASE_FILE; LINTAS_HUB overrides the hub's address.
+
+    \b
+    lintas publish bulletin.json
+    lintas follow --once
+    lintas verify bulletin.line --receipt bulletin.tlog-proof
+    """
+
+
+cli.add_command(admin)
+
+
+@cli.command()
+@click.argument("letter", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--identity", type=click.Path(path_type=Path), help="Where to write the identity file (LINTAS_IDENTITY).")
+@click.option("--holder", default="duty desk", show_default=True, help="The post that holds the key, never a name.")
+def enrol(letter: Path, identity: Path | None, holder: str) -> None:
+    """Make a key and ask for its admission, with the invitation an administrator sent.
+
+    Tell the administrator the fingerprint over another channel; they approve it there.
+
+    \b
+    Example: lintas enrol invite.json --identity my-police.json
+    """
+    settings = read_settings(need_identity=False, prompt=_prompt_new)
+    path = identity or settings.identity
+    if path is None:
+        raise click.UsageError("Say where to write the identity: --identity or LINTAS_IDENTITY.")
+    if path.exists():
+        raise click.UsageError(f"{path} exists; an identity is never overwritten.")
+    members = parse_object(letter.read_bytes())
+    try:
+        hub = Hub(url=settings.hub or members["hub"], name=members["name"], log_key=members["log_key"])
+        party, invite, code = members["party"], members["invite"], members["code"]
+    except KeyError as fault:
+        raise BadRequest(f"The invitation lacks {fault}.") from fault
+    who = Identity(party=party, key=SigningKey.generate(), hub=hub)
+    # Kept before it is sent: an admitted key must never be lost between the two.
+    save_identity(path, who, settings.passphrase)
+    with Client(who, State(path.with_suffix(".state"), log_key=hub.log_key)) as client:
+        client.enrol(invite=invite, code=code, holder=holder)
+    click.echo(f"{party}: key waits for approval; identity in {path}")
+    click.echo(f"fingerprint  {who.key.kid}")
+
+
+@cli.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--yes", is_flag=True, help="Do not ask before signing.")
+@click.option("--save", type=click.Path(path_type=Path, file_okay=False), help="Keep lines and receipts here.")
+def publish(files: tuple[Path, ...], *, yes: bool, save: Path | None) -> None:
+    """Sign drafts and publish them, after showing who will receive each.
+
+    A draft is one JSON object (docs/spec/bulletin.md); `-` reads it from standard input. Many files go as a batch.
+
+    \b
+    Example: lintas publish alert.json
+    Example: lintas publish --yes drafts/*.json
+    """
+    if not files:
+        raise click.UsageError("Name at least one file, or `-` for standard input.")
+    with _client() as client:
+        _warn(client.sync().alarms)
+        drafts = [(path, _read_draft(path)) for path in files]
+        signed = [(path, client.sign(draft)) for path, draft in drafts]
+        for (path, line), (_, draft) in zip(signed, drafts, strict=True):
+            _show_recipients(client, path, draft, line.header.release_to)
+        if not yes:
+            _confirm(f"Sign and publish {len(signed)} bulletin(s)?")
+        for path, line in _bar(signed, "publishing"):
+            published = client.publish_line(line)
+            click.echo(f"{published.id}  index {published.seq}  {path}")
+            if save is not None:
+                save.mkdir(parents=True, exist_ok=True)
+                (save / f"{line.id}.line").write_bytes(line.raw)
+                (save / f"{line.id}.tlog-proof").write_bytes(published.receipt or b"")
+
+
+@cli.command()
+@click.option("--once", is_flag=True, help="Stop at the present instead of waiting for more.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--from-start", is_flag=True, help="Begin again at the first bulletin.")
+def follow(*, once: bool, as_json: bool, from_start: bool) -> None:
+    """Show verified bulletins as they come, each once; the place is kept beside the identity.
+
+    \b
+    Example: lintas follow
+    Example: lintas follow --once --json > today.jsonl
+    """
+    with _client() as client:
+        if from_start:
+            client.session.state.put("feed_after", -1)
+        count = 0
+        for item in client.follow(once=once):
+            count += 1
+            if as_json:
+                click.echo(json.dumps(received_members(item), ensure_ascii=False))
+            else:
+                print_received(item)
+        if not as_json:
+            click.echo(f"{count} new, all verified" if count else "nothing new", err=True)
+
+
+@cli.command()
+@click.argument("line_id")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def show(line_id: str, *, as_json: bool) -> None:
+    """Fetch one bulletin, verify it, show it whole.
+
+    \b
+    Example: lintas show dGhpcyBpcyBhbiBleGFtcGxlIGlkIG9mIDMyIGJ5dGU
+    """
+    with _client() as client:
+        item = client.fetch(line_id)
+    if as_json:
+        click.echo(json.dumps(received_members(item), ensure_ascii=False))
+    else:
+        print_received(item, whole=True)
+
+
+@cli.command()
+@click.argument("line_id")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it here instead of printing.")
+def receipt(line_id: str, out: Path | None) -> None:
+    """Fetch the receipt of a bulletin and check it; keep it to prove the bulletin offline.
+
+    \b
+    Example: lintas receipt ID --out alert.tlog-proof
+    """
+    with _client() as client:
+        found = client.receipt(line_id)
+    if out is None:
+        click.echo(found.decode(), nl=False)
+    else:
+        out.write_bytes(found)
+
+
+@cli.command()
+@click.argument("line", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--receipt", "proof", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def verify(line: Path, proof: Path) -> None:
+    """Verify a saved line and its receipt offline: signature, place in the log, the log's own signature.
+
+    \b
+    Example: lintas verify alert.line --receipt alert.tlog-proof
+    """
+    with _client() as client:
+        raw = line.read_bytes().removesuffix(b"\n")
+        logged = client.verify(raw, proof.read_bytes())
+    click.echo(f"verified: {logged.event['kind']} at index {logged.seq} of a log of {logged.size}")
+    click.echo(f"root      {logged.root.hex()}")
+
+
+@cli.command()
+@click.option("--party", help="Only this agency or administrator.")
+def keys(party: str | None) -> None:
+    """List keys as proven from the log, with their state.
+
+    \b
+    Example: lintas keys --party sg-fiu
+    """
+    with _client() as client:
+        _warn(client.sync().alarms)
+        records = [key for key in client.directory.keys.values() if party in (None, key.party)]
+        print_keys(records, client.session.now())
+
+
+@cli.command()
+def partners() -> None:
+    """List partners and communities as proven from the log.
+
+    \b
+    Example: lintas partners
+    """
+    with _client() as client:
+        client.sync()
+        known = vocabulary.load().agencies
+        rows = [
+            (partner.id, known[partner.id].name if partner.id in known else "", "suspended" if partner.suspended else "")
+            for partner in sorted(client.directory.partners.values(), key=lambda each: each.id)
+        ]
+        print_table(("partner", "name", "state"), rows)
+        found = sorted(client.directory.communities.items())
+        print_table(("community", "members"), [(name, " ".join(members)) for name, members in found])
+
+
+@cli.command()
+@click.option("--holder", default="duty desk", show_default=True, help="The post that holds the key, never a name.")
+@click.option("--overlap-days", default=7, show_default=True, type=click.IntRange(0, 30), help="Old key signs on for.")
+def rotate(holder: str, overlap_days: int) -> None:
+    """Hand over to a new key; it acts after 24 hours, or once an administrator approves it.
+
+    The new key is in the identity file at once; run `lintas rotate` again after it became active to switch.
+
+    \b
+    Example: lintas rotate --overlap-days 7
+    """
+    settings = read_settings(prompt=_prompt)
+    assert settings.identity is not None
+    with _client() as client:
+        client.sync()
+        identity = client.session.identity
+        if identity.next_key is not None:
+            state = client.directory.key(identity.next_key.kid, identity.party).state(client.session.now())
+            if state != "active":
+                raise Refusal(f"The next key is {state}; it acts 24 hours after the rotation, or when approved.")
+            switched = Identity(identity.party, identity.next_key, identity.hub)
+            save_identity(settings.identity, switched, settings.passphrase)
+            click.echo(f"now signing with {switched.key.kid}")
+            return
+        new = SigningKey.generate()
+        # Both seeds are on disk before the hub hears of the new key.
+        save_identity(settings.identity, Identity(identity.party, identity.key, identity.hub, new), settings.passphrase)
+        client.rotate(new, holder=holder, overlap_s=overlap_days * DAY_S)
+        click.echo(f"new key {new.kid} acts in 24 hours, or at once when an administrator approves it")
+
+
+@cli.command()
+@click.option("--reason", required=True, type=click.Choice(sorted(REASONS)), help="Why (RFC 5280).")
+@click.option("--since-hours", default=0.0, show_default=True, help="Hours ago since when it may not be trusted.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def revoke(reason: str, since_hours: float, *, yes: bool) -> None:
+    """End this identity's key at once. It cannot be undone.
+
+    \b
+    Example: lintas revoke --reason keyCompromise --since-hours 6
+    """
+    with _client() as client:
+        if not yes:
+            _confirm(f"Revoke {client.session.identity.key.kid} of {client.party}?")
+        answer = client.revoke(reason, client.session.now() - int(since_hours * 3600))
+    click.echo(f"revoked at index {answer.seq}")
+
+
+@cli.command()
+def token() -> None:
+    """Print a read token for curl and other tools, good for 300 seconds.
+
+    \b
+    Example: curl -H "Authorization: Bearer $(lintas token)" $LINTAS_HUB/v1/bulletins
+    """
+    with _client() as client:
+        click.echo(client.token())
+
+
+@cli.command()
+@click.option("--send", is_flag=True, help="Send what waits.")
+def outbox(*, send: bool) -> None:
+    """List signed lines that the hub has not accepted, and send them again.
+
+    \b
+    Example: lintas outbox --send
+    """
+    with _client() as client:
+        if send:
+            outcomes = client.flush()
+            click.echo(f"{sum(not isinstance(each, Refusal) for each in outcomes)} of {len(outcomes)} accepted")
+        state = client.session.state
+        rows = [(each.id, each.state, each.problem or "") for each in (*state.outgoing(WAITING), *state.outgoing(REFUSED))]
+        print_table(("line", "state", "problem"), rows)
+
+
+def main() -> None:
+    """Run the command; a LintasError becomes one line on standard error and an exit code."""
+    try:
+        cli(prog_name="lintas", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(EXIT_INTERRUPTED)
+    except click.ClickException as fault:
+        fault.show()
+        sys.exit(fault.exit_code)
+    except LintasError as fault:
+        click.echo(f"lintas: {_explain(fault)}", err=True)
+        sys.exit(_exit_code(fault))
+
+
+def _explain(fault: LintasError) -> str:
+    text = fault.title() if not fault.detail else f"{fault.detail} {fault.title()}"
+    return f"{fault.code}: {text}" + (f" (member: {fault.member})" if fault.member else "")
+
+
+def _exit_code(fault: LintasError) -> int:
+    if isinstance(fault, Evidence):
+        return EXIT_EVIDENCE
+    return EXIT_UNREACHABLE if isinstance(fault, HubUnreachable) else EXIT_REFUSED
+
+
+def _client() -> Client:
+    return open_client(read_settings(prompt=_prompt))
+
+
+def _prompt(text: str) -> str:
+    answer: str = click.prompt(text, hide_input=True, err=True)
+    return answer
+
+
+def _prompt_new(text: str) -> str:
+    answer: str = click.prompt(text, hide_input=True, confirmation_prompt=True, err=True)
+    return answer
+
+
+def _confirm(text: str) -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError("Nobody is there to ask: add --yes to go on without asking.")
+    click.confirm(text, abort=True, err=True)
+
+
+def _read_draft(path: Path) -> Draft:
+    data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    try:
+        members = parse_object(data, floats=True)
+    except ValueError as fault:
+        raise MalformedPayload(f"{path} {fault}.") from fault
+    return read_draft(members)
+
+
+def _show_recipients(client: Client, path: Path, draft: Draft, to: tuple[str, ...]) -> None:
+    click.echo(f"{path}: {draft.kind} on {draft.topic}, {vocabulary.tlp_label(draft.tlp)}", err=True)
+    everyone = "every partner, later ones too" if to == ("*",) else f"{len(to)}: {' '.join(to)}"
+    click.echo(f"  as {client.party} to {everyone}", err=True)
+
+
+def _warn(alarms: Iterable[str]) -> None:
+    for alarm in alarms:
+        click.echo(click.style(f"ALARM {alarm}", fg="red"), err=True)
+
+
+def _bar(items: list[Any], label: str) -> Iterable[Any]:
+    if len(items) < 2 or not sys.stderr.isatty():  # noqa: PLR2004 - one item needs no bar
+        yield from items
+        return
+    with click.progressbar(items, label=label, file=sys.stderr) as bar:
+        yield from bar

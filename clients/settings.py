@@ -1,0 +1,71 @@
+"""The one reader of the environment on the agency's side.
+
+LINTAS_HUB (optional: the address in the identity is used without it), LINTAS_IDENTITY, LINTAS_PASSPHRASE_FILE.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lintas import Client
+from lintas.errors import BadSettings
+
+HUB = "LINTAS_HUB"
+IDENTITY = "LINTAS_IDENTITY"
+PASSPHRASE_FILE = "LINTAS_PASSPHRASE_FILE"
+
+PASSPHRASE_BYTES_MAX = 4096
+"""No passphrase is longer; a wrong path to something large is noticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Which identity acts, what opens it, at which address its hub is (None: the one in the identity)."""
+
+    hub: str | None
+    identity: Path
+    passphrase: bytes = field(repr=False)
+
+
+def read_settings(
+    environ: Mapping[str, str] | None = None, *, prompt: Callable[[str], str] | None = None
+) -> Settings:
+    """Read the settings; `prompt` asks for the passphrase when no file is named. Raise BadSettings naming the variable."""
+    given = os.environ if environ is None else environ
+    identity = given.get(IDENTITY)
+    if not identity:
+        raise BadSettings(f"{IDENTITY} is not set: name the identity file to act with.")
+    hub = given.get(HUB) or None
+    if hub is not None and not hub.startswith(("http://", "https://")):
+        raise BadSettings(f"{HUB} is not an address that begins with http:// or https://.")
+    return Settings(hub, Path(identity), _passphrase(given, identity, prompt))
+
+
+def read_passphrase(path: Path) -> bytes:
+    """Read a passphrase file without the line end; raise BadSettings when it cannot be read or holds none."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(PASSPHRASE_BYTES_MAX + 1)
+    except OSError as fault:
+        raise BadSettings(f"{PASSPHRASE_FILE}: {path} cannot be read: {fault.strerror}.") from fault
+    passphrase = data.rstrip(b"\r\n")
+    if not passphrase or len(data) > PASSPHRASE_BYTES_MAX:
+        raise BadSettings(f"{PASSPHRASE_FILE}: {path} holds no passphrase of 1 to {PASSPHRASE_BYTES_MAX} bytes.")
+    return passphrase
+
+
+def open_client(settings: Settings) -> Client:
+    """Open the identity with the state beside it; raise BadIdentity or IdentityLocked."""
+    return Client.open(settings.identity, settings.passphrase, hub=settings.hub)
+
+
+def _passphrase(given: Mapping[str, str], identity: str, prompt: Callable[[str], str] | None) -> bytes:
+    path = given.get(PASSPHRASE_FILE)
+    if path:
+        return read_passphrase(Path(path))
+    if prompt is None:
+        raise BadSettings(f"{PASSPHRASE_FILE} is not set: name the file with the passphrase of the identity.")
+    return prompt(f"Passphrase of {identity}").encode()

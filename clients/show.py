@@ -1,0 +1,109 @@
+"""Showing bulletins, keys, tables as text.
+
+Free text of a partner is untrusted: control and direction characters are shown as escapes, links are never made.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from lintas import vocabulary
+from lintas.directory import KeyRecord
+from lintas.feed import Received
+from lintas.strict import parse_object
+
+TLP_COLOURS = {"CLEAR": "white", "GREEN": "green", "AMBER": "yellow", "AMBER+STRICT": "yellow", "RED": "red"}
+
+
+def safe(text: str) -> str:
+    """Return text that cannot move the cursor or turn the reading direction."""
+    return "".join(
+        character
+        if character == "\n" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co")
+        else f"\\u{ord(character):04x}"
+        for character in text
+    )
+
+
+def moment(seconds: int) -> str:
+    """Write Unix seconds as RFC 3339 UTC."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def received_members(item: Received) -> dict[str, Any]:
+    """Return a received bulletin as one JSON object for scripts."""
+    members: dict[str, Any] = {"seq": item.seq, "id": item.id}
+    if item.state is not None:
+        return members | {"state": item.state, "by": item.by}
+    assert item.line is not None
+    header = item.header
+    payload = parse_object(item.line.payload, floats=True) if header.enc is None else None
+    return members | {
+        "issuer": header.iss,
+        "kind": header.kind,
+        "topic": header.topic,
+        "tlp": header.tlp,
+        "urgency": header.urgency,
+        "release_to": list(header.release_to),
+        "refs": list(header.refs),
+        "signed": moment(header.iat),
+        "valid_until": moment(header.exp or 0),
+        "marks": list(item.marks),
+        "verified": True,
+        "payload": payload,
+        "line": item.line.raw.decode(),
+    }
+
+
+def print_received(item: Received, *, whole: bool = False) -> None:
+    """Print a received bulletin: two lines, or the whole."""
+    if item.state is not None:
+        click.echo(f"{item.seq:>8}  {item.state.upper()}  {item.id}" + (f" by {item.by}" if item.by else ""))
+        return
+    assert item.content is not None
+    header = item.header
+    label = click.style(vocabulary.tlp_label(header.tlp or ""), fg=TLP_COLOURS[header.tlp or "RED"], bg="black")
+    marks = "".join(click.style(f" [{mark}]", fg="red") for mark in item.marks)
+    click.echo(f"{item.seq:>8}  {label} {header.urgency} {header.kind} {header.topic} from {header.iss}{marks}")
+    click.echo(f"{'':>10}{safe(item.content.title)}")
+    click.echo(f"{'':>10}{item.id} verified")
+    if whole:
+        print_whole(item)
+
+
+def print_whole(item: Received) -> None:
+    """Print the content of a verified bulletin."""
+    assert item.content is not None
+    header, content = item.header, item.content
+    click.echo(f"\nsigned     {moment(header.iat)}   valid until {moment(header.exp or 0)}")
+    click.echo(f"recipients {' '.join(header.release_to)}")
+    for ref in header.refs:
+        click.echo(f"refers     {ref}")
+    click.echo(f"\n{safe(content.summary)}\n")
+    if content.indicators:
+        rows = [(each.type, safe(each.value), safe(each.role or "")) for each in content.indicators]
+        print_table(("indicator", "value", "role"), rows)
+
+
+def print_keys(records: Iterable[KeyRecord], now: int) -> None:
+    """Print keys, newest last."""
+    rows = [
+        (key.kid, key.party, key.state(now), moment(key.not_after), safe(key.holder))
+        for key in sorted(records, key=lambda key: key.enrolled_seq)
+    ]
+    print_table(("fingerprint", "party", "state", "not after", "holder"), rows)
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print columns of text, as wide as they must be."""
+    if not rows:
+        return
+    widths = [max(len(str(row[column])) for row in (head, *rows)) for column in range(len(head))]
+    for row in (head, *rows):
+        cells = [str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(cells).rstrip())
