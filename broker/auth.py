@@ -79,7 +79,8 @@ def _open(raw: bytes, directory: Directory, now: int) -> Caller:
 
 
 def _accept(header: Header, payload: bytes, directory: Directory, now: int) -> Caller:
-    assert header.exp is not None and header.scope is not None
+    assert header.exp is not None
+    assert header.scope is not None
     if header.aud != directory.hub:
         raise Unauthorized("The token is for another hub.")
     if payload:

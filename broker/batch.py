@@ -1,7 +1,7 @@
 """What one commit adds: events, lines, recipients.
 
-Jobs see the batch in turn, each the effects of those before it. Nothing is written before `finish`, except that jobs may
-use `conn` for rows of their own (invitations).
+Jobs see the batch in turn, each the effects of those before it. Nothing is written before `finish`, except that jobs
+may use `conn` for rows of their own (invitations).
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from broker.store.engine import Connection
-
 from broker.policy import Target
 from broker.store import lines, log
+from broker.store.engine import Connection
 from lintas import merkle
-from lintas.clock import US_PER_S
 from lintas.directory import Change, Directory, apply
-from lintas.event import SALT_BYTES, Event, encode, entry_of
+from lintas.event import SALT_BYTES, US_PER_S, Event, encode, entry_of
 from lintas.header import BULLETIN
 from lintas.line import Line
 from lintas.vocabulary import tlp_rank
@@ -27,8 +25,11 @@ from lintas.vocabulary import tlp_rank
 
 @dataclass(slots=True)
 class Head:
-    """Where the log ends: size, newest time (microseconds), frontier, the newest `party_seq` of parties seen, and the
-    index of the newest recall or supersede."""
+    """Where the log ends.
+
+    Size, newest time (microseconds), frontier, index of the newest recall or supersede, newest `party_seq` of the
+    parties seen.
+    """
 
     size: int
     time: int

@@ -11,13 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from broker.store.engine import Connection
-
 from broker import policy
 from broker.batch import Batch
 from broker.hub import Hub
 from broker.intake import PART
 from broker.store import lines, log
+from broker.store.engine import Connection
 from broker.writer import Done
 from lintas.directory import Directory
 from lintas.errors import Busy, NoLongerValid, NotFound, Recalled, Refusal, Superseded
@@ -65,6 +64,14 @@ class Page:
         return not self.body
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which part of a feed is asked for: log indexes above `after`, at most `limit` rows."""
+
+    after: int
+    limit: int
+
+
 async def in_reader(hub: Hub, work: Callable[[Connection], T]) -> T:
     """Run a read in the pool of reading threads with a snapshot of its own."""
 
@@ -100,10 +107,11 @@ def _recorded(batch: Batch, page: Page, record: Callable[[Batch, Page], None]) -
 
 
 def read_page(
-    conn: Connection, directory: Directory, agency: str, wanted: lines.FeedFilter, *, after: int, limit: int, now: int
+    conn: Connection, directory: Directory, agency: str, wanted: lines.FeedFilter, *, window: Window, now: int
 ) -> Page:
     """Read one page of an agency's feed, or of its own bulletins when it asks for those it issued."""
     size, _ = log.head(conn)
+    after, limit = window.after, window.limit
     if wanted.issuer == agency:
         rows = lines.published(conn, agency, wanted, after=after, limit=limit)
     else:
@@ -154,9 +162,7 @@ def reader(directory: Directory, agency: str) -> lines.Reader:
     return lines.Reader(agency, bounds.topics, bounds.tlp_rank_max, bounds.only_withdrawals)
 
 
-def stand(
-    conn: Connection, directory: Directory, rows: Sequence[lines.StoredLine], *, now: int
-) -> dict[int, Standing]:
+def stand(conn: Connection, directory: Directory, rows: Sequence[lines.StoredLine], *, now: int) -> dict[int, Standing]:
     """Tell what became of each of these bulletins."""
     said: dict[int, list[lines.Reference]] = {row.seq: [] for row in rows}
     for reference in lines.references(conn, list(said)) if rows else []:

@@ -201,9 +201,7 @@ def _attempt(agencies: Agencies, url: str, lines: dict[str, tuple[Line, Publishe
     tally.check("what is not released looks exactly like what does not exist", held=same)
 
 
-def _bad_lines(
-    agencies: Agencies, lines: dict[str, tuple[Line, Published]]
-) -> Iterator[tuple[str, str, bytes, str]]:
+def _bad_lines(agencies: Agencies, lines: dict[str, tuple[Line, Published]]) -> Iterator[tuple[str, str, bytes, str]]:
     """Yield what is attempted, by whom, the bytes, and the code of the refusal that must come."""
     narrow, reader = agencies.client("bn-cert").session, agencies.client(READER).session
     plain = read_draft(samples()[1]["draft"])
@@ -219,9 +217,19 @@ def _bad_lines(
     topic = narrow.sign_line(BULLETIN, payload, **(members | {"topic": "drugs"})).raw
     yield "a topic beyond the grant", "bn-cert", topic, "topic-not-granted"
     strict = members | {"tlp": "AMBER+STRICT", "release_to": [READER]}
-    yield "a marking above the ceiling", "bn-cert", narrow.sign_line(BULLETIN, payload, **strict).raw, "tlp-above-ceiling"
+    yield (
+        "a marking above the ceiling",
+        "bn-cert",
+        narrow.sign_line(BULLETIN, payload, **strict).raw,
+        "tlp-above-ceiling",
+    )
     stranger = members | {"release_to": ["xx-police"]}
-    yield "a recipient who is no partner", READER, reader.sign_line(BULLETIN, payload, **stranger).raw, "unknown-recipient"
+    yield (
+        "a recipient who is no partner",
+        READER,
+        reader.sign_line(BULLETIN, payload, **stranger).raw,
+        "unknown-recipient",
+    )
     stolen = reader.sign_line(BULLETIN, payload, **members, iss="sg-police").raw
     yield "a valid key in another agency's name", READER, stolen, "unknown-key"
     old = members | {"iat": reader.now() - 2 * 86_400}
@@ -245,7 +253,10 @@ def _check_log(agencies: Agencies, lines: dict[str, tuple[Line, Published]], tal
         client = agencies.client(line.header.iss)
         logged = client.verify(line.raw, published.receipt or b"")
         tally.check(f"receipt of {line.id[:12]} at index {logged.seq}", held=logged.seq == published.seq)
-    for agency, client in (("a recipient", agencies.client(READER)), ("an administrator", agencies.client("admin/auditor"))):
+    for agency, client in (
+        ("a recipient", agencies.client(READER)),
+        ("an administrator", agencies.client("admin/auditor")),
+    ):
         before = client.session.state.get("checkpoint")
         synced = client.sync()
         grown = client.session.state.get("checkpoint") != before
@@ -322,5 +333,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-

@@ -46,7 +46,7 @@ class Created:
 
 
 def create(settings: Settings, *, origin: str, admin: str = FIRST_ADMIN, clock: Clock = now_us) -> Created:
-    """Make database, log key and first administrator; nothing exists halfway: the log key is refused if one is there."""
+    """Make database, log key and first administrator; raise BadSettings when a hub is there already."""
     name = make_name(origin)
     key = make_log_key(settings, name)
     hub = Hub(url=f"http://{settings.host}:{settings.port}", name=name, log_key=key.verifier.text())

@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from broker.store.engine import Connection
-
 from broker.signer import extend
 from broker.store import lines, log
-from broker.store.engine import Store
+from broker.store.engine import Connection, Store
 from broker.writer import replay
 from lintas import checkpoint, merkle, note
 from lintas.directory import CONTROL_KINDS

@@ -119,9 +119,7 @@ def open_log(settings: Settings, name: str, key: note.SignerKey, admin_line: byt
             batch = Batch(conn, Head.load(conn), Directory(name), now_us=clock())
             batch.append("log.opened", "*", detail={"hub": name, "log_key": key.verifier.text()})
             check_signatures(batch.directory, line)
-            seqs = [
-                batch.change(change, object_id=line.id) for change in changes(batch.directory, line, now=batch.now)
-            ]
+            seqs = [batch.change(change, object_id=line.id) for change in changes(batch.directory, line, now=batch.now)]
             batch.keep(line, seqs[0])
             batch.finish()
         signer = LogSigner(store, key)

@@ -1,21 +1,20 @@
 """The way of a posted bulletin into the log.
 
-`open_bulletin` runs where the request arrived: shape, signature, payload. `admit_bulletins` runs in the writer, where the
-directory cannot change under it: known id, policy, payload verdict, events. A known id wins over everything after the
-signature, so a late retry of an accepted line always succeeds.
+`open_bulletin` runs where the request arrived: shape, signature, payload. `admit_bulletins` runs in the writer, where
+the directory cannot change under it: known id, policy, payload verdict, events. A known id wins over everything after
+the signature, so a late retry of an accepted line always succeeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from broker import policy
 from broker.batch import Batch
-from broker.store import lines
 from lintas import bulletin
 from lintas.directory import Directory
-from lintas.errors import InternalError, MalformedPayload, Refusal
+from lintas.errors import MalformedPayload, Refusal
 from lintas.header import BULLETIN
 from lintas.line import Line, check, parse
 
@@ -68,9 +67,7 @@ def admit_bulletin(batch: Batch, submission: Submission) -> Accepted | Refusal:
         return Accepted(line.id, seq, is_new=False)
     try:
         targets = _targets(batch, line)
-        admission = policy.admit(
-            line.header, batch.directory, targets=targets, topics=submission.topics, now=batch.now
-        )
+        admission = policy.admit(line.header, batch.directory, targets=targets, topics=submission.topics, now=batch.now)
         if submission.fault is not None:
             raise submission.fault
     except Refusal as refusal:
@@ -83,6 +80,7 @@ def record_refusal(batch: Batch, kind: str, line: Line, refusal: Refusal) -> Non
     """Log that a line with a good signature was refused, as an event of its issuer."""
     detail = {"code": refusal.code} | ({"member": refusal.member} if refusal.member is not None else {})
     batch.append(kind, line.header.iss, object_id=line.id, detail=detail)
+    refusal.is_logged = True
 
 
 def _accept(

@@ -1,7 +1,7 @@
 """The way of key lines and orders into the log: enrol, rotate, revoke, invite, approve, grant, suspend.
 
-What they do is decided by ``lintas.decide``, the same code with which clients check the result. Only the comparison with
-an invitation's secret happens here, because only the hub holds it.
+What they do is decided by ``lintas.decide``, the same code with which clients check the result. Only the comparison
+with an invitation's secret happens here, because only the hub holds it.
 """
 
 from __future__ import annotations
@@ -91,5 +91,3 @@ def _check_code(batch: Batch, line: Line, source: str) -> None:
     if not hmac.compare_digest(expected, unb64u(request.code_hmac)):
         invites.count_try(batch.conn, request.invite, source)
         raise BadInvite(member="code_hmac")
-
-

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-from broker.store.engine import Connection
-
 from broker.store import log
+from broker.store.engine import Connection
 from lintas import merkle
 from lintas.errors import NotFound
 from lintas.receipt import Receipt, format_receipt

@@ -1,7 +1,7 @@
 """The hub's settings, read from the environment or one TOML file.
 
-The environment wins over the file. The file is named by LINTAS_SETTINGS, else ``settings.toml`` in the data directory, if
-it exists; its keys are the names below without the prefix, in lower case. docs/operate.md explains each one.
+The environment wins over the file. The file is named by LINTAS_SETTINGS, else ``settings.toml`` in the data directory,
+if it exists; its keys are the names below without the prefix, in lower case. docs/operate.md explains each one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Signing of checkpoints, only over what was read back from the database.
 
-After each commit the signer reads the new rows again, hashes body to entry to leaf to nodes, compares each with what is
-stored and only then extends its own frontier and signs. A mismatch halts the log before a signature exists: a public log
-once died of one flipped bit. Its state (the verified frontier) is written by the writer's thread alone.
+After each commit the signer reads the new rows again, hashes body to entry to leaf to nodes, compares each with what
+is stored and only then extends its own frontier and signs. A mismatch halts the log before a signature exists: a
+public log once died of one flipped bit. Its state (the verified frontier) is written by the writer's thread alone.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from broker.store.engine import Connection
-
 from broker.store import log
-from broker.store.engine import Store
+from broker.store.engine import Connection, Store
 from lintas import checkpoint, merkle, note
 from lintas.errors import BadProof, LogHalted
 from lintas.event import entry_of, parse_event

@@ -11,7 +11,8 @@ import threading
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from lintas.clock import US_PER_S, Clock
+from lintas.clock import Clock
+from lintas.event import US_PER_S
 
 if TYPE_CHECKING:
     from broker.batch import Batch

@@ -1,10 +1,10 @@
 """The one writer: group commit, then signature, then answers.
 
-Whatever arrived during the last commit goes into the next transaction (no timer). The order for a batch: BEGIN IMMEDIATE,
-every job in turn, rows inserted, COMMIT, rows read back, checkpoint signed, then every waiter gets its answer. A crash
-before COMMIT loses only what nobody was told; a crash after it leaves rows that the next start signs, and whoever asks
-again with the same bytes gets their receipt. Directory and head are written by this thread alone; the directory is
-immutable and replaced whole, so any thread may read it at any time.
+Whatever arrived during the last commit goes into the next transaction (no timer). The order for a batch: BEGIN
+IMMEDIATE, every job in turn, rows inserted, COMMIT, rows read back, checkpoint signed, then every waiter gets its
+answer. A crash before COMMIT loses only what nobody was told; a crash after it leaves rows that the next start signs,
+and whoever asks again with the same bytes gets their receipt. Directory and head are written by this thread alone; the
+directory is immutable and replaced whole, so any thread may read it at any time.
 """
 
 from __future__ import annotations
@@ -106,10 +106,10 @@ class Writer:
         """
         if self._halted is not None:
             raise ReadOnly
+        if self._stopping:
+            raise Busy(retry_after=RETRY_AFTER_S)
         entry = _Entry(job, ids, Future())
         try:
-            if self._stopping:
-                raise queue.Full
             self._queue.put_nowait(entry)
         except queue.Full:
             raise Busy(retry_after=RETRY_AFTER_S) from None

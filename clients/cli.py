@@ -1,7 +1,7 @@
 """The command `lintas`, for agencies.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the hub's evidence does not hold, 4 the hub is unreachable (what
-was signed is kept in the outbox), 130 interrupted.
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the hub's evidence does not hold, 4 the hub is unreachable
+(what was signed is kept in the outbox), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from lintas.draft import Draft, read_draft
 from lintas.errors import BadRequest, Evidence, HubUnreachable, LintasError, MalformedPayload, Refusal
 from lintas.keys import Hub, Identity, SigningKey, save_identity
 from lintas.orders import REASONS
-from lintas.session import Session
 from lintas.state import REFUSED, WAITING, State
 from lintas.strict import parse_object
 
@@ -36,7 +35,7 @@ DAY_S = 86_400
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    """Publish and follow signed bulletins; verify everything.
+    r"""Publish and follow signed bulletins; verify everything.
 
     Set LINTAS_IDENTITY (your identity file) and LINTAS_PASSPHRASE_FILE; LINTAS_HUB overrides the hub's address.
 
@@ -55,17 +54,15 @@ cli.add_command(admin)
 @click.option("--identity", type=click.Path(path_type=Path), help="Where to write the identity file (LINTAS_IDENTITY).")
 @click.option("--holder", default="duty desk", show_default=True, help="The post that holds the key, never a name.")
 def enrol(letter: Path, identity: Path | None, holder: str) -> None:
-    """Make a key and ask for its admission, with the invitation an administrator sent.
+    r"""Make a key and ask for its admission, with the invitation an administrator sent.
 
     Tell the administrator the fingerprint over another channel; they approve it there.
 
     \b
     Example: lintas enrol invite.json --identity my-police.json
     """
-    settings = read_settings(need_identity=False, prompt=_prompt_new)
-    path = identity or settings.identity
-    if path is None:
-        raise click.UsageError("Say where to write the identity: --identity or LINTAS_IDENTITY.")
+    settings = read_settings(identity=identity, prompt=_prompt_new)
+    path = settings.identity
     if path.exists():
         raise click.UsageError(f"{path} exists; an identity is never overwritten.")
     members = parse_object(letter.read_bytes())
@@ -88,7 +85,7 @@ def enrol(letter: Path, identity: Path | None, holder: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask before signing.")
 @click.option("--save", type=click.Path(path_type=Path, file_okay=False), help="Keep lines and receipts here.")
 def publish(files: tuple[Path, ...], *, yes: bool, save: Path | None) -> None:
-    """Sign drafts and publish them, after showing who will receive each.
+    r"""Sign drafts and publish them, after showing who will receive each.
 
     A draft is one JSON object (docs/spec/bulletin.md); `-` reads it from standard input. Many files go as a batch.
 
@@ -120,7 +117,7 @@ def publish(files: tuple[Path, ...], *, yes: bool, save: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--from-start", is_flag=True, help="Begin again at the first bulletin.")
 def follow(*, once: bool, as_json: bool, from_start: bool) -> None:
-    """Show verified bulletins as they come, each once; the place is kept beside the identity.
+    r"""Show verified bulletins as they come, each once; the place is kept beside the identity.
 
     \b
     Example: lintas follow
@@ -144,7 +141,7 @@ def follow(*, once: bool, as_json: bool, from_start: bool) -> None:
 @click.argument("line_id")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def show(line_id: str, *, as_json: bool) -> None:
-    """Fetch one bulletin, verify it, show it whole.
+    r"""Fetch one bulletin, verify it, show it whole.
 
     \b
     Example: lintas show dGhpcyBpcyBhbiBleGFtcGxlIGlkIG9mIDMyIGJ5dGU
@@ -161,7 +158,7 @@ def show(line_id: str, *, as_json: bool) -> None:
 @click.argument("line_id")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it here instead of printing.")
 def receipt(line_id: str, out: Path | None) -> None:
-    """Fetch the receipt of a bulletin and check it; keep it to prove the bulletin offline.
+    r"""Fetch the receipt of a bulletin and check it; keep it to prove the bulletin offline.
 
     \b
     Example: lintas receipt ID --out alert.tlog-proof
@@ -178,7 +175,7 @@ def receipt(line_id: str, out: Path | None) -> None:
 @click.argument("line", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--receipt", "proof", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def verify(line: Path, proof: Path) -> None:
-    """Verify a saved line and its receipt offline: signature, place in the log, the log's own signature.
+    r"""Verify a saved line and its receipt offline: signature, place in the log, the log's own signature.
 
     \b
     Example: lintas verify alert.line --receipt alert.tlog-proof
@@ -193,7 +190,7 @@ def verify(line: Path, proof: Path) -> None:
 @cli.command()
 @click.option("--party", help="Only this agency or administrator.")
 def keys(party: str | None) -> None:
-    """List keys as proven from the log, with their state.
+    r"""List keys as proven from the log, with their state.
 
     \b
     Example: lintas keys --party sg-fiu
@@ -206,7 +203,7 @@ def keys(party: str | None) -> None:
 
 @cli.command()
 def partners() -> None:
-    """List partners and communities as proven from the log.
+    r"""List partners and communities as proven from the log.
 
     \b
     Example: lintas partners
@@ -215,7 +212,11 @@ def partners() -> None:
         client.sync()
         known = vocabulary.load().agencies
         rows = [
-            (partner.id, known[partner.id].name if partner.id in known else "", "suspended" if partner.suspended else "")
+            (
+                partner.id,
+                known[partner.id].name if partner.id in known else "",
+                "suspended" if partner.suspended else "",
+            )
             for partner in sorted(client.directory.partners.values(), key=lambda each: each.id)
         ]
         print_table(("partner", "name", "state"), rows)
@@ -227,7 +228,7 @@ def partners() -> None:
 @click.option("--holder", default="duty desk", show_default=True, help="The post that holds the key, never a name.")
 @click.option("--overlap-days", default=7, show_default=True, type=click.IntRange(0, 30), help="Old key signs on for.")
 def rotate(holder: str, overlap_days: int) -> None:
-    """Hand over to a new key; it acts after 24 hours, or once an administrator approves it.
+    r"""Hand over to a new key; it acts after 24 hours, or once an administrator approves it.
 
     The new key is in the identity file at once; run `lintas rotate` again after it became active to switch.
 
@@ -235,7 +236,6 @@ def rotate(holder: str, overlap_days: int) -> None:
     Example: lintas rotate --overlap-days 7
     """
     settings = read_settings(prompt=_prompt)
-    assert settings.identity is not None
     with _client() as client:
         client.sync()
         identity = client.session.identity
@@ -259,7 +259,7 @@ def rotate(holder: str, overlap_days: int) -> None:
 @click.option("--since-hours", default=0.0, show_default=True, help="Hours ago since when it may not be trusted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def revoke(reason: str, since_hours: float, *, yes: bool) -> None:
-    """End this identity's key at once. It cannot be undone.
+    r"""End this identity's key at once. It cannot be undone.
 
     \b
     Example: lintas revoke --reason keyCompromise --since-hours 6
@@ -273,7 +273,7 @@ def revoke(reason: str, since_hours: float, *, yes: bool) -> None:
 
 @cli.command()
 def token() -> None:
-    """Print a read token for curl and other tools, good for 300 seconds.
+    r"""Print a read token for curl and other tools, good for 300 seconds.
 
     \b
     Example: curl -H "Authorization: Bearer $(lintas token)" $LINTAS_HUB/v1/bulletins
@@ -285,7 +285,7 @@ def token() -> None:
 @cli.command()
 @click.option("--send", is_flag=True, help="Send what waits.")
 def outbox(*, send: bool) -> None:
-    """List signed lines that the hub has not accepted, and send them again.
+    r"""List signed lines that the hub has not accepted, and send them again.
 
     \b
     Example: lintas outbox --send
@@ -295,7 +295,9 @@ def outbox(*, send: bool) -> None:
             outcomes = client.flush()
             click.echo(f"{sum(not isinstance(each, Refusal) for each in outcomes)} of {len(outcomes)} accepted")
         state = client.session.state
-        rows = [(each.id, each.state, each.problem or "") for each in (*state.outgoing(WAITING), *state.outgoing(REFUSED))]
+        rows = [
+            (each.id, each.state, each.problem or "") for each in (*state.outgoing(WAITING), *state.outgoing(REFUSED))
+        ]
         print_table(("line", "state", "problem"), rows)
 
 

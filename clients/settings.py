@@ -15,7 +15,7 @@ from lintas.errors import BadSettings
 
 HUB = "LINTAS_HUB"
 IDENTITY = "LINTAS_IDENTITY"
-PASSPHRASE_FILE = "LINTAS_PASSPHRASE_FILE"
+PASSPHRASE_FILE = "LINTAS_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
 
 PASSPHRASE_BYTES_MAX = 4096
 """No passphrase is longer; a wrong path to something large is noticed."""
@@ -31,17 +31,23 @@ class Settings:
 
 
 def read_settings(
-    environ: Mapping[str, str] | None = None, *, prompt: Callable[[str], str] | None = None
+    environ: Mapping[str, str] | None = None,
+    *,
+    prompt: Callable[[str], str] | None = None,
+    identity: Path | None = None,
 ) -> Settings:
-    """Read the settings; `prompt` asks for the passphrase when no file is named. Raise BadSettings naming the variable."""
+    """Read the settings; raise BadSettings naming the variable.
+
+    `prompt` asks for the passphrase when no file is named; `identity` is a file named on the command line.
+    """
     given = os.environ if environ is None else environ
-    identity = given.get(IDENTITY)
-    if not identity:
+    identity = identity or Path(given.get(IDENTITY, ""))
+    if identity == Path():
         raise BadSettings(f"{IDENTITY} is not set: name the identity file to act with.")
     hub = given.get(HUB) or None
     if hub is not None and not hub.startswith(("http://", "https://")):
         raise BadSettings(f"{HUB} is not an address that begins with http:// or https://.")
-    return Settings(hub, Path(identity), _passphrase(given, identity, prompt))
+    return Settings(hub, identity, _passphrase(given, identity, prompt))
 
 
 def read_passphrase(path: Path) -> bytes:
@@ -62,7 +68,7 @@ def open_client(settings: Settings) -> Client:
     return Client.open(settings.identity, settings.passphrase, hub=settings.hub)
 
 
-def _passphrase(given: Mapping[str, str], identity: str, prompt: Callable[[str], str] | None) -> bytes:
+def _passphrase(given: Mapping[str, str], identity: Path, prompt: Callable[[str], str] | None) -> bytes:
     path = given.get(PASSPHRASE_FILE)
     if path:
         return read_passphrase(Path(path))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -50,7 +50,7 @@ class AsyncClient(Face):
             identity = identity.with_url(hub)
         return cls(identity, open_state(Path(path), identity))
 
-    async def __aenter__(self) -> AsyncClient:
+    async def __aenter__(self) -> Self:
         """Return the client."""
         return self
 
@@ -82,7 +82,7 @@ class AsyncClient(Face):
                 )
             except httpx.TransportError as fault:
                 if pause_s is None:
-                    raise HubUnreachable(f"{self._http.base_url}: {fault or type(fault).__name__}") from fault
+                    raise HubUnreachable(f"{self._http.base_url}: {fault!s:.200}") from fault
             else:
                 if answer.status_code != UNAVAILABLE or pause_s is None:
                     return response_of(answer)
@@ -119,6 +119,7 @@ class AsyncClient(Face):
             pulled = await self.pull()
             for item in pulled.items:
                 yield item
+                feed.confirm_item(self.session, item)
             self.confirm(pulled)
             if pulled.page.is_last:
                 if once:

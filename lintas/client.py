@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -105,7 +105,7 @@ class Client(Face):
             identity = identity.with_url(hub)
         return cls(identity, open_state(Path(path), identity))
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         """Return the client."""
         return self
 
@@ -136,7 +136,7 @@ class Client(Face):
                 )
             except httpx.TransportError as fault:
                 if pause_s is None:
-                    raise HubUnreachable(f"{self._http.base_url}: {fault or type(fault).__name__}") from fault
+                    raise HubUnreachable(f"{self._http.base_url}: {fault!s:.200}") from fault
             else:
                 if answer.status_code != UNAVAILABLE or pause_s is None:
                     return response_of(answer)
@@ -178,7 +178,10 @@ class Client(Face):
         """Yield verified bulletins in log order, for ever or until the present; the cursor is kept on disk."""
         while True:
             pulled = self.pull()
-            yield from pulled.items
+            for item in pulled.items:
+                yield item
+                # Control is back, so it was taken over: one killed in the middle of a page goes on with the next item.
+                feed.confirm_item(self.session, item)
             self.confirm(pulled)
             if pulled.page.is_last:
                 if once:
@@ -199,7 +202,9 @@ class Client(Face):
 
     def rotate(self, new: SigningKey, *, holder: str, overlap_s: int) -> Answer:
         """Hand over to a new key."""
-        return self.run(wire.post_key(self.session, self.session.sign_rotation(new, holder=holder, overlap_s=overlap_s)))
+        return self.run(
+            wire.post_key(self.session, self.session.sign_rotation(new, holder=holder, overlap_s=overlap_s))
+        )
 
     def revoke(self, reason: str, since: int) -> Answer:
         """End this identity's key at once."""

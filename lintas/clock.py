@@ -8,8 +8,6 @@ from collections.abc import Callable
 Clock = Callable[[], int]
 """Returns the time in Unix microseconds; tests pass their own."""
 
-US_PER_S = 1_000_000
-
 
 def now_us() -> int:
     """Return the time in Unix microseconds."""

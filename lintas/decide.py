@@ -166,7 +166,7 @@ def _check_signer(directory: Directory, line: Line, now: int) -> KeyRecord:
     return directory.active_key(line.header.kid, line.header.iss, now)
 
 
-def _do_invite(directory: Directory, order: Order, _now: int) -> Change:
+def _do_invite(_directory: Directory, order: Order, _now: int) -> Change:
     return Change("partner.invited", EVERY_PARTNER, {"agency": order.args["agency"], "invite": order.lines[-1].id})
 
 

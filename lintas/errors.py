@@ -48,6 +48,7 @@ class LintasError(Exception):
         self.detail = detail
         self.member = member
         self.extra = extra
+        self.is_logged = False
 
     @classmethod
     def title(cls) -> str:
@@ -329,7 +330,7 @@ def from_problem(members: dict[str, object], status: int) -> LintasError:
     """Rebuild the error a problem document stands for; an unknown type becomes a plain `Refusal`."""
     code = str(members.get("type", "")).removeprefix(PROBLEM_TYPE_PREFIX)
     kind = BY_CODE.get(code, Refusal)
-    detail = str(members.get("detail") or members.get("title") or f"the hub answered {status}")
+    detail = str(members.get("detail") or ("" if kind is not Refusal else f"The hub answered {status}."))
     member = members.get("member")
     extra = {
         key: value

@@ -15,6 +15,9 @@ from typing import Any
 from lintas.errors import BadProof
 from lintas.strict import b64u, canonical, parse_object
 
+US_PER_S = 1_000_000
+"""Events carry microseconds, lines carry seconds."""
+
 VERSION = 1
 SALT_BYTES = 16
 

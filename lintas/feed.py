@@ -79,6 +79,13 @@ def verify_page(session: Session, page: FeedPage) -> list[Received]:
     return found
 
 
+def confirm_item(session: Session, item: Received) -> None:
+    """Move the cursor past one bulletin that was taken over."""
+    with session.state.transaction():
+        session.state.mark_seen([item.id])
+        session.state.put("feed_after", item.seq)
+
+
 def confirm_page(session: Session, page: FeedPage, found: Sequence[Received]) -> None:
     """Move the cursor past a page that was taken over; raise Withheld if the log released more than was delivered."""
     state = session.state

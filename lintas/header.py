@@ -7,10 +7,10 @@ Spec: docs/spec/line.md; RFC 7515 (JWS), RFC 8037 and RFC 9864 (Ed25519), RFC 87
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from lintas import vocabulary
 from lintas.errors import MalformedLine
@@ -129,7 +129,7 @@ def _is_sorted_list(value: object, *, count_max: int, check: Callable[[object], 
     # Sorted without repetition, so that one meaning has one spelling.
     if not isinstance(value, list) or not 1 <= len(value) <= count_max or not all(map(check, value)):
         return False
-    return all(a < b for a, b in zip(value, value[1:], strict=False))
+    return all(a < b for a, b in itertools.pairwise(value))
 
 
 def _is_release(value: object) -> bool:
@@ -201,9 +201,9 @@ def _check_release(members: Json) -> None:
         raise MalformedLine("The issuer is never listed as a recipient; it may always read.", member="release_to")
 
 
-def _build(members: dict[str, Any]) -> Header:
-    lists = {name: tuple(members[name]) for name in ("release_to", "refs") if name in members}
-    return Header(**(members | lists))
+def _build(members: Json) -> Header:
+    lists: Json = {name: tuple(members[name]) for name in ("release_to", "refs") if name in members}
+    return Header(**{**members, **lists})
 
 
 def _brief(fault: ValueError) -> str:

@@ -3,12 +3,11 @@
 An identity file holds one signing seed (Ed25519), encrypted with scrypt and AES-256-GCM, beside the public facts a
 client needs: who it is, which hub it talks to, which log key it pinned. It is written with mode 0600, whole or not at
 all. PKCS#8 is not used: ``BestAvailableEncryption`` derives its key with only 2,048 rounds of PBKDF2.
-Spec: docs/spec/identity.md; RFC 7638 (thumbprint), RFC 7914 (scrypt), RFC 8037 (OKP keys).
+Spec: docs/spec/identity.md; RFC 7914 (scrypt).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
@@ -22,8 +21,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from lintas import ed25519
-from lintas.errors import BadIdentity, IdentityLocked, MalformedPayload
+from lintas.errors import BadIdentity, IdentityLocked
 from lintas.header import is_hub, is_party
+from lintas.jwk import thumbprint
 from lintas.strict import b64u, canonical, parse_object, unb64u
 
 SCRYPT_N = 2**15
@@ -84,32 +84,6 @@ class Identity:
     def with_url(self, url: str) -> Identity:
         """Return the same identity talking to the hub at another address; name and log key stay pinned."""
         return replace(self, hub=replace(self.hub, url=url.rstrip("/")))
-
-
-def jwk(public: bytes) -> dict[str, str]:
-    """Return the public key as an RFC 8037 JWK with its required members only."""
-    return {"crv": "Ed25519", "kty": "OKP", "x": b64u(public)}
-
-
-def thumbprint(public: bytes) -> str:
-    """Return the RFC 7638 thumbprint of a public key, its `kid`."""
-    return b64u(hashlib.sha256(canonical(jwk(public))).digest())
-
-
-def public_of_jwk(value: object, *, member: str = "jwk") -> bytes:
-    """Read a JWK strictly and return its 32 bytes; raise MalformedPayload, or WeakKey for an unsound key."""
-    if not isinstance(value, dict) or set(value) != {"crv", "kty", "x"}:
-        raise MalformedPayload("A public key has exactly `kty`, `crv` and `x`.", member=member)
-    if (value["kty"], value["crv"]) != ("OKP", "Ed25519") or not isinstance(value["x"], str):
-        raise MalformedPayload("A public key is `OKP` on `Ed25519`.", member=member)
-    try:
-        public = unb64u(value["x"])
-    except ValueError as fault:
-        raise MalformedPayload("`x` is not canonical base64url.", member=f"{member}.x") from fault
-    if len(public) != SEED_BYTES:
-        raise MalformedPayload("`x` has 32 bytes.", member=f"{member}.x")
-    ed25519.check_public_key(public)
-    return public
 
 
 def save_identity(path: Path, identity: Identity, passphrase: bytes) -> None:

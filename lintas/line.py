@@ -70,7 +70,9 @@ def parse(raw: bytes, typ: str | None = None) -> Line:
     if len(raw) > LINE_BYTES_MAX[header.typ]:
         raise TooLarge(f"A {header.typ} has at most {LINE_BYTES_MAX[header.typ]} bytes.")
     payload = _decode(payload_part, "payload")
-    return Line(raw=raw, id=line_id(raw), header=header, payload=payload, signature=_decode(signature_part, "signature"))
+    return Line(
+        raw=raw, id=line_id(raw), header=header, payload=payload, signature=_decode(signature_part, "signature")
+    )
 
 
 def check(line: Line, public_key: bytes) -> None:
@@ -102,7 +104,7 @@ def _parts(raw: bytes) -> tuple[str, str, str]:
     except UnicodeDecodeError as fault:
         raise MalformedLine("A line is ASCII.") from fault
     parts = text.split(".")
-    if len(parts) != 3:
+    if len(parts) != len(("header", "payload", "signature")):
         raise MalformedLine(f"A line has three parts; this has {len(parts)}.")
     if len(parts[2]) != SIGNATURE_CHARACTERS:
         raise MalformedLine(f"The signature part has {SIGNATURE_CHARACTERS} characters.", member="signature")

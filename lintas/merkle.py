@@ -114,7 +114,7 @@ def consistency_proof(old: int, size: int, get: Get) -> list[bytes]:
     return _carry_out(consistency_nodes(old, size), get)
 
 
-def check_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:  # noqa: PLR0917 - the order of RFC 9162
+def check_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
     """Raise BadProof unless this leaf hash is leaf `index` of the tree of `size` with this root (RFC 9162 2.1.3.2)."""
     if not 0 <= index < size:
         raise BadProof(f"There is no leaf {index} in a tree of {size}.")
@@ -135,7 +135,7 @@ def check_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], 
         raise BadProof("The inclusion proof leads to another root.")
 
 
-def check_consistency(old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]) -> None:  # noqa: PLR0917 - the order of RFC 9162
+def check_consistency(old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]) -> None:
     """Raise BadProof unless the tree of `size` with this root grew from the old one (RFC 9162 2.1.4.2)."""
     if not 0 <= old_size <= size:
         raise BadProof(f"A tree of {size} did not grow from one of {old_size}.")

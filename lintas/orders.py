@@ -6,6 +6,7 @@ Spec: docs/spec/orders.md; RFC 5280 section 5.3.1 (revocation reasons).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from lintas import vocabulary
 from lintas.errors import MalformedLine, MalformedPayload
 from lintas.header import ADMIN_PATTERN, is_agency, is_id, is_party
-from lintas.keys import public_of_jwk, thumbprint
+from lintas.jwk import public_of_jwk, thumbprint
 from lintas.line import Line, is_nested, parse
 from lintas.strict import Json, parse_object
 
@@ -210,7 +211,7 @@ def _is_sorted(value: object) -> bool:
     return (
         isinstance(value, list)
         and all(isinstance(item, str) for item in value)
-        and all(a < b for a, b in zip(value, value[1:], strict=False))
+        and all(a < b for a, b in itertools.pairwise(value))
     )
 
 
@@ -218,7 +219,7 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and 1 <= len(value) <= 64 and value.isascii() and value.replace("-", "a").isalnum()  # noqa: PLR2004
 
 
-_WINDOW: Mapping[str, Callable[[object], bool]] = {
+_WINDOW: dict[str, Callable[[object], bool]] = {
     "jwk": _is_jwk,
     "holder": _is_text,
     "not_before": _is_time,

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from lintas.clock import US_PER_S
 from lintas.decide import changes, check_signatures
 from lintas.directory import CONTROL_KINDS, Change, Directory, apply
 from lintas.errors import InconsistentLog, Refusal
-from lintas.event import Event
+from lintas.event import US_PER_S, Event
 from lintas.line import Line
 
 
@@ -33,7 +32,7 @@ class Replay:
         return cls(Directory(hub), None if parties is None else frozenset(parties))
 
     def step(self, event: Event, *, seq: int, line: Line | None) -> Replay:
-        """Return the state after one control event at log index `seq`; raise InconsistentLog if nothing justifies it."""
+        """Return the state after one control event at index `seq`; raise InconsistentLog if nothing justifies it."""
         if event.kind not in CONTROL_KINDS:
             return self
         if event.kind == "log.opened":

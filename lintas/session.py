@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lintas import note
-from lintas.clock import US_PER_S, Clock, now_us
+from lintas.clock import Clock, now_us
 from lintas.directory import Directory
 from lintas.draft import Draft
 from lintas.errors import BadIdentity, Unpinned
-from lintas.event import parse_event
+from lintas.event import US_PER_S, parse_event
 from lintas.handling import resolve
 from lintas.header import BULLETIN, KEY, ORDER, TOKEN
-from lintas.keys import Identity, SigningKey, jwk
+from lintas.jwk import jwk
+from lintas.keys import Identity, SigningKey
 from lintas.line import Line, parse, sign
 from lintas.replay import Replay
 from lintas.state import State
@@ -22,6 +23,9 @@ from lintas.strict import canonical
 TOKEN_LIFE_S = 300
 TOKEN_SPARE_S = 60
 """A token is renewed a minute before it ends, so that it outlives the request it is sent with."""
+
+IDLE_S = 300
+"""How long a follower without news trusts its last look at the log."""
 
 KEY_LIFE_S = 365 * 86_400
 
@@ -37,6 +41,7 @@ class Session:
         self.log_key = _pinned(identity)
         self._replay: Replay | None = None
         self._token: tuple[str, int] | None = None
+        self.caught_up_at: int | None = None
 
     @property
     def party(self) -> str:
@@ -51,6 +56,10 @@ class Session:
     def now(self) -> int:
         """Return the time in Unix seconds."""
         return self.clock() // US_PER_S
+
+    def is_due(self) -> bool:
+        """Tell whether the log was last asked so long ago that an idle follower must ask again."""
+        return self.caught_up_at is None or self.now() >= self.caught_up_at + IDLE_S
 
     @property
     def replay(self) -> Replay:
@@ -167,5 +176,3 @@ def _pinned(identity: Identity) -> note.VerifierKey:
     if not key.name.startswith(identity.hub.name + "/log/"):
         raise BadIdentity("The pinned log key belongs to another hub than the identity.")
     return key
-
-

@@ -24,7 +24,8 @@ INTEGER_MAX = 2**53 - 1
 Json = dict[str, Any]
 
 _B64URL = re.compile(r"[A-Za-z0-9_-]*")
-_DEEP_SCAN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# An unclosed string runs to the end, or text of quotes and backslashes would cost the square of its size.
+_DEEP_SCAN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def b64u(data: bytes) -> str:

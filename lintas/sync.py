@@ -1,8 +1,8 @@
 """Following the log: entitled events in, each proven, the directory and the releases out.
 
-One page at a time: checkpoint by the pinned key, consistent with the last one kept; every body under it by its inclusion
-proof; numbers per party without a gap; key events replayed; the view closed by the record of this very read. Only then
-anything is remembered, in one transaction.
+One page at a time: checkpoint by the pinned key, consistent with the last one kept; every body under it by its
+inclusion proof; numbers per party without a gap; key events replayed; the view closed by the record of this very read.
+Only then anything is remembered, in one transaction.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def check_proof(
             raise InconsistentLog("The consistency proof is for other sizes than asked.")
         merkle.check_consistency(old.size, old.root, new.size, new.root, proof)
     except (ValueError, LintasError) as fault:
-        raise InconsistentLog(f"No proof that the log of size {new.size} extends that of {old.size}: {fault}") from fault
+        raise InconsistentLog(
+            f"No proof that the log of size {new.size} extends that of {old.size}: {fault}"
+        ) from fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def _prove(row: Any, tree: checkpoint_format.Checkpoint) -> ProvenEvent:
 
 
 def _check_order(session: Session, events: Sequence[ProvenEvent], after: int) -> bool:
-    """Demand rising indexes, numbers without a gap, the record of this read at the end; tell whether it is adjoining."""
+    """Demand rising indexes, numbers without a gap, the record of this read at the end; tell whether it adjoins."""
     if not events or events[-1].event.kind != "view.read" or events[-1].event.party != session.party:
         raise InconsistentLog("The view does not end with the record of this read.")
     numbers = {party: session.state.get_int(f"party_seq:{party}", 0) for party in (session.party, EVERY_PARTNER)}

@@ -1,7 +1,7 @@
 """Each operation of a client once, as a generator of requests.
 
-An operation yields a `Request` and is sent the response; a driver (`lintas.client`) does the talking, in a thread or on an
-event loop. Nothing here waits, retries or knows httpx. Every answer of the hub is checked before it is believed.
+An operation yields a `Request` and is sent the response; a driver (`lintas.client`) does the talking, in a thread or
+on an event loop. Nothing here waits, retries or knows httpx. Every answer of the hub is checked before it is believed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hmac
 import json
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlencode
 
 from lintas import feed, sync
@@ -117,6 +117,7 @@ def catch_up(session: Session) -> Operation[sync.Synced]:
         yield from check_consistent(session, view.note)
         sync.accept_view(session, view, synced)
         if view.is_complete:
+            session.caught_up_at = session.now()
             return synced
 
 
@@ -143,8 +144,11 @@ def pull(session: Session) -> Operation[Pulled]:
     is_last = "link" not in response.headers
     cursor = response.headers.get("lintas-cursor")
     page = feed.read_page(response.body, after=after, cursor=cursor, is_last=is_last)
-    synced = yield from catch_up(session)
-    return Pulled(tuple(feed.verify_page(session, page)), page, tuple(synced.alarms))
+    alarms: list[str] = []
+    if page.rows or session.is_due():
+        # An idle follower asks seldom, so that polls do not fill the log; yet it asks, or a hub could show nothing for ever.
+        alarms = (yield from catch_up(session)).alarms
+    return Pulled(tuple(feed.verify_page(session, page)), page, tuple(alarms))
 
 
 def fetch(session: Session, line_id: str) -> Operation[feed.Received]:
@@ -289,4 +293,3 @@ def _answer(session: Session, line: Line, response: Response) -> Answer:
         code=members.get("code"),
         expires=members.get("expires"),
     )
-

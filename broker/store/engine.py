@@ -13,6 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 
+# The rest of the hub passes connections on without knowing SQLAlchemy: it imports the name from here.
+__all__ = ["READERS", "Connection", "Store"]
+
 READERS = 8
 """Connections for reading: more than the threads that read at once on the machines we know."""
 

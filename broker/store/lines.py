@@ -102,7 +102,7 @@ def known(conn: Connection, ids: Collection[str]) -> dict[str, int]:
 def by_id(conn: Connection, line_id: str) -> StoredLine | None:
     """Return a stored line of any kind."""
     row = conn.execute(select(*_COLUMNS).where(line.c.id == line_id)).first()
-    return StoredLine(*row) if row else None
+    return _line(row) if row else None
 
 
 def by_ids(conn: Connection, ids: Collection[str]) -> dict[str, bytes]:
@@ -113,7 +113,7 @@ def by_ids(conn: Connection, ids: Collection[str]) -> dict[str, bytes]:
 def recipients(conn: Connection, seq: int) -> dict[str, str]:
     """Return the state (released, not-entitled, suspended) of each recipient of a bulletin."""
     statement = select(recipient.c.agency, recipient.c.state).where(recipient.c.seq == seq)
-    return {agency: state for agency, state in conn.execute(statement)}
+    return dict(conn.execute(statement).all())
 
 
 def released_seq(conn: Connection, seq: int, agency: str) -> int | None:
@@ -154,14 +154,14 @@ def feed(conn: Connection, reader: Reader, wanted: FeedFilter, *, after: int, li
             half = half.where(line.c.iss != reader.agency)
         halves.append(select(half.subquery()))
     both = union_all(*halves).subquery()
-    return [StoredLine(*row) for row in conn.execute(select(both).order_by(both.c.seq).limit(limit))]
+    return [_line(row) for row in conn.execute(select(both).order_by(both.c.seq).limit(limit))]
 
 
 def published(conn: Connection, issuer: str, wanted: FeedFilter, *, after: int, limit: int) -> list[StoredLine]:
     """Return the issuer's own bulletins with seq > after, oldest first."""
     statement = select(*_COLUMNS).where(line.c.iss == issuer, line.c.kind.is_not(None), line.c.seq > after)
     statement = statement.where(*_wanted(wanted)).order_by(line.c.seq).limit(limit)
-    return [StoredLine(*row) for row in conn.execute(statement)]
+    return [_line(row) for row in conn.execute(statement)]
 
 
 def every(conn: Connection) -> Iterator[StoredLine]:
@@ -169,8 +169,12 @@ def every(conn: Connection) -> Iterator[StoredLine]:
     after = -1
     while rows := conn.execute(select(*_COLUMNS).where(line.c.seq > after).order_by(line.c.seq).limit(FETCH_MAX)).all():
         for row in rows:
-            yield StoredLine(*row)
+            yield _line(row)
         after = rows[-1].seq
+
+
+def _line(row: Sequence[Any]) -> StoredLine:
+    return StoredLine(*row)
 
 
 def _allowed(reader: Reader) -> ColumnElement[bool]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Executable, and_, false, func, insert, or_, select
 
 from broker.store.tables import checkpoint, event, log
 from lintas import merkle
@@ -71,7 +71,7 @@ def party_seqs(conn: Connection, parties: Collection[str]) -> dict[str, int]:
     """Return the newest `party_seq` of each party, 0 for a new one."""
     newest = dict.fromkeys(parties, 0)
     statement = select(event.c.party, func.max(event.c.party_seq)).where(event.c.party.in_(parties))
-    newest.update({party: number for party, number in conn.execute(statement.group_by(event.c.party))})
+    newest.update(conn.execute(statement.group_by(event.c.party)).all())
     return newest
 
 
@@ -169,7 +169,7 @@ def search(conn: Connection, wanted: EventFilter, *, before: int | None, limit: 
 def counts(conn: Connection) -> dict[str, int]:
     """Return how many events of each kind there are (an index-only scan; for administrators)."""
     statement = select(event.c.kind, func.count()).group_by(event.c.kind)
-    return {kind: number for kind, number in conn.execute(statement)}
+    return dict(conn.execute(statement).all())
 
 
 _EVENT_COLUMNS = (
@@ -183,7 +183,7 @@ _EVENT_COLUMNS = (
 )
 
 
-def _events(conn: Connection, statement: Select[Any]) -> list[EventRow]:
+def _events(conn: Connection, statement: Executable) -> list[EventRow]:
     return [EventRow(*row) for row in conn.execute(statement)]
 
 
@@ -211,4 +211,3 @@ def _has_text(text: str) -> ColumnElement[bool]:
         event.c.party.contains(text, autoescape=True),
         event.c.object.contains(text, autoescape=True),
     )
-

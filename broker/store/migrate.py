@@ -11,8 +11,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from lintas.errors import BadSettings
 from broker.store.tables import metadata
+from lintas.errors import BadSettings
 
 
 def upgrade(conn: Connection) -> None:

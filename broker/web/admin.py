@@ -31,10 +31,9 @@ from broker.web.http import (
 )
 from broker.web.partners import key_members, partner_members
 from broker.writer import Done
-from lintas.clock import US_PER_S
 from lintas.directory import FRESH_S
 from lintas.errors import BadRequest
-from lintas.event import KINDS, OUTCOMES
+from lintas.event import KINDS, OUTCOMES, US_PER_S
 from lintas.header import is_id, is_party
 
 PAGE_DEFAULT = 100
@@ -123,7 +122,9 @@ async def stats(request: Request) -> Response:
 
     figures = await in_reader(hub, read)
     admins = len(hub.directory.admins)
-    return json_response(figures | {"queue": hub.writer.depth, "admins": admins, "two_person": hub.directory.two_person})
+    return json_response(
+        figures | {"queue": hub.writer.depth, "admins": admins, "two_person": hub.directory.two_person}
+    )
 
 
 async def _viewing(request: Request, view: str) -> Hub:
@@ -213,28 +214,26 @@ async def _export(hub: Hub, caller: Caller, wanted: log.EventFilter, form: str, 
 
 
 async def _stream(
-    hub: Hub, wanted: log.EventFilter, before: int, write: Callable[[Sequence[log.EventRow], bool], str]
+    hub: Hub, wanted: log.EventFilter, before: int, write: Callable[[Sequence[log.EventRow]], str]
 ) -> AsyncIterator[bytes]:
-    is_first = True
+    if write is _csv_rows:
+        yield (",".join(CSV_COLUMNS) + "\r\n").encode()
     while True:
         top = before
         rows = await in_reader(hub, lambda conn, top=top: log.search(conn, wanted, before=top, limit=EXPORT_ROWS))  # type: ignore[misc]
-        if rows or is_first:
-            yield write(rows, is_first).encode()
+        yield write(rows).encode()
         if len(rows) < EXPORT_ROWS:
             return
-        before, is_first = rows[-1].seq, False
+        before = rows[-1].seq
 
 
-def _json_rows(rows: Sequence[log.EventRow], _is_first: bool) -> str:
+def _json_rows(rows: Sequence[log.EventRow]) -> str:
     return "".join(json.dumps(_event(row), ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
 
 
-def _csv_rows(rows: Sequence[log.EventRow], is_first: bool) -> str:
+def _csv_rows(rows: Sequence[log.EventRow]) -> str:
     text = io.StringIO()
     writer = csv.writer(text)
-    if is_first:
-        writer.writerow(CSV_COLUMNS)
     for row in rows:
         members = _event(row) | {"detail": json.dumps(_event(row)["detail"], ensure_ascii=False)}
         writer.writerow([_defused(members[name]) for name in CSV_COLUMNS])
@@ -246,4 +245,3 @@ def _defused(value: object) -> object:
     if isinstance(value, str) and value.startswith(FORMULA_STARTS):
         return "'" + value
     return value
-

@@ -6,17 +6,17 @@ import asyncio
 import hashlib
 from typing import Any
 
-from broker.store.engine import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
 from broker import proofs
 from broker.auth import Caller
 from broker.batch import Batch
-from broker.delivery import Page, deliver, in_reader, read_one, read_page, readable, submit
+from broker.delivery import Page, Window, deliver, in_reader, read_one, read_page, readable, submit
 from broker.hub import Hub
 from broker.intake import Accepted, Submission, admit_bulletin, admit_bulletins, open_bulletin
 from broker.store import lines
+from broker.store.engine import Connection
 from broker.web.http import (
     LINES_MEDIA,
     PRIVATE,
@@ -83,7 +83,9 @@ async def _publish_many(request: Request) -> Response:
     done = await submit(hub, lambda batch: admit_bulletins(batch, submissions), asked)
     results = zip(raws, done.value, strict=True)
     return Response(
-        b"".join(canonical(_result(raw, each)) + b"\n" for raw, each in results), headers=PRIVATE, media_type=LINES_MEDIA
+        b"".join(canonical(_result(raw, each)) + b"\n" for raw, each in results),
+        headers=PRIVATE,
+        media_type=LINES_MEDIA,
     )
 
 
@@ -113,7 +115,7 @@ async def feed(request: Request) -> Response:
     hub, caller = hub_of(request), agency_of(request)
     check_params(request, FEED_PARAMS)
     wanted = _wanted(request)
-    after, limit = _window(request)
+    window = _window(request)
 
     def record(batch: Batch, page: Page) -> None:
         detail: dict[str, Any] = {"way": "feed", "from": page.first, "to": page.last, "count": len(page.sent)}
@@ -125,7 +127,7 @@ async def feed(request: Request) -> Response:
 
     page = await deliver(
         hub,
-        lambda conn: read_page(conn, hub.directory, caller.party, wanted, after=after, limit=limit, now=hub.now()),
+        lambda conn: read_page(conn, hub.directory, caller.party, wanted, window=window, now=hub.now()),
         record,
     )
     return _page_response(request, page)
@@ -139,10 +141,10 @@ def _page_response(request: Request, page: Page) -> Response:
     return Response(page.body, 200, headers, media_type=LINES_MEDIA)
 
 
-def _window(request: Request) -> tuple[int, int]:
+def _window(request: Request) -> Window:
     after = integer_param(request, "after", -1)
     limit = integer_param(request, "limit", PAGE_DEFAULT, low=1, high=PAGE_MAX)
-    return after, limit
+    return Window(after, limit)
 
 
 def _wanted(request: Request) -> lines.FeedFilter:
@@ -173,9 +175,7 @@ async def one(request: Request) -> Response:
         detail = {"way": "fetch", "from": page.first, "to": page.last, "count": 1}
         batch.append("bulletin.sent", caller.party, object_id=wanted, detail=detail)
 
-    page = await deliver(
-        hub, lambda conn: read_one(conn, hub.directory, caller.party, wanted, now=hub.now()), record
-    )
+    page = await deliver(hub, lambda conn: read_one(conn, hub.directory, caller.party, wanted, now=hub.now()), record)
     headers = {**PRIVATE, "ETag": f'"{wanted}"', "Lintas-Seq": str(page.first)}
     if page.marks:
         headers["Lintas-Marks"] = ", ".join(page.marks)
@@ -218,5 +218,3 @@ def _id(request: Request) -> str:
 def _matches(request: Request, wanted: str) -> bool:
     tags = [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]
     return "*" in tags or f'"{wanted}"' in tags
-
-

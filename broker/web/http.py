@@ -21,7 +21,6 @@ from starlette.requests import ClientDisconnect
 
 from broker.auth import Caller
 from broker.hub import Hub
-from lintas.clock import US_PER_S
 from lintas.errors import (
     STATUS,
     BadRequest,
@@ -35,9 +34,13 @@ from lintas.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
+from lintas.event import US_PER_S
 
 BODY_S_MAX = 30.0
 """Seconds a body may take: a batch of the largest size over a slow national link."""
+
+STRANGERS_STATUS = frozenset({400, 401, 403, 408, 413, 415, 422})
+"""Refusals that are counted per address unless an event of their issuer records them already."""
 
 PROBLEM_MEDIA = "application/problem+json"
 LINES_MEDIA = "application/jsonl"
@@ -197,7 +200,7 @@ def install_problems(app: FastAPI) -> None:
         assert isinstance(error, LintasError)
         if not isinstance(error, Refusal):
             logger.error("request failed: %s", error)
-        elif STATUS.get(type(error)) in {400, 401, 403, 413, 415, 422}:
+        elif not error.is_logged and STATUS.get(type(error)) in STRANGERS_STATUS:
             hub_of(request).strangers.count(source_of(request), error.code)
         return problem(error)
 

@@ -25,9 +25,7 @@ def install(app: FastAPI) -> None:
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            found = get_openapi(
-                title=app.title, version=app.version, description=app.description, routes=app.routes
-            )
+            found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             app.openapi_schema = _complete(found)
         return app.openapi_schema
 
@@ -59,9 +57,9 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> None:
-    operation["responses"] = {
-        code: response for code, response in operation["responses"].items() if code != "422"
-    } | {"default": {"$ref": "#/components/responses/Problem"}}
+    operation["responses"] = {code: response for code, response in operation["responses"].items() if code != "422"} | {
+        "default": {"$ref": "#/components/responses/Problem"}
+    }
     is_signed = method == "post"
     operation["security"] = [] if path in _PUBLIC or is_signed else [{"token": []}]
     if path in _SIGNED_POSTS and is_signed:
@@ -104,7 +102,10 @@ def _hot_paths() -> dict[str, Any]:
                 "operationId": "fetch",
                 "summary": "One bulletin, as it was signed",
                 "parameters": [one],
-                "responses": {"200": _content({f"application/{BULLETIN}": _LINE}, "The line."), "304": {"description": "Unchanged."}},
+                "responses": {
+                    "200": _content({f"application/{BULLETIN}": _LINE}, "The line."),
+                    "304": {"description": "Unchanged."},
+                },
             }
         },
         "/v1/bulletins/{id}/receipt": {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
+from broker.auth import TOKEN_LIFE_S_MAX
 from broker.delivery import in_reader
 from broker.store import log
 from broker.web.bulletins import BATCH_BYTES_MAX, BATCH_LINES_MAX, PAGE_MAX
 from broker.web.http import check_params, hub_of, json_response, rfc3339
-from broker.auth import TOKEN_LIFE_S_MAX
 from lintas.errors import ReadOnly
 from lintas.header import LINE_BYTES_MAX
 

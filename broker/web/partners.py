@@ -24,10 +24,10 @@ from broker.web.http import (
 )
 from broker.web.log import event_row
 from lintas import vocabulary
-from lintas.clock import US_PER_S
 from lintas.directory import EVERY_PARTNER, Directory, KeyRecord
+from lintas.event import US_PER_S
 from lintas.header import KEY, LINE_BYTES_MAX, ORDER
-from lintas.keys import jwk
+from lintas.jwk import jwk
 
 KEY_KINDS = frozenset({"key.enrolled", "key.approved", "key.rotated", "key.revoked"})
 

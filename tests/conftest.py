@@ -1,0 +1,161 @@
+"""Fixtures shared by all tests: a real hub, served over real HTTP, with every simulated agency enrolled."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from hypothesis import HealthCheck, settings
+
+from broker import exercise
+from broker.app import serve_hub
+from broker.hub import Hub, open_hub
+from broker.settings import Settings, read_settings
+from lintas.client import Client
+from lintas.clock import now_us
+from lintas.event import US_PER_S
+from lintas.keys import Identity, load_identity
+from lintas.state import State
+
+settings.register_profile("lintas", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lintas")
+
+
+class ShiftedClock:
+    """The real time plus an offset that a test moves."""
+
+    def __init__(self) -> None:
+        self.offset_s = 0
+
+    def __call__(self) -> int:
+        """Return the shifted time in Unix microseconds."""
+        return now_us() + self.offset_s * US_PER_S
+
+    def advance(self, seconds: int) -> None:
+        """Move the time; a negative number moves it back."""
+        self.offset_s += seconds
+
+
+@dataclass
+class ExerciseHub:
+    """A served copy of the exercised hub. `client` acts as any party; `hub` gives the parts behind the HTTP surface."""
+
+    data: Path
+    url: str
+    hub: Hub
+    clock: ShiftedClock
+    passphrase: bytes
+    settings: Settings
+    _clients: dict[str, Client] = field(default_factory=dict)
+
+    def identity(self, party: str) -> Identity:
+        """Return the identity of a party, pointed at this hub."""
+        return load_identity(exercise.identity_path(self.data, party), self.passphrase).with_url(self.url)
+
+    def client(self, party: str) -> Client:
+        """Return the client of a party, its directory up to date; the same one each time."""
+        if party not in self._clients:
+            identity = self.identity(party)
+            state = State(self.data / f"{party.replace('/', '-')}.state", log_key=identity.hub.log_key)
+            self._clients[party] = Client(identity, state, clock=self.clock)
+            self._clients[party].sync()
+        return self._clients[party]
+
+    def order(self, act: str, **arguments: object) -> None:
+        """Give an order signed by both administrators."""
+        first = self.client("admin/registrar").session.sign_order(act, arguments)
+        self.client("admin/auditor").countersign(first.raw)
+
+    def get(self, path: str, party: str | None = None, **headers: str) -> httpx.Response:
+        """Read a path, with a token of this party if one is named."""
+        if party is not None:
+            headers["Authorization"] = f"Bearer {self.client(party).token()}"
+        return httpx.get(self.url + path, headers=headers, timeout=30)
+
+    def post(self, path: str, body: bytes, media: str) -> httpx.Response:
+        """Post bytes as they are."""
+        return httpx.post(self.url + path, content=body, headers={"Content-Type": media}, timeout=60)
+
+    def close(self) -> None:
+        """Close the clients."""
+        for client in self._clients.values():
+            client.close()
+
+
+@pytest.fixture(scope="session")
+def exercise_template(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The data directory of an exercised hub, made once a run and shared by all workers; copy it, never serve it."""
+    root = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
+    data = root / "exercise-template"
+    with (root / "exercise-template.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (data / "passphrase.done").exists():
+            exercise.run(read_settings({}, data=str(data)), progress=lambda _text: None)
+            (data / "passphrase.done").touch()
+    return data
+
+
+@pytest.fixture
+def clock() -> ShiftedClock:
+    """The clock of the hub and its clients in this test."""
+    return ShiftedClock()
+
+
+@pytest.fixture
+def exercise_data(exercise_template: Path, tmp_path: Path) -> Path:
+    """A private copy of the exercised hub's data directory."""
+    return Path(shutil.copytree(exercise_template, tmp_path / "hub"))
+
+
+@pytest.fixture
+def exercise_hub(exercise_data: Path, clock: ShiftedClock) -> Iterator[ExerciseHub]:
+    """A private copy of the exercised hub, served over HTTP on a loopback port."""
+    hub_settings = read_settings({}, data=str(exercise_data))
+    hub = open_hub(hub_settings, clock)
+    hub.start()
+    with served(hub) as url:
+        passphrase = (exercise_data / "passphrase").read_bytes().strip()
+        found = ExerciseHub(exercise_data, url, hub, clock, passphrase, hub_settings)
+        try:
+            yield found
+        finally:
+            found.close()
+    hub.stop()
+
+
+class served:  # noqa: N801 - used as a function
+    """Serve a started hub over HTTP from a thread of this process."""
+
+    def __init__(self, hub: Hub) -> None:
+        config = uvicorn.Config(serve_hub(hub), host="127.0.0.1", port=0, log_level="error", access_log=False)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+
+    def __enter__(self) -> str:
+        """Start; return the URL."""
+        self._thread.start()
+        wait_until(lambda: self._server.started)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}"
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self._server.should_exit = True
+        self._thread.join()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for a condition; fail when it does not come about."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError("the condition did not come about in time")
+        time.sleep(0.01)
