@@ -42,7 +42,7 @@ check: $(STAMP) ## Check format, lint, types, import contracts, tests, branch co
 	$(call stage,types)
 	@$(BIN)/mypy
 	$(call stage,import contracts)
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-cache
 	$(call stage,tests with branch coverage)
 	@$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term-missing:skip-covered
 

@@ -21,6 +21,7 @@ from lintas.clock import Clock, now_us
 from lintas.decide import changes, check_signatures
 from lintas.directory import Directory
 from lintas.errors import BadSettings, MalformedLine
+from lintas.event import US_PER_S
 from lintas.header import KEY, is_hub
 from lintas.keys import write_private
 from lintas.line import parse
@@ -54,7 +55,7 @@ class Hub:
 
     def now(self) -> int:
         """Return the time in Unix seconds."""
-        return self.clock() // 1_000_000
+        return self.clock() // US_PER_S
 
     def start(self) -> None:
         """Check the tail of the log, then begin to accept. Call it once, after any fork."""

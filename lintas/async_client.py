@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from lintas import feed, sync, wire
-from lintas.client import FOLLOW_S, PAUSES_S, TIMEOUT_S, UNAVAILABLE, Face, headers_of, open_state, response_of
+from lintas.client import FOLLOW_S, PAUSES_S, TIMEOUT_S, UNAVAILABLE, Face, Room, open_state, parts_of, response_of
 from lintas.clock import Clock, now_us
 from lintas.draft import Draft
 from lintas.errors import HubUnreachable, Refusal
@@ -77,17 +77,24 @@ class AsyncClient(Face):
     async def _talk(self, request: Request) -> Response:
         for pause_s in PAUSES_S:
             try:
-                answer = await self._http.request(
-                    request.method, request.path, content=request.body or None, headers=headers_of(request)
-                )
+                answer = await self._exchange(request)
             except httpx.TransportError as fault:
                 if pause_s is None:
                     raise HubUnreachable(f"{self._http.base_url}: {fault!s:.200}") from fault
             else:
-                if answer.status_code != UNAVAILABLE or pause_s is None:
-                    return response_of(answer)
+                if answer.status != UNAVAILABLE or pause_s is None:
+                    return answer
             await asyncio.sleep(pause_s)
         raise AssertionError
+
+    async def _exchange(self, request: Request) -> Response:
+        sent = self._http.build_request(**parts_of(request))
+        answer = await self._http.send(sent, stream=True)
+        try:
+            room = Room()
+            return response_of(answer, b"".join([room.take(chunk) async for chunk in answer.aiter_bytes()]))
+        finally:
+            await answer.aclose()
 
     async def sync(self) -> sync.Synced:
         """As `Client.sync`."""

@@ -35,6 +35,9 @@ FOLLOW_S = 5.0
 
 UNAVAILABLE = 503
 
+RESPONSE_BYTES_MAX = 256 * 1024 * 1024
+"""A page holds at most 500 bulletins of 256 KiB; a hub that sends more is not listened to."""
+
 T = TypeVar("T")
 
 
@@ -131,17 +134,24 @@ class Client(Face):
     def _talk(self, request: Request) -> Response:
         for pause_s in PAUSES_S:
             try:
-                answer = self._http.request(
-                    request.method, request.path, content=request.body or None, headers=headers_of(request)
-                )
+                answer = self._exchange(request)
             except httpx.TransportError as fault:
                 if pause_s is None:
                     raise HubUnreachable(f"{self._http.base_url}: {fault!s:.200}") from fault
             else:
-                if answer.status_code != UNAVAILABLE or pause_s is None:
-                    return response_of(answer)
+                if answer.status != UNAVAILABLE or pause_s is None:
+                    return answer
             time.sleep(pause_s)
         raise AssertionError
+
+    def _exchange(self, request: Request) -> Response:
+        sent = self._http.build_request(**parts_of(request))
+        answer = self._http.send(sent, stream=True)
+        try:
+            room = Room()
+            return response_of(answer, b"".join(room.take(chunk) for chunk in answer.iter_bytes()))
+        finally:
+            answer.close()
 
     def sync(self) -> sync.Synced:
         """Take over and verify every event this party may read; `directory` is then up to date."""
@@ -239,11 +249,29 @@ def open_state(identity_path: Path, identity: Identity) -> State:
     return State(identity_path.with_suffix(".state"), log_key=identity.hub.log_key)
 
 
-def headers_of(request: Request) -> dict[str, str]:
-    """Return the HTTP headers of an operation's request."""
-    return dict(request.headers) | ({"Content-Type": request.media} if request.media else {})
+class Room:
+    """How much of one response may still be taken."""
+
+    def __init__(self) -> None:
+        """Begin with the limit."""
+        self._left = RESPONSE_BYTES_MAX
+
+    def take(self, chunk: bytes) -> bytes:
+        """Return the chunk, or raise HubUnreachable when the response is larger than any hub needs."""
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise HubUnreachable(f"The answer is larger than {RESPONSE_BYTES_MAX} bytes; it was not read.")
+        return chunk
 
 
-def response_of(answer: httpx.Response) -> Response:
+def parts_of(request: Request) -> dict[str, Any]:
+    """Return an operation's request as httpx takes it."""
+    headers = dict(request.headers) | {"Accept-Encoding": "identity"}
+    if request.media:
+        headers["Content-Type"] = request.media
+    return {"method": request.method, "url": request.path, "content": request.body or None, "headers": headers}
+
+
+def response_of(answer: httpx.Response, body: bytes) -> Response:
     """Return what an operation needs of httpx's response."""
-    return Response(answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content)
+    return Response(answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, body)

@@ -146,7 +146,7 @@ def pull(session: Session) -> Operation[Pulled]:
     page = feed.read_page(response.body, after=after, cursor=cursor, is_last=is_last)
     alarms: list[str] = []
     if page.rows or session.is_due():
-        # An idle follower asks seldom, so that polls do not fill the log; yet it asks, or a hub could show nothing for ever.
+        # An idle follower asks seldom, so that polls do not fill the log; yet it asks, or a hub could hide everything.
         alarms = (yield from catch_up(session)).alarms
     return Pulled(tuple(feed.verify_page(session, page)), page, tuple(alarms))
 

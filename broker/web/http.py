@@ -104,7 +104,7 @@ def expect_media(request: Request, allowed: Collection[str]) -> str:
 async def read_body(request: Request, size_bytes_max: int) -> bytes:
     """Read the body up to a limit and within a time, whatever Content-Length says."""
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared[:INTEGER_DIGITS_MAX]) > size_bytes_max:
+    if declared.isascii() and declared.isdigit() and int(declared[:INTEGER_DIGITS_MAX]) > size_bytes_max:
         _too_large(size_bytes_max)
     chunks, size = [], 0
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -80,7 +81,8 @@ async def _post(request: Request, typ: str) -> Response:
     check_params(request, ())
     hub = hub_of(request)
     raw = await read_line(request, typ, LINE_BYTES_MAX[typ])
-    line = open_control(raw, typ, hub.directory)
+    # In a reading thread: checking that a new public key is sound takes milliseconds.
+    line = await asyncio.get_running_loop().run_in_executor(hub.readers, open_control, raw, typ, hub.directory)
     done = await submit(hub, lambda batch: admit_control(batch, line, source_of(request)), (line.id,))
     ordered = done.value
     assert isinstance(ordered, Ordered)

@@ -72,16 +72,6 @@ def unbase58check(text: str) -> bytes | None:
     return body if body and digest[:CHECKSUM_BYTES] == check else None
 
 
-def base58check(body: bytes) -> str:
-    """Encode version byte and body as base58check."""
-    data = body + hashlib.sha256(hashlib.sha256(body).digest()).digest()[:CHECKSUM_BYTES]
-    number, text = int.from_bytes(data, "big"), ""
-    while number:
-        number, digit = divmod(number, 58)
-        text = BASE58[digit] + text
-    return "1" * (len(data) - len(data.lstrip(b"\0"))) + text
-
-
 def unsegwit(hrp: str, data: str) -> tuple[int, bytes] | None:
     """Decode the part of a lower-case segwit address after ``1`` to witness version and program.
 
