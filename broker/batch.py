@@ -22,6 +22,9 @@ from lintas.header import BULLETIN
 from lintas.line import Line
 from lintas.vocabulary import tlp_rank
 
+RELEASED_MAX = 200
+"""Bulletins named in one release event: each of their receipts carries the whole event."""
+
 
 @dataclass(slots=True)
 class Head:
@@ -167,17 +170,20 @@ class Batch:
         return Head(self.next_seq, newest, frontier, self.withdrawn, self._head.party_seqs)
 
     def _record_releases(self) -> None:
-        released_seq = {}
+        released_seq: dict[tuple[str, int], int] = {}
         for agency, released in sorted(self._released.items()):
-            detail = {
-                "ids": [line.id for line in released],
-                "topics": [line.header.topic for line in released],
-                "tlps": [line.header.tlp for line in released],
-            }
-            released_seq[agency] = self.append("bulletin.released", agency, detail=detail)
+            for start in range(0, len(released), RELEASED_MAX):
+                part = released[start : start + RELEASED_MAX]
+                detail = {
+                    "ids": [line.id for line in part],
+                    "topics": [line.header.topic for line in part],
+                    "tlps": [line.header.tlp for line in part],
+                }
+                seq = self.append("bulletin.released", agency, detail=detail)
+                released_seq |= {(agency, self.known[line.id]): seq for line in part}
         for row in self._recipients:
             if row["state"] == lines.RELEASED:
-                row["released_seq"] = released_seq[row["agency"]]
+                row["released_seq"] = released_seq[row["agency"], row["seq"]]
 
 
 def _event_row(seq: int, event: Event, body: bytes) -> dict[str, Any]:

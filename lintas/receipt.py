@@ -19,8 +19,8 @@ from lintas.strict import Json, parse_object
 
 FIRST_LINE = b"c2sp.org/tlog-proof@v1"
 
-RECEIPT_BYTES_MAX = 16 * 1024 * 1024
-"""The event of a release names every line of a commit, so it may be long: this is some 140,000 of them."""
+RECEIPT_BYTES_MAX = 256 * 1024
+"""An event of a release names at most 200 bulletins, some 25 KB; a proof and its checkpoint add 5 KB."""
 
 PROOF_HASHES_MAX = 63
 """A tree of 2^63 leaves has no longer path."""

@@ -8,7 +8,6 @@ Only then anything is remembered, in one transaction.
 from __future__ import annotations
 
 import json
-from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,7 +61,7 @@ def check_proof(
     try:
         head, _, note = body.partition(b"\n\n")
         first, *hashes = head.decode("ascii").split("\n")
-        proof = [b64decode(each, validate=True) for each in hashes]
+        proof = [checkpoint_format.parse_hash(each) for each in hashes]
         shown = open_checkpoint(session, note)
         if first != f"old {old.size}" or (shown.size, shown.root) != (new.size, new.root):
             raise InconsistentLog("The consistency proof is for other sizes than asked.")
@@ -121,7 +120,7 @@ def accept_view(session: Session, view: View, synced: Synced) -> None:
 def _prove(row: Any, tree: checkpoint_format.Checkpoint) -> ProvenEvent:
     try:
         seq, body = row["seq"], row["body"].encode()
-        proof = [b64decode(each, validate=True) for each in row["proof"]]
+        proof = [checkpoint_format.parse_hash(each) for each in row["proof"]]
         line = parse(row["line"].encode()) if "line" in row else None
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
         raise BadProof("An event is not shown with index, body and proof.") from fault

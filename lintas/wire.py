@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 from lintas import feed, sync
 from lintas.checkpoint import Checkpoint
+from lintas.directory import CONTROL_KINDS
 from lintas.errors import BadReceipt, HubUnreachable, LintasError, MalformedPayload, Refusal, Stale, from_problem
 from lintas.header import BULLETIN, KEY, ORDER
 from lintas.line import Line, parse
@@ -273,6 +274,8 @@ def _given(after: int) -> int | None:
 def _settled(session: Session, line_id: str, body: bytes) -> Logged:
     try:
         logged = check_receipt(parse_receipt(body), line_id=line_id, origin=session.origin, key=session.log_key)
+        if logged.event["kind"] != "bulletin.accepted":
+            raise BadReceipt(f"It is of a {logged.event['kind']} event.")
     except LintasError as fault:
         raise BadReceipt(f"The hub accepted {line_id}, but its receipt does not prove it: {fault}") from fault
     session.state.settle(line_id, seq=logged.seq, receipt=body)
@@ -283,6 +286,8 @@ def _answer(session: Session, line: Line, response: Response) -> Answer:
     members = parse_object(response.body)
     receipt_bytes = str(members.get("receipt", "")).encode()
     logged = check_receipt(parse_receipt(receipt_bytes), line_id=line.id, origin=session.origin, key=session.log_key)
+    if logged.event["kind"] not in CONTROL_KINDS | {"order.accepted"}:
+        raise BadReceipt(f"The receipt is of a {logged.event['kind']} event.")
     return Answer(
         id=line.id,
         seq=logged.seq,

@@ -16,6 +16,7 @@ import click
 from clients.settings import open_client, read_settings
 from lintas import Client, LintasError
 
+
 @click.command()
 @click.option("--kind", help="Only events of this kind, such as bulletin.accepted.")
 def main(kind: str | None) -> None:

@@ -1,7 +1,8 @@
 """Rows of the piracy data set as drafts of bulletins.
 
-Every row that concerns an ASEAN state becomes one draft of that state's maritime agency, or is rejected with its reason;
-nothing is dropped in silence. Nothing here knows files, clock or hub: the same row always gives the same draft and tag.
+Every row that concerns an ASEAN state becomes one draft of that state's maritime agency, or is rejected with its
+reason; nothing is dropped in silence. Files, clock and hub are unknown here: the same row always gives the same draft
+under the same tag.
 
 The columns are those of the Maritime Pirate Attacks data set (Benden, Feng, Howell, Dalla Riva 2021).
 """
@@ -19,6 +20,7 @@ from datetime import date
 from typing import Any
 
 from lintas import Draft, LintasError, read_draft
+from lintas.bulletin import TITLE_CHARACTERS_MAX
 from lintas.vocabulary import Vocabulary
 
 COLUMNS = (
@@ -51,17 +53,19 @@ SEVERITY = {
     "Suspicious": "minor",
 }
 CITATION = (
-    "Benden, P., Feng, A., Howell, C., Dalla Riva, G. V. (2021): Crime at Sea: A Global Database of Maritime Pirate "
-    "Attacks (1993-2020). Journal of Open Humanities Data 7:19. https://doi.org/10.5334/johd.39. CC BY 4.0"
+    "Benden, Feng, Howell, Dalla Riva (2021): Crime at Sea: A Global Database of Maritime Pirate Attacks (1993-2020). "
+    "JOHD 7:19, doi 10.5334/johd.39, CC BY 4.0"
 )
+DAY_ONLY = "Only the day is known; the event's time is the first moment of that day in UTC."
 VALID_FOR = "P365D"
-TITLE_CHARACTERS_MAX = 120
-SUMMARY_CHARACTERS_MAX = 4000
+TOLD_CHARACTERS_MAX = 4000
+"""Of a description; with the facts of the columns it stays far below the limit of a summary."""
+
 NAME_CHARACTERS_MAX = 100
 PLACE_CHARACTERS_MAX = 200
 KM_DIGITS = 1
 
-_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])( UTC)?")
+_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9]) UTC")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NAMES = re.compile(r" & |, ")
 
@@ -99,7 +103,7 @@ class Reject:
 
 
 def desks_of(known: Vocabulary) -> dict[str, str]:
-    """Return the maritime agency of each state by ICAO code: its coast guard where there is one, else its police desk."""
+    """Return the maritime agency of each state by ICAO code: its coast guard if there is one, else its police desk."""
     desks = {}
     for country in known.countries.values():
         prefix = country.iso2.lower()
@@ -197,10 +201,10 @@ def cut(text: str, characters_max: int) -> str:
     return text if len(text) <= characters_max else text[: characters_max - 1].rstrip() + "…"
 
 
-def event_time(day: str, time: str) -> str:
-    """Return when it happened: the minute when the row gives it in UTC, else the day. Local time is of an unknown zone."""
+def event_time(day: str, time: str) -> str | None:
+    """Return the minute when the row gives it in UTC; None when only the day is sure (local time has no known zone)."""
     found = _TIME.fullmatch(time)
-    return f"{day}T{found[1]}:{found[2]}:00Z" if found and found[3] else day
+    return f"{day}T{found[1]}:{found[2]}:00Z" if found else None
 
 
 def position_of(cells: Mapping[str, str]) -> str | None:
@@ -219,35 +223,44 @@ def position_of(cells: Mapping[str, str]) -> str | None:
 def vessel_names(cells: Mapping[str, str]) -> list[str]:
     """Return the names of the vessels attacked (a tug has its barge beside it), without those withheld."""
     names = (each.strip() for each in _NAMES.split(clean(cells["vessel_name"])))
-    return list(dict.fromkeys(cut(each, NAME_CHARACTERS_MAX) for each in names if each and each.lower() not in NAMELESS))
+    return list(
+        dict.fromkeys(cut(each, NAME_CHARACTERS_MAX) for each in names if each and each.lower() not in NAMELESS)
+    )
 
 
 def members_of(row: Row) -> dict[str, Any]:
     """Return the draft of a row as JSON members; the text of the row stands in it cleaned, never as markup."""
     cells = row.cells
-    position, place = position_of(cells), clean(cells["location_description"])
-    event = {"time": event_time(cells["date"], cells["time"])}
-    if place:
-        event["place"] = cut(place, PLACE_CHARACTERS_MAX)
-    if position is not None:
-        event["position"] = position
     return {
         "kind": "incident",
-        "topics": ["maritime"],
+        "topic": "maritime",
         "tlp": "GREEN",
         "urgency": "routine",
         "release_to": ["asean-all"],
         "valid_for": VALID_FOR,
-        "title": title_of(cells),
-        "summary": summary_of(cells),
-        "case_ref": f"SEA-{cells['date'].replace('-', '')}-{digest_of(row)[:10]}",
-        "severity": SEVERITY.get(cells["attack_type"], "unknown"),
-        "grading": grading_of(cells),
-        "event": event,
-        "languages": ["en"],
-        "indicators": _indicators(cells, position),
-        "references": [CITATION],
+        "payload": {
+            "title": title_of(cells),
+            "summary": summary_of(cells),
+            "case_ref": f"SEA-{cells['date'].replace('-', '')}-{digest_of(row)[:10]}",
+            "severity": SEVERITY.get(cells["attack_type"], "unknown"),
+            "grading": grading_of(cells),
+            "event": event_of(cells),
+            "languages": ["en"],
+            "indicators": _indicators(cells),
+            "references": [CITATION],
+        },
     }
+
+
+def event_of(cells: Mapping[str, str]) -> dict[str, str]:
+    """Return when it happened and where: the position, or the place in words when the row has no position."""
+    event = {"time": event_time(cells["date"], cells["time"]) or f"{cells['date']}T00:00:00Z"}
+    position, place = position_of(cells), cut(clean(cells["location_description"]), PLACE_CHARACTERS_MAX)
+    if position is not None:
+        event["position"] = position
+    elif place:
+        event["place"] = place
+    return event
 
 
 def title_of(cells: Mapping[str, str]) -> str:
@@ -255,26 +268,25 @@ def title_of(cells: Mapping[str, str]) -> str:
     what = clean(cells["attack_type"]) or "Incident"
     names, kind = vessel_names(cells), clean(cells["vessel_type"]).lower()
     vessel = " & ".join(names) or "vessel not named"
-    where = clean(cells["location_description"]) or clean(cells["data_source"])
-    return cut(f"{what}: {vessel}{f' ({kind})' if kind else ''}, {where}".rstrip(", "), TITLE_CHARACTERS_MAX)
+    where = clean(cells["location_description"]) or "place not stated"
+    return cut(f"{what}: {vessel}{f' ({kind})' if kind else ''}, {where}", TITLE_CHARACTERS_MAX)
 
 
 def summary_of(cells: Mapping[str, str]) -> str:
-    """Return the description, or sentences made from the columns; a time that is not in UTC is told as it stands."""
-    told = clean(cells["attack_description"])
-    if told:
-        return cut(told, SUMMARY_CHARACTERS_MAX)
+    """Return the description, then what the columns say; a time that is not in UTC is told as it stands."""
+    told = cut(clean(cells["attack_description"]), TOLD_CHARACTERS_MAX)
     facts = {
         "Vessel": " & ".join(vessel_names(cells)),
         "Type": clean(cells["vessel_type"]).lower(),
         "Status": clean(cells["vessel_status"]).lower(),
-        "Location": clean(cells["location_description"]),
+        "Location": clean(cells["location_description"])[:TOLD_CHARACTERS_MAX],
         "Distance from shore": _km(cells["shore_distance"]),
         "Time as reported": clean(cells["time"]),
     }
     what = clean(cells["attack_type"]) or "Incident of an unstated kind"
-    said = "".join(f" {name}: {value}." for name, value in facts.items() if value)
-    return cut(f"{what} on {cells['date']}.{said} No description is given.", SUMMARY_CHARACTERS_MAX)
+    said = f"{what} on {cells['date']}." + "".join(f" {name}: {value}." for name, value in facts.items() if value)
+    unsure = None if event_time(cells["date"], cells["time"]) else DAY_ONLY
+    return "\n".join(each for each in (told, said, unsure) if each)
 
 
 def grading_of(cells: Mapping[str, str]) -> dict[str, str]:
@@ -296,8 +308,9 @@ def _km(text: str) -> str:
         return ""
 
 
-def _indicators(cells: Mapping[str, str], position: str | None) -> list[dict[str, str]]:
+def _indicators(cells: Mapping[str, str]) -> list[dict[str, str]]:
     found = [{"type": "vessel-name", "value": name, "role": "victim vessel"} for name in vessel_names(cells)]
+    position = position_of(cells)
     if position is not None:
         found.append({"type": "position", "value": position, "role": "place of the incident"})
     return found

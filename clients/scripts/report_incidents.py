@@ -60,10 +60,10 @@ class Table:
 @click.option("--hub", help="Address of the hub; the one in each identity without it.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only the first so many usable rows.")
 @click.option("--rejects", type=click.Path(path_type=Path, dir_okay=False), help="Write the unusable rows to this CSV.")
-def main(  # noqa: PLR0913 - one parameter an option
+def main(
     *, table: Path, identities: Path, passphrase_file: Path, hub: str | None, limit: int | None, rejects: Path | None
 ) -> None:
-    """Post the incidents of TABLE, each from the maritime agency of its state.
+    r"""Post the incidents of TABLE, each from the maritime agency of its state.
 
     Interrupt it when you like and run it again: nothing is posted twice.
     Exit code 0 when the hub has every usable row, 1 when not, 2 for wrong usage.

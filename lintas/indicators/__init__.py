@@ -1,7 +1,7 @@
 """What an indicator's value must look like, type by type.
 
-Promises: one thing has one spelling, so that matching is comparison: `normalise` takes what people write and returns the
-canonical form, and normalising that again changes nothing. A refusal says which character or digit is wrong.
+Promises: one thing has one spelling, so that matching is comparison: `normalise` takes what people write, returns the
+canonical form, and leaves a canonical form as it is. A refusal says which character or digit is wrong.
 A canonical value may still lead nowhere: nothing is looked up.
 Spec: docs/spec/indicators.md; the standards are named where each type is read.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping
 
+from lintas.errors import MalformedPayload
 from lintas.indicators import money, network, people, transport
 from lintas.indicators.checksums import vin_character
 from lintas.indicators.countries import MIDS
@@ -23,12 +24,10 @@ def normalise(type: str, value: str) -> str:  # noqa: A002 - the word of STIX, M
     """Return the canonical form of a value; raise MalformedPayload with `member` ``type`` or ``value``."""
     read = _READERS.get(type)
     if read is None:
-        error = malformed(f"{type[:40]!r} is no type of indicator; types are {', '.join(_READERS)}.")
-        error.member = "type"
-        raise error
-    if len(value) > VALUE_CHARACTERS_MAX:
-        raise malformed(f"The value has {len(value)} characters; {VALUE_CHARACTERS_MAX} is the limit.")
-    return read(value)
+        detail = f"{type[:40]!r} is no type of indicator; types are {', '.join(_READERS)}."
+        raise MalformedPayload(detail, member="type")
+    # Percent-encoding makes some values longer, and what comes out must be readable again.
+    return _short(read(_short(value)))
 
 
 def warnings(type: str, canonical: str) -> tuple[str, ...]:  # noqa: A002 - as above
@@ -36,6 +35,12 @@ def warnings(type: str, canonical: str) -> tuple[str, ...]:  # noqa: A002 - as a
     warn = _WARNERS.get(type)
     found = warn(canonical) if warn else None
     return (found,) if found else ()
+
+
+def _short(value: str) -> str:
+    if len(value) > VALUE_CHARACTERS_MAX:
+        raise malformed(f"The value has {len(value)} characters; {VALUE_CHARACTERS_MAX} is the limit.")
+    return value
 
 
 _READERS: Mapping[str, Callable[[str], str]] = {

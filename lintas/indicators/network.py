@@ -61,7 +61,7 @@ def ip(value: str) -> str:
 
 
 def url(value: str) -> str:
-    """Scheme and host in small letters, default port left out, other characters percent-encoded (RFC 3986 section 6)."""
+    """Scheme and host in small letters, no default port, other characters percent-encoded (RFC 3986 section 6)."""
     found = _URL.fullmatch(value.strip())
     if found is None:
         raise malformed("A URL is written SCHEME://HOST/PATH, for example https://scam.example/login.")

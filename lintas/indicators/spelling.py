@@ -1,6 +1,6 @@
 """How the text of a value is cleaned before it is read, with words for what is wrong with it.
 
-Promises: people may write full-width or local digits, any dash, stray spaces, any case; what comes out has one spelling.
+Promises: people may write full-width or local digits, any dash, stray spaces, any case; one spelling comes out.
 Control characters and direction overrides are refused, never dropped: two values that look alike stay apart.
 Spec: Unicode Standard Annex 15 (NFKC).
 """
@@ -33,11 +33,13 @@ def malformed(detail: str) -> MalformedPayload:
 
 def plain(value: str) -> str:
     """Trim a value and write digits, dashes and compatibility characters the ASCII way."""
-    hidden = _UNSEEN.search(value.strip())
+    text = value.strip()
+    if text.isascii() and text.isprintable():
+        return text
+    hidden = _UNSEEN.search(text)
     if hidden:
         raise malformed(f"Character {hidden.start() + 1} is invisible or a control (U+{ord(hidden[0]):04X}).")
-    text = unicodedata.normalize("NFKC", value.strip()).translate(_DASHES)
-    return "".join(map(_ascii_digit, text)).strip()
+    return "".join(map(_ascii_digit, unicodedata.normalize("NFKC", text).translate(_DASHES))).strip()
 
 
 def packed(value: str) -> str:

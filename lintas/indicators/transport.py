@@ -17,6 +17,7 @@ from lintas.indicators.spelling import (
     checked,
     country,
     digits,
+    folded,
     malformed,
     only,
     packed,
@@ -91,7 +92,7 @@ def container(value: str) -> str:
 
 def vehicle_plate(value: str) -> str:
     """``CC:PLATE`` without blanks and dashes; letters of local scripts stay."""
-    code, colon, plate = packed(value).upper().partition(":")
+    code, colon, plate = folded(packed(value), str.upper).partition(":")
     if not colon:
         raise malformed("A registration is written CC:PLATE, for example MY:FIC1234.")
     for place, character in enumerate(plate, 1):

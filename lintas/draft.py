@@ -1,0 +1,164 @@
+"""A bulletin before it is signed, as people write it.
+
+A draft is one JSON object: what the header shall say, with `payload` for the rest (``lintas.bulletin``)::
+
+    {
+        "kind": "alert",
+        "topic": "cyber.scam",
+        "tlp": "AMBER",
+        "urgency": "urgent",
+        "release_to": ["mekong", "sg-police"],
+        "exclude": ["mm-police"],
+        "valid_for": "P30D",
+        "refs": ["supersedes:<id>"],
+        "payload": {"title": "...", "summary": "..."},
+    }
+
+`release_to` and `exclude` name agencies or communities; `exclude` and `refs` may be missing. How long it stands is said
+by exactly one of `valid_until` (RFC 3339, UTC) and `valid_for` (``P30D``, ``P2W``, ``PT6H``, ``P1DT12H``).
+Promises: a `Draft` that exists has a payload the hub accepts, its indicators made canonical.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lintas import bulletin, shape, vocabulary
+from lintas.errors import MalformedPayload
+from lintas.header import ID_PATTERN, RECIPIENTS_MAX, REFS_MAX, RELATIONS
+from lintas.shape import Reader, matching, members_of, one_of, refusal, set_of
+
+DAY_S = 86_400
+VALIDITY_S_MAX = 5 * 366 * DAY_S
+"""Nothing stands longer than five years, the longest that personal data may be kept."""
+
+TLP_PREFIX = "TLP:"
+NAME_PATTERN = rf"\*|{vocabulary.COMMUNITY_PATTERN.strip('^$')}"
+
+_DURATION = re.compile(r"P(?=[\dT])(?:(\d{1,4})W)?(?:(\d{1,4})D)?(?:T(?=\d)(?:(\d{1,4})H)?(?:(\d{1,5})M)?)?", re.ASCII)
+_DURATION_UNITS_S = (7 * DAY_S, DAY_S, 3_600, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A checked draft. One of `valid_until` (Unix seconds) and `valid_for_s` is None. `members` is the payload."""
+
+    kind: str
+    topic: str
+    tlp: str
+    urgency: str
+    release_to: tuple[str, ...]
+    members: Mapping[str, Any]
+    exclude: tuple[str, ...] = ()
+    refs: tuple[str, ...] = ()
+    valid_until: int | None = None
+    valid_for_s: int | None = None
+
+    def exp(self, now: int) -> int:
+        """Return when the validity ends if the bulletin is signed at `now`, both in Unix seconds."""
+        return self.valid_until if self.valid_until is not None else now + (self.valid_for_s or 0)
+
+    def payload(self) -> bytes:
+        """Return the payload bytes to sign."""
+        return bulletin.encode(self.members, kind=self.kind)
+
+
+def read_draft(members: Mapping[str, Any]) -> Draft:
+    """Check a draft and make its indicators canonical; raise MalformedPayload naming the member at fault."""
+    values = members_of(_readers(), required=_REQUIRED, what="A draft")(members, "")
+    values["members"] = _prepared(values.pop("payload"), values["kind"])
+    if ("valid_until" in values) == ("valid_for" in values):
+        raise MalformedPayload("A draft has one of `valid_until` and `valid_for`.", member="valid_until")
+    if "valid_for" in values:
+        values["valid_for_s"] = values.pop("valid_for")
+    draft = Draft(**values)
+    _check_refs(draft)
+    _check_named(draft)
+    return draft
+
+
+def _readers() -> Mapping[str, Reader]:
+    known = vocabulary.load()
+    name = matching(NAME_PATTERN, "the name of an agency or community")
+    ref = matching(rf"(?:{'|'.join(RELATIONS)}):{ID_PATTERN}", f"<relation>:<id>; relations are {', '.join(RELATIONS)}")
+    return {
+        "kind": one_of(known.kinds),
+        "topic": one_of(known.topics),
+        "tlp": _tlp,
+        "urgency": one_of(known.urgencies),
+        "release_to": set_of(name, RECIPIENTS_MAX),
+        "exclude": set_of(name, RECIPIENTS_MAX),
+        "refs": set_of(ref, REFS_MAX),
+        "valid_until": _valid_until,
+        "valid_for": _valid_for,
+        "payload": _payload,
+    }
+
+
+_REQUIRED = frozenset({"kind", "topic", "tlp", "urgency", "release_to", "payload"})
+_NEEDS_REF: Mapping[str, str] = {
+    "recall": "recalls",
+    "answer": "answers",
+    "consent-answer": "answers",
+    "endorsement": "endorses",
+    "comment": "comments",
+    "feedback": "comments",
+}
+"""Kinds that mean nothing without the line they are about, and how they refer to it."""
+
+
+def _tlp(value: object, path: str) -> str:
+    # Screens show the prefix, so people write it.
+    bare = value.removeprefix(TLP_PREFIX) if isinstance(value, str) else value
+    tlp: str = one_of(vocabulary.TLP)(bare, path)
+    return tlp
+
+
+def _valid_until(value: object, path: str) -> int:
+    return int(shape.instant(shape.time(value, path)).timestamp())
+
+
+def _valid_for(value: object, path: str) -> int:
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise refusal(f"`{path}` is a duration in weeks, days, hours, minutes, such as P30D or PT6H.", path)
+    seconds = sum(int(count or 0) * unit_s for count, unit_s in zip(found.groups(), _DURATION_UNITS_S, strict=True))
+    if not 0 < seconds <= VALIDITY_S_MAX:
+        raise refusal(f"`{path}` is longer than nothing and at most {VALIDITY_S_MAX // DAY_S} days.", path)
+    return seconds
+
+
+def _payload(value: object, path: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise refusal(f"`{path}` is an object.", path)
+    return value
+
+
+def _prepared(payload: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    try:
+        return bulletin.prepare(payload, kind=kind)
+    except MalformedPayload as fault:
+        raise refusal(fault.detail, f"payload.{fault.member}" if fault.member else "payload") from fault
+
+
+def _check_refs(draft: Draft) -> None:
+    relations = {ref.split(":", 1)[0] for ref in draft.refs}
+    wanted = _NEEDS_REF.get(draft.kind)
+    if wanted is not None and wanted not in relations:
+        raise MalformedPayload(f"Kind {draft.kind} needs `{wanted}:<id>` in `refs`.", member="refs")
+    if "recalls" in relations and draft.kind != "recall":
+        raise MalformedPayload("Only a bulletin of kind recall recalls another.", member="refs")
+
+
+def _check_named(draft: Draft) -> None:
+    if draft.tlp != "RED":
+        return
+    posts = draft.members.get("named_recipients", ())
+    if not posts:
+        raise MalformedPayload("TLP:RED names the posts that may read it.", member="payload.named_recipients")
+    strangers = [post for post in posts if post.split("/", 1)[0] not in draft.release_to]
+    if strangers:
+        raise MalformedPayload(f"{strangers[0]} is not in `release_to`.", member="payload.named_recipients")

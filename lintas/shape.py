@@ -1,0 +1,145 @@
+"""Readers that turn a JSON value into a checked value, or refuse it with its path.
+
+A reader takes a value with its path (``indicators[2].value``) and returns what the program keeps: text, tuple, mapping.
+Promises: what a reader returns is within its limits; every refusal is a MalformedPayload whose `member` is the path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from lintas.errors import MalformedPayload
+
+Reader = Callable[[object, str], Any]
+
+MEMBER_CHARACTERS_MAX = 64
+"""A name we do not know is shown up to here."""
+
+TIME_PATTERN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_OVERRIDES = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
+
+
+def refusal(detail: str, path: str) -> MalformedPayload:
+    """Return the refusal of the value at this path; the caller raises it."""
+    return MalformedPayload(detail, member=path)
+
+
+def text(characters_max: int, *, lines: bool = False) -> Reader:
+    """Read visible text; `lines` allows line feeds and tabs."""
+
+    def read(value: object, path: str) -> str:
+        if not isinstance(value, str) or not value.strip():
+            raise refusal(f"`{path}` is text that is not empty.", path)
+        if len(value) > characters_max:
+            raise refusal(f"`{path}` has {len(value)} characters; {characters_max} is the limit.", path)
+        if not lines and ("\n" in value or "\t" in value):
+            raise refusal(f"`{path}` is one line without tabs.", path)
+        refuse_hidden(value, path)
+        return value
+
+    return read
+
+
+def refuse_hidden(value: str, path: str) -> None:
+    """Refuse controls and direction overrides: what is shown would not be what was signed."""
+    found = _CONTROLS.search(value) or _OVERRIDES.search(value)
+    if found:
+        raise refusal(f"Character {found.start() + 1} of `{path}` is a control (U+{ord(found[0]):04X}).", path)
+
+
+def matching(pattern: str, words: str) -> Reader:
+    """Read text of this pattern; `words` say what is meant."""
+    compiled = re.compile(pattern, re.ASCII)
+
+    def read(value: object, path: str) -> str:
+        if not isinstance(value, str) or not compiled.fullmatch(value):
+            raise refusal(f"`{path}` is {words}.", path)
+        return value
+
+    return read
+
+
+def one_of(values: Collection[str]) -> Reader:
+    """Read one word of a closed set."""
+
+    def read(value: object, path: str) -> str:
+        if not isinstance(value, str) or value not in values:
+            raise refusal(f"`{path}` is one of {', '.join(sorted(values))}.", path)
+        return value
+
+    return read
+
+
+def list_of(reader: Reader, count_max: int) -> Reader:
+    """Read a list that may be empty."""
+
+    def read(value: object, path: str) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple):
+            raise refusal(f"`{path}` is a list.", path)
+        if len(value) > count_max:
+            raise refusal(f"`{path}` has {len(value)} entries; {count_max} is the limit.", path)
+        return tuple(reader(each, f"{path}[{number}]") for number, each in enumerate(value))
+
+    return read
+
+
+def set_of(reader: Reader, count_max: int) -> Reader:
+    """Read a list without repetition."""
+    read_list = list_of(reader, count_max)
+
+    def read(value: object, path: str) -> tuple[Any, ...]:
+        values: tuple[Any, ...] = read_list(value, path)
+        for number, each in enumerate(values):
+            if each in values[:number]:
+                raise refusal(f"`{path}` names {each!r} twice.", f"{path}[{number}]")
+        return values
+
+    return read
+
+
+def members_of(readers: Mapping[str, Reader], *, required: Collection[str], what: str) -> Reader:
+    """Read an object with these members and no others."""
+
+    def read(value: object, path: str) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise refusal(f"`{path}` is an object." if path else "The payload is an object.", path)
+        prefix = f"{path}." if path else ""
+        for name in value:
+            if name not in readers:
+                shown = str(name)[:MEMBER_CHARACTERS_MAX]
+                raise refusal(f"{what} has no member `{shown}`.", f"{prefix}{shown}")
+        for name in sorted(required):
+            if name not in value:
+                raise refusal(f"{what} needs the member `{name}`.", f"{prefix}{name}")
+        return {name: readers[name](each, f"{prefix}{name}") for name, each in value.items()}
+
+    return read
+
+
+def flag(value: object, path: str) -> bool:
+    """Read true or false."""
+    if not isinstance(value, bool):
+        raise refusal(f"`{path}` is true or false.", path)
+    return value
+
+
+def time(value: object, path: str) -> str:
+    """Read an RFC 3339 time in UTC and keep it as it is written."""
+    if not isinstance(value, str) or not TIME_PATTERN.fullmatch(value):
+        raise refusal(f"`{path}` is a time in UTC such as 2026-11-20T03:00:00Z.", path)
+    try:
+        instant(value)
+    except ValueError as fault:
+        raise refusal(f"`{path}` names a time that does not exist.", path) from fault
+    return value
+
+
+def instant(value: str) -> datetime:
+    """Return the moment a time names; raise ValueError when the calendar has none."""
+    form = "%Y-%m-%dT%H:%M:%S.%fZ" if "." in value else "%Y-%m-%dT%H:%M:%SZ"
+    return datetime.strptime(value, form).replace(tzinfo=UTC)
