@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -17,7 +18,7 @@ from lintas import LintasError, read_draft
 @click.command()
 @click.argument("draft", type=click.File("rb"))
 @click.option("--receipt", type=click.Path(path_type=Path, dir_okay=False), help="Keep the receipt in this file.")
-def main(draft: click.utils.LazyFile, receipt: Path | None) -> None:
+def main(draft: IO[bytes], receipt: Path | None) -> None:
     """Publish the bulletin drafted in the JSON file DRAFT (`-` is standard input)."""
     try:
         with open_client(read_settings()) as client:
