@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from broker.hub import Hub, open_hub
-from broker.settings import Settings
+from broker.hub import Hub
 from broker.web import admin, bulletins, docs, http, log, openapi, operations, partners
-from lintas.clock import Clock, now_us
 
 
-def build_app(settings: Settings, clock: Clock = now_us) -> FastAPI:
-    """Wire a hub and its HTTP surface; the database is opened when the server starts, so after any fork."""
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        hub = open_hub(settings, clock)
-        app.state.hub = hub
-        hub.start()
-        try:
-            yield
-        finally:
-            hub.stop()
-
-    return _routes(_new(lifespan=lifespan))
-
-
-def serve_hub(hub: Hub) -> FastAPI:
-    """Wire the HTTP surface over a hub that the caller starts and stops."""
+def build_app(hub: Hub) -> FastAPI:
+    """Wire the HTTP surface over a hub that the caller starts, after any fork, and stops."""
     app = _new()
     app.state.hub = hub
     return _routes(app)
 
 
-def _new(**options: Any) -> FastAPI:
+def _new() -> FastAPI:
     # FastAPI's own pages fetch script from elsewhere; ours is broker.web.docs.
     return FastAPI(
         title="Lintas",
@@ -47,7 +26,6 @@ def _new(**options: Any) -> FastAPI:
         description="A regional intelligence-sharing broker. All agencies and bulletins are simulated.",
         docs_url=None,
         redoc_url=None,
-        **options,
     )
 
 

@@ -18,11 +18,11 @@ from broker import exercise as exercises
 from broker.app import build_app
 from broker.demo import run_demo
 from broker.fsck import check_everything
-from broker.hub import read_log_key
+from broker.hub import open_hub, read_log_key
 from broker.settings import Settings, read_settings
 from broker.store import migrate
 from broker.store.engine import Store
-from lintas.errors import LintasError, LogHalted
+from lintas.errors import Evidence, LintasError, LogHalted
 from lintas.keys import save_identity
 
 EXIT_REFUSED = 1
@@ -83,10 +83,11 @@ def serve(data: Path | None, host: str | None, port: int | None) -> None:
     Example: lintas-broker serve --data hub --host 127.0.0.1 --port 8470
     """
     settings = read_settings(data=str(data) if data else None, host=host, port=port)
-    read_log_key(settings.log_key_file)
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    hub = open_hub(settings)
+    hub.start()
     config = uvicorn.Config(
-        build_app(settings),
+        build_app(hub),
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level,
@@ -98,7 +99,10 @@ def serve(data: Path | None, host: str | None, port: int | None) -> None:
         timeout_graceful_shutdown=DRAIN_S,
     )
     server = uvicorn.Server(config)
-    server.run()
+    try:
+        server.run()
+    finally:
+        hub.stop()
     if not server.started:
         sys.exit(EXIT_REFUSED)
 
@@ -207,7 +211,7 @@ def main() -> None:
     except click.ClickException as fault:
         fault.show()
         sys.exit(fault.exit_code)
-    except LogHalted as fault:
+    except (LogHalted, Evidence) as fault:
         click.echo(f"lintas-broker: the log does not verify: {fault}", err=True)
         sys.exit(EXIT_LOG_BROKEN)
     except LintasError as fault:

@@ -1,4 +1,4 @@
-"""Setting up a hub with simulated agencies, for demonstrations, tests and training.
+"""Setting up a hub with simulated agencies, for demonstrations, tests, training.
 
 Nothing is written past the hub: two administrators invite, approve and grant with signed lines over the hub's own HTTP
 surface, so that what comes out is what a real enrolment gives.
@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from broker.app import serve_hub
+from broker.app import build_app
 from broker.hub import Hub as RunningHub
 from broker.hub import make_log_key, make_name, open_hub, open_log
 from broker.settings import Settings
@@ -113,7 +113,7 @@ class Desks:
 
     def __init__(self, hub: RunningHub, created: Created, clock: Clock) -> None:
         """Begin with the first administrator."""
-        self._transport = httpx.ASGITransport(serve_hub(hub))
+        self._transport = httpx.ASGITransport(build_app(hub))
         self._hub = created.hub
         self._clock = clock
         self._admins = [self._client(created.admin)]

@@ -1,4 +1,4 @@
-"""Re-deriving everything from the rows, and naming the first fault.
+"""Re-deriving everything from the rows until the first fault.
 
 Checked: every event body against its entry, every entry against the tree, the columns beside a body, every checkpoint
 against the tree of its size and the log key, gapless numbering per party, every stored line against its id, its header

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import secrets
 import string
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from broker.auth import Tokens
 from broker.batch import Batch, Head
@@ -32,7 +34,7 @@ FIRST_EPOCH = 1
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """A hub that is open. `readers` is the pool of threads that read the database."""
+    """A hub that is open. `readers` are the threads that read the database, `lock` keeps other processes away."""
 
     settings: Settings
     clock: Clock
@@ -42,6 +44,7 @@ class Hub:
     writer: Writer
     tokens: Tokens
     readers: ThreadPoolExecutor
+    lock: IO[str]
 
     @property
     def directory(self) -> Directory:
@@ -69,12 +72,15 @@ class Hub:
         self.writer.stop()
         self.readers.shutdown()
         self.store.close()
+        self.lock.close()
 
 
 def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
     """Wire a hub from its settings; raise BadSettings when there is none at the data directory."""
+    key = read_log_key(settings.log_key_file)
+    lock = _lock(settings.data / "hub.lock")
     store = Store(settings.database)
-    signer = LogSigner(store, read_log_key(settings.log_key_file))
+    signer = LogSigner(store, key)
     strangers = Strangers(clock)
     return Hub(
         settings=settings,
@@ -85,6 +91,7 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
         writer=Writer(store, signer, clock, due=strangers.record),
         tokens=Tokens(),
         readers=ThreadPoolExecutor(READERS, thread_name_prefix="lintas-reader"),
+        lock=lock,
     )
 
 
@@ -128,6 +135,17 @@ def open_log(settings: Settings, name: str, key: note.SignerKey, admin_line: byt
         signer.sign_new()
     finally:
         store.close()
+
+
+def _lock(path: Path) -> IO[str]:
+    # One process serves a data directory: a second one would only fight the first for every index of the log.
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as fault:
+        file.close()
+        raise BadSettings(f"Another process serves the hub at {path.parent}; stop it first.") from fault
+    return file
 
 
 def read_log_key(path: Path) -> note.SignerKey:

@@ -1,4 +1,4 @@
-"""The way of key lines and orders into the log: enrol, rotate, revoke, invite, approve, grant, suspend.
+"""The way of key lines or orders into the log: enrol, rotate, revoke, invite, approve, grant, suspend.
 
 What they do is decided by ``lintas.decide``, the same code with which clients check the result. Only the comparison
 with an invitation's secret happens here, because only the hub holds it.

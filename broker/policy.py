@@ -1,4 +1,4 @@
-"""Who may publish what to whom, and who may read it now.
+"""Who may publish what to whom; who may read it now.
 
 Pure: decisions take the line, the directory, the lines it refers to and the time, and return values or raise a Refusal.
 Only the signed header counts, so sealed bulletins will take the same path.

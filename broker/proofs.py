@@ -1,4 +1,4 @@
-"""Receipts and proofs from the stored log."""
+"""Receipts from the stored log, with other proofs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands `lintas admin ...`, signed orders and audited reads of administrators."""
+"""The commands `lintas admin ...`: what administrators sign or read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checkpoint, by which a log commits to its size and root.
+"""The checkpoint, by which a log commits to its contents.
 
 Size and root are believed only from a note that the pinned key signed for the pinned origin; nothing else a hub says
 about its log counts.

@@ -1,4 +1,4 @@
-"""The client for scripts and threads: every operation of ``lintas.wire``, driven over httpx.
+"""The client for scripts or threads: every operation of ``lintas.wire``, driven over httpx.
 
 It pins the hub's name and log key from the identity, keeps its state beside it, and shows nothing it has not verified.
 Requests are sent again after a lost connection or a 503: every line is the same bytes, so nothing happens twice.

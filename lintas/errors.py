@@ -1,4 +1,4 @@
-"""Every error of Lintas, its code and its HTTP status.
+"""Every error of Lintas with its code, its HTTP status.
 
 The class name in kebab case is the code, and the code is the problem type (RFC 9457). The docstring is the title
 and says what to do next; the detail given when raising says which value was wrong. The hub turns an error into a

@@ -1,4 +1,4 @@
-"""Verifying what the hub delivers: nothing is shown before signature, recipient, key history and log agree.
+"""Verifying what the hub delivers: nothing is shown before signature, recipient, key history, log agree.
 
 Spec: docs/spec/http.md (rows of a page), docs/spec/log.md (releases).
 """

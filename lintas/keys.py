@@ -1,4 +1,4 @@
-"""Signing keys and the encrypted file that keeps one.
+"""The signing key, kept in an encrypted file.
 
 An identity file holds one signing seed (Ed25519), encrypted with scrypt and AES-256-GCM, beside the public facts a
 client needs: who it is, which hub it talks to, which log key it pinned. It is written with mode 0600, whole or not at

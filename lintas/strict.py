@@ -1,4 +1,4 @@
-"""Strict text encodings: JSON and base64url with exactly one way to write each value.
+"""Strict text encodings: JSON or base64url with exactly one way to write each value.
 
 A signed line is identified by the hash of its bytes, so every parser must read the same value from the same bytes.
 Refused here: duplicate members, floats where integers are meant, NaN, byte order marks, lone surrogates, NUL, deep

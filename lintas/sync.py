@@ -1,4 +1,4 @@
-"""Following the log: entitled events in, each proven, the directory and the releases out.
+"""Following the log: entitled events in, each proven; the directory, the releases out.
 
 One page at a time: checkpoint by the pinned key, consistent with the last one kept; every body under it by its
 inclusion proof; numbers per party without a gap; key events replayed; the view closed by the record of this very read.

@@ -1,4 +1,4 @@
-"""The database connection, and the only place that commits.
+"""The database connection: the only place that commits.
 
 SQLite runs in WAL mode with ``synchronous=FULL``: a commit that returned survives a power cut, which is what a signed
 checkpoint promises. One writer at a time (``BEGIN IMMEDIATE``); readers see the snapshot of their transaction.

@@ -1,4 +1,4 @@
-"""The OpenAPI document as one plain page, without script and without anything fetched from elsewhere."""
+"""The OpenAPI document as one plain page, without script, without anything fetched from elsewhere."""
 
 from __future__ import annotations
 

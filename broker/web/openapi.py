@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document: FastAPI's own, with the hot paths, examples and problems added."""
+"""The OpenAPI 3.1 document: FastAPI's own, completed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _LINE = "eyJhbGciOiJFZDI1NTE5IiwidHlwIjoi...fQ.eyJ0aXRsZSI6Ii4uLiJ9.c2lnbmF0dXJl
 _RECEIPT = "c2sp.org/tlog-proof@v1\nextra eyJ2IjoxLC4uLn0=\nindex 12\n\nlintas.example-k3v9q2xa/log/1\n13\n...\n"
 _ROW = '{"seq":12,"line":"eyJhbGciOi..."}\n{"seq":15,"id":"' + _EXAMPLE_ID + '","state":"recalled"}\n'
 _TEXT: dict[str, Any] = {"type": "string"}
+_ID = {"name": "id", "in": "path", "required": True, "schema": _TEXT, "example": _EXAMPLE_ID}
 _PUBLIC = frozenset({"/healthz", "/readyz", "/.well-known/lintas", "/v1/log/checkpoint", "/v1/log/key"})
 _SIGNED_POSTS = {"/v1/keys": KEY, "/v1/orders": ORDER}
 
@@ -70,53 +71,62 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> No
 
 
 def _hot_paths() -> dict[str, Any]:
-    one = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}, "example": _EXAMPLE_ID}
     return {
-        "/v1/bulletins": {
-            "post": {
-                "tags": ["bulletins"],
-                "operationId": "publish",
-                "summary": "Publish one signed line, or many",
-                "description": "One line answers with its receipt; many lines with one result a line, in order.",
-                "requestBody": _content({f"application/{BULLETIN}": _LINE, LINES_MEDIA: f"{_LINE}\n{_LINE}\n"})
-                | {"required": True},
-                "responses": {
-                    "201": _content({"text/plain": _RECEIPT}, "Accepted: the receipt (C2SP tlog-proof)."),
-                    "200": _content(
-                        {"text/plain": _RECEIPT, LINES_MEDIA: f'{{"id":"{_EXAMPLE_ID}","status":201,"seq":12}}\n'},
-                        "The same line again with its receipt, or the results of a batch.",
-                    ),
-                },
-            },
-            "get": {
-                "tags": ["bulletins"],
-                "operationId": "feed",
-                "summary": "A page of the caller's feed, in log order",
-                "description": "Rows of stored bytes; `Lintas-Cursor` is the `after` of the next page.",
-                "responses": {"200": _content({LINES_MEDIA: _ROW}, "The rows, oldest first.")},
-            },
+        "/v1/bulletins": {"post": _publish(), "get": _feed()},
+        "/v1/bulletins/{id}": {"get": _fetch()},
+        "/v1/bulletins/{id}/receipt": {"get": _receipt()},
+    }
+
+
+def _publish() -> dict[str, Any]:
+    results = f'{{"id":"{_EXAMPLE_ID}","status":201,"seq":12}}\n'
+    return {
+        "tags": ["bulletins"],
+        "operationId": "publish",
+        "summary": "Publish one signed line, or many",
+        "description": "One line answers with its receipt; many lines with one result a line, in order.",
+        "requestBody": _content({f"application/{BULLETIN}": _LINE, LINES_MEDIA: f"{_LINE}\n{_LINE}\n"})
+        | {"required": True},
+        "responses": {
+            "201": _content({"text/plain": _RECEIPT}, "Accepted: the receipt (C2SP tlog-proof)."),
+            "200": _content(
+                {"text/plain": _RECEIPT, LINES_MEDIA: results},
+                "The same line again with its receipt, or the results of a batch.",
+            ),
         },
-        "/v1/bulletins/{id}": {
-            "get": {
-                "tags": ["bulletins"],
-                "operationId": "fetch",
-                "summary": "One bulletin, as it was signed",
-                "parameters": [one],
-                "responses": {
-                    "200": _content({f"application/{BULLETIN}": _LINE}, "The line."),
-                    "304": {"description": "Unchanged."},
-                },
-            }
+    }
+
+
+def _feed() -> dict[str, Any]:
+    return {
+        "tags": ["bulletins"],
+        "operationId": "feed",
+        "summary": "A page of the caller's feed, in log order",
+        "description": "Rows of stored bytes; `Lintas-Cursor` is the `after` of the next page.",
+        "responses": {"200": _content({LINES_MEDIA: _ROW}, "The rows, oldest first.")},
+    }
+
+
+def _fetch() -> dict[str, Any]:
+    return {
+        "tags": ["bulletins"],
+        "operationId": "fetch",
+        "summary": "One bulletin, as it was signed",
+        "parameters": [_ID],
+        "responses": {
+            "200": _content({f"application/{BULLETIN}": _LINE}, "The line."),
+            "304": {"description": "Unchanged."},
         },
-        "/v1/bulletins/{id}/receipt": {
-            "get": {
-                "tags": ["bulletins"],
-                "operationId": "receipt",
-                "summary": "The proof that a bulletin is in the log",
-                "parameters": [one],
-                "responses": {"200": _content({"text/plain": _RECEIPT}, "The receipt (C2SP tlog-proof).")},
-            }
-        },
+    }
+
+
+def _receipt() -> dict[str, Any]:
+    return {
+        "tags": ["bulletins"],
+        "operationId": "receipt",
+        "summary": "The proof that a bulletin is in the log",
+        "parameters": [_ID],
+        "responses": {"200": _content({"text/plain": _RECEIPT}, "The receipt (C2SP tlog-proof).")},
     }
 
 

@@ -1,4 +1,4 @@
-"""Partners, communities and keys over HTTP; key lines and orders in."""
+"""The partner directory over HTTP: partners, communities, keys; key lines or orders in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verify a saved bulletin and its receipt without asking the hub.
+"""Verify a saved bulletin with its receipt, without asking the hub.
 
 python -m clients.scripts.verify_saved bulletin.line receipt.txt
 

@@ -1,4 +1,4 @@
-"""Check digits of identifiers and the checksums of wallet addresses.
+"""Checksums of identifiers or wallet addresses.
 
 Promises: pure arithmetic on clean text; a caller that passes other characters has a bug. Functions named ``is_*`` tell,
 functions that compute return the right digit so that an error can name it.

@@ -24,7 +24,7 @@ DEFAULT_PORTS = {"http": "80", "https": "443", "ftp": "21", "ws": "80", "wss": "
 
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
 _DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,31})://(?:([^/?#@]*)@)?([^/?#@]*)([^?#]*)(\?[^#]*)?(#.*)?")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,31})://(?:([^/?#@]*)@)?([^/?#@]*)(/[^?#]*)?(\?[^#]*)?(#.*)?")
 _HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
 _PERCENT = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = string.ascii_letters + string.digits + "-._~"
