@@ -40,7 +40,7 @@ data_option = click.option(
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    r"""Run a Lintas hub.
+    """Run a Lintas hub.
 
     \b
     lintas-broker init --data hub --origin lintas.example
@@ -54,7 +54,7 @@ def cli() -> None:
 @click.option("--origin", required=True, help="The hub's public host name, such as lintas.example.")
 @click.option("--admin", default="registrar", show_default=True, help="The first administrator's post.")
 def init(data: Path | None, origin: str, admin: str) -> None:
-    r"""Make a new hub: database, log key, first administrator.
+    """Make a new hub: database, log key, first administrator.
 
     Prints the log's verifier key: give it to partners over another channel than the network.
 
@@ -77,7 +77,7 @@ def init(data: Path | None, origin: str, admin: str) -> None:
 @click.option("--host", help="Address to listen on (LINTAS_HOST).")
 @click.option("--port", type=int, help="Port to listen on (LINTAS_PORT).")
 def serve(data: Path | None, host: str | None, port: int | None) -> None:
-    r"""Serve a hub until interrupted; put a TLS proxy in front of it.
+    """Serve a hub until interrupted; put a TLS proxy in front of it.
 
     \b
     Example: lintas-broker serve --data hub --host 127.0.0.1 --port 8470
@@ -133,7 +133,7 @@ def fsck(data: Path | None) -> None:
 @cli.command()
 @data_option
 def exercise(data: Path | None) -> None:
-    r"""Make a hub with two administrators and every simulated agency enrolled.
+    """Make a hub with two administrators and every simulated agency enrolled.
 
     Identity files: DATA/admins/<name>.json and DATA/agencies/<id>.json, all opened by DATA/passphrase.
 

@@ -53,6 +53,7 @@ class Tally:
     refused: Counter[str] = field(default_factory=Counter)
     expected: Counter[str] = field(default_factory=Counter)
     checks: list[tuple[str, bool]] = field(default_factory=list)
+    log: str = ""
 
     def check(self, text: str, *, held: bool) -> None:
         """Note one check."""
@@ -270,8 +271,8 @@ def _check_database(settings: Settings, tally: Tally) -> None:
     except LintasError as fault:
         tally.check(f"fsck: {fault}", held=False)
     else:
-        text = f"fsck: {report.size} events, {report.checkpoints} checkpoints, root {report.root.hex()[:16]}..."
-        tally.check(text, held=True)
+        tally.log = f"{report.size} events, {report.checkpoints} signed checkpoints, root {report.root.hex()}"
+        tally.check("fsck re-derives every row of the log", held=True)
     finally:
         store.close()
 
@@ -295,7 +296,8 @@ def _print_summary(tally: Tally, settings: Settings) -> None:
     for text, held in tally.checks:
         click.echo(click.style("ok    ", fg="green") + text if held else click.style("FAIL  ", fg="red") + text)
     held_count = sum(held for _, held in tally.checks)
-    click.echo(f"\n{held_count} of {len(tally.checks)} checks held; the hub's data was at {settings.data}")
+    click.echo(f"\nlog: {tally.log}")
+    click.echo(f"{held_count} of {len(tally.checks)} checks held; the hub's data was at {settings.data}")
 
 
 def _print_invitation(settings: Settings, url: str) -> None:

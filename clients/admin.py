@@ -22,7 +22,7 @@ from lintas.wire import Answer
 
 @click.group()
 def admin() -> None:
-    r"""Invite, approve, revoke, suspend, grant; read the audit log.
+    """Invite, approve, revoke, suspend, grant; read the audit log.
 
     \b
     lintas admin invite my-police --out invite.json
@@ -37,7 +37,7 @@ def admin() -> None:
 @click.argument("party")
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Where to write it (0600).")
 def invite(party: str, out: Path) -> None:
-    r"""Invite an agency (or admin/NAME) to enrol a key; hand the file over on a safe way.
+    """Invite an agency (or admin/NAME) to enrol a key; hand the file over on a safe way.
 
     \b
     Example: lintas admin invite my-police --out invite.json
@@ -53,7 +53,7 @@ def invite(party: str, out: Path) -> None:
 @click.argument("party")
 @click.argument("kid")
 def approve(party: str, kid: str) -> None:
-    r"""Approve a key whose fingerprint you compared over another channel.
+    """Approve a key whose fingerprint you compared over another channel.
 
     \b
     Example: lintas admin approve my-police 0wXbAvVq...
@@ -67,7 +67,7 @@ def approve(party: str, kid: str) -> None:
 @click.option("--reason", required=True, type=click.Choice(sorted(REASONS)), help="Why (RFC 5280).")
 @click.option("--since", type=click.DateTime(), help="UTC time since when the key may not be trusted; default now.")
 def revoke(party: str, kid: str, reason: str, since: datetime | None) -> None:
-    r"""Revoke the key of a party.
+    """Revoke the key of a party.
 
     \b
     Example: lintas admin revoke my-police 0wXbAvVq... --reason keyCompromise --since 2026-11-20T00:00:00
@@ -81,7 +81,7 @@ def revoke(party: str, kid: str, reason: str, since: datetime | None) -> None:
 @click.argument("party")
 @click.option("--reason", required=True, help="Why, in a few words.")
 def suspend(party: str, reason: str) -> None:
-    r"""Suspend a partner: it can still send and fetch recalls, nothing else.
+    """Suspend a partner: it can still send and fetch recalls, nothing else.
 
     \b
     Example: lintas admin suspend my-police --reason "desk closed"
@@ -92,7 +92,7 @@ def suspend(party: str, reason: str) -> None:
 @admin.command()
 @click.argument("party")
 def resume(party: str) -> None:
-    r"""End a suspension.
+    """End a suspension.
 
     \b
     Example: lintas admin resume my-police
@@ -105,7 +105,7 @@ def resume(party: str) -> None:
 @click.option("--publish", multiple=True, help="A topic it may publish; repeat, or `*`.")
 @click.option("--read", multiple=True, help="A topic it may read; repeat, or `*`.")
 def grant(agency: str, publish: tuple[str, ...], read: tuple[str, ...]) -> None:
-    r"""Set what an agency may publish and read; it replaces the former grant.
+    """Set what an agency may publish and read; it replaces the former grant.
 
     \b
     Example: lintas admin grant my-cert --publish cyber --read "*"
@@ -117,7 +117,7 @@ def grant(agency: str, publish: tuple[str, ...], read: tuple[str, ...]) -> None:
 @click.argument("agency")
 @click.argument("tlp", type=click.Choice(["CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED"]))
 def ceiling(agency: str, tlp: str) -> None:
-    r"""Set the highest marking an agency may publish and read.
+    """Set the highest marking an agency may publish and read.
 
     \b
     Example: lintas admin ceiling my-cert AMBER
@@ -129,7 +129,7 @@ def ceiling(agency: str, tlp: str) -> None:
 @click.argument("name")
 @click.argument("members", nargs=-1)
 def community(name: str, members: tuple[str, ...]) -> None:
-    r"""Set the members of a community; none removes it.
+    """Set the members of a community; none removes it.
 
     \b
     Example: lintas admin community fiu-net id-fiu my-fiu sg-fiu
@@ -139,7 +139,7 @@ def community(name: str, members: tuple[str, ...]) -> None:
 
 @admin.command()
 def pending() -> None:
-    r"""List keys that wait for approval and orders that wait for a second administrator.
+    """List keys that wait for approval and orders that wait for a second administrator.
 
     \b
     Example: lintas admin pending
@@ -163,7 +163,7 @@ def pending() -> None:
 @click.argument("order_id")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write an invitation (0600).")
 def countersign(order_id: str, out: Path | None) -> None:
-    r"""Sign another administrator's order as the second person; it then takes effect.
+    """Sign another administrator's order as the second person; it then takes effect.
 
     \b
     Example: lintas admin countersign dGhpcyBpcyBhbiBleGFtcGxl...
@@ -192,7 +192,7 @@ def countersign(order_id: str, out: Path | None) -> None:
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000), help="Events at most.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def events(object_id: str | None, *, as_json: bool, **filters: Any) -> None:
-    r"""Read the audit log, newest first. This read is itself logged.
+    """Read the audit log, newest first. This read is itself logged.
 
     \b
     Example: lintas admin events --outcome refused --limit 20
@@ -209,7 +209,7 @@ def events(object_id: str | None, *, as_json: bool, **filters: Any) -> None:
 
 @admin.command("keys")
 def keys_command() -> None:
-    r"""List every key with its state, the pending ones first.
+    """List every key with its state, the pending ones first.
 
     \b
     Example: lintas admin keys
@@ -222,7 +222,7 @@ def keys_command() -> None:
 
 @admin.command("partners")
 def partners_command() -> None:
-    r"""List partners with their grants and ceilings.
+    """List partners with their grants and ceilings.
 
     \b
     Example: lintas admin partners
@@ -238,7 +238,7 @@ def partners_command() -> None:
 
 @admin.command()
 def stats() -> None:
-    r"""Show figures of the hub: size of the log, events by kind.
+    """Show figures of the hub: size of the log, events by kind.
 
     \b
     Example: lintas admin stats

@@ -35,7 +35,7 @@ DAY_S = 86_400
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    r"""Publish and follow signed bulletins; verify everything.
+    """Publish and follow signed bulletins; verify everything.
 
     Set LINTAS_IDENTITY (your identity file) and LINTAS_PASSPHRASE_FILE; LINTAS_HUB overrides the hub's address.
 
@@ -54,7 +54,7 @@ cli.add_command(admin)
 @click.option("--identity", type=click.Path(path_type=Path), help="Where to write the identity file (LINTAS_IDENTITY).")
 @click.option("--holder", default="duty desk", show_default=True, help="The post that holds the key, never a name.")
 def enrol(letter: Path, identity: Path | None, holder: str) -> None:
-    r"""Make a key and ask for its admission, with the invitation an administrator sent.
+    """Make a key and ask for its admission, with the invitation an administrator sent.
 
     Tell the administrator the fingerprint over another channel; they approve it there.
 
@@ -85,9 +85,9 @@ def enrol(letter: Path, identity: Path | None, holder: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask before signing.")
 @click.option("--save", type=click.Path(path_type=Path, file_okay=False), help="Keep lines and receipts here.")
 def publish(files: tuple[Path, ...], *, yes: bool, save: Path | None) -> None:
-    r"""Sign drafts and publish them, after showing who will receive each.
+    """Sign drafts and publish them, after showing who will receive each.
 
-    A draft is one JSON object (docs/spec/bulletin.md); `-` reads it from standard input. Many files go as a batch.
+    A draft is one JSON object (docs/spec/bulletin.md); `-` reads it from standard input. Many files go in turn.
 
     \b
     Example: lintas publish alert.json
@@ -117,7 +117,7 @@ def publish(files: tuple[Path, ...], *, yes: bool, save: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--from-start", is_flag=True, help="Begin again at the first bulletin.")
 def follow(*, once: bool, as_json: bool, from_start: bool) -> None:
-    r"""Show verified bulletins as they come, each once; the place is kept beside the identity.
+    """Show verified bulletins as they come, each once; the place is kept beside the identity.
 
     \b
     Example: lintas follow
@@ -141,7 +141,7 @@ def follow(*, once: bool, as_json: bool, from_start: bool) -> None:
 @click.argument("line_id")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def show(line_id: str, *, as_json: bool) -> None:
-    r"""Fetch one bulletin, verify it, show it whole.
+    """Fetch one bulletin, verify it, show it whole.
 
     \b
     Example: lintas show dGhpcyBpcyBhbiBleGFtcGxlIGlkIG9mIDMyIGJ5dGU
@@ -158,7 +158,7 @@ def show(line_id: str, *, as_json: bool) -> None:
 @click.argument("line_id")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it here instead of printing.")
 def receipt(line_id: str, out: Path | None) -> None:
-    r"""Fetch the receipt of a bulletin and check it; keep it to prove the bulletin offline.
+    """Fetch the receipt of a bulletin and check it; keep it to prove the bulletin offline.
 
     \b
     Example: lintas receipt ID --out alert.tlog-proof
@@ -175,7 +175,7 @@ def receipt(line_id: str, out: Path | None) -> None:
 @click.argument("line", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--receipt", "proof", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def verify(line: Path, proof: Path) -> None:
-    r"""Verify a saved line and its receipt offline: signature, place in the log, the log's own signature.
+    """Verify a saved line and its receipt offline: signature, place in the log, the log's own signature.
 
     \b
     Example: lintas verify alert.line --receipt alert.tlog-proof
@@ -190,7 +190,7 @@ def verify(line: Path, proof: Path) -> None:
 @cli.command()
 @click.option("--party", help="Only this agency or administrator.")
 def keys(party: str | None) -> None:
-    r"""List keys as proven from the log, with their state.
+    """List keys as proven from the log, with their state.
 
     \b
     Example: lintas keys --party sg-fiu
@@ -203,7 +203,7 @@ def keys(party: str | None) -> None:
 
 @cli.command()
 def partners() -> None:
-    r"""List partners and communities as proven from the log.
+    """List partners and communities as proven from the log.
 
     \b
     Example: lintas partners
@@ -228,7 +228,7 @@ def partners() -> None:
 @click.option("--holder", default="duty desk", show_default=True, help="The post that holds the key, never a name.")
 @click.option("--overlap-days", default=7, show_default=True, type=click.IntRange(0, 30), help="Old key signs on for.")
 def rotate(holder: str, overlap_days: int) -> None:
-    r"""Hand over to a new key; it acts after 24 hours, or once an administrator approves it.
+    """Hand over to a new key; it acts after 24 hours, or once an administrator approves it.
 
     The new key is in the identity file at once; run `lintas rotate` again after it became active to switch.
 
@@ -259,7 +259,7 @@ def rotate(holder: str, overlap_days: int) -> None:
 @click.option("--since-hours", default=0.0, show_default=True, help="Hours ago since when it may not be trusted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def revoke(reason: str, since_hours: float, *, yes: bool) -> None:
-    r"""End this identity's key at once. It cannot be undone.
+    """End this identity's key at once. It cannot be undone.
 
     \b
     Example: lintas revoke --reason keyCompromise --since-hours 6
@@ -273,7 +273,7 @@ def revoke(reason: str, since_hours: float, *, yes: bool) -> None:
 
 @cli.command()
 def token() -> None:
-    r"""Print a read token for curl and other tools, good for 300 seconds.
+    """Print a read token for curl and other tools, good for 300 seconds.
 
     \b
     Example: curl -H "Authorization: Bearer $(lintas token)" $LINTAS_HUB/v1/bulletins
@@ -285,7 +285,7 @@ def token() -> None:
 @cli.command()
 @click.option("--send", is_flag=True, help="Send what waits.")
 def outbox(*, send: bool) -> None:
-    r"""List signed lines that the hub has not accepted, and send them again.
+    """List signed lines that the hub has not accepted, and send them again.
 
     \b
     Example: lintas outbox --send

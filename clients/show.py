@@ -54,6 +54,7 @@ def received_members(item: Received) -> dict[str, Any]:
         "signed": moment(header.iat),
         "valid_until": moment(header.exp or 0),
         "marks": list(item.marks),
+        "recalled_by": list(item.recalled_by),
         "verified": True,
         "payload": payload,
         "line": item.line.raw.decode(),
@@ -71,6 +72,8 @@ def print_received(item: Received, *, whole: bool = False) -> None:
     marks = "".join(click.style(f" [{mark}]", fg="red") for mark in item.marks)
     click.echo(f"{item.seq:>8}  {label} {header.urgency} {header.kind} {header.topic} from {header.iss}{marks}")
     click.echo(f"{'':>10}{safe(item.content.title)}")
+    for recall in item.recalled_by:
+        click.echo(f"{'':>10}recalled in part by {recall}")
     click.echo(f"{'':>10}{item.id} verified")
     if whole:
         print_whole(item)

@@ -129,14 +129,14 @@ def _revoke_own(directory: Directory, line: Line, request: Revoke) -> tuple[Chan
 
 
 def _revocation(directory: Directory, party: str, kid: str, reason: str, since: int) -> Change:
-    also: list[str] = []
+    heirs: set[str] = set()
     if reason == COMPROMISED:
-        # Keys that a thief may have rotated to fall with the key they descend from.
+        # Keys that a thief may have rotated to fall with the key they descend from, past those revoked already.
         for key in directory.keys.values():
-            heir = key.parent == kid or key.parent in also
-            if heir and key.enrolled_at >= since and key.revoked_seq is None:
-                also.append(key.kid)
-    detail = {"agency": party, "kid": kid, "reason": reason, "since": since, "also": sorted(also)}
+            if (key.parent == kid or key.parent in heirs) and key.enrolled_at >= since:
+                heirs.add(key.kid)
+    also = sorted(heir for heir in heirs if directory.keys[heir].revoked_seq is None)
+    detail = {"agency": party, "kid": kid, "reason": reason, "since": since, "also": also}
     return Change("key.revoked", EVERY_PARTNER, detail)
 
 

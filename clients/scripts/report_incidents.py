@@ -63,7 +63,7 @@ class Table:
 def main(
     *, table: Path, identities: Path, passphrase_file: Path, hub: str | None, limit: int | None, rejects: Path | None
 ) -> None:
-    r"""Post the incidents of TABLE, each from the maritime agency of its state.
+    """Post the incidents of TABLE, each from the maritime agency of its state.
 
     Interrupt it when you like and run it again: nothing is posted twice.
     Exit code 0 when the hub has every usable row, 1 when not, 2 for wrong usage.
