@@ -22,6 +22,8 @@ from lintas.header import BULLETIN
 from lintas.line import Line
 from lintas.vocabulary import tlp_rank
 
+WITHDRAWING = frozenset({"recalls", "recalls-part", "supersedes"})
+
 RELEASED_MAX = 200
 """Bulletins named in one release event: each of their receipts carries the whole event."""
 
@@ -73,7 +75,7 @@ class Batch:
     @property
     def withdrawn(self) -> int:
         """The index of the newest recall or supersede, this batch's included."""
-        pending = (row["seq"] for row in self._pending.values() if row["withdraws"])
+        pending = (row["seq"] for row in self._refs if row["relation"] in WITHDRAWING)
         return max(pending, default=self._head.withdrawn)
 
     def party_seq(self, party: str) -> int:

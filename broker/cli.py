@@ -22,7 +22,8 @@ from broker.hub import open_hub, read_log_key
 from broker.settings import Settings, read_settings
 from broker.store import migrate
 from broker.store.engine import Store
-from lintas.errors import Evidence, LintasError, LogHalted
+from lintas.errors import BadSettings, Evidence, LintasError, LogHalted
+from lintas.header import is_party
 from lintas.keys import save_identity
 
 EXIT_REFUSED = 1
@@ -62,10 +63,14 @@ def init(data: Path | None, origin: str, admin: str) -> None:
     Example: lintas-broker init --data hub --origin lintas.example
     """
     settings = read_settings(data=str(data) if data else None)
-    created = exercises.create(settings, origin=origin, admin=f"admin/{admin}")
+    party = f"admin/{admin}"
+    if not is_party(party):
+        raise BadSettings("An administrator's post is lower-case letters, digits and hyphens.")
     passphrase = exercises.make_passphrase(settings.data / "passphrase")
-    path = exercises.identity_path(settings.data, created.admin.party)
-    save_identity(path, created.admin, passphrase)
+    path = exercises.identity_path(settings.data, party)
+    created = exercises.create(
+        settings, origin=origin, admin=party, keep=lambda identity: save_identity(path, identity, passphrase)
+    )
     click.echo(f"hub        {created.hub.name}")
     click.echo(f"log key    {created.hub.log_key}")
     click.echo(f"admin      {path} (passphrase in {settings.data / 'passphrase'}; move both to the administrator)")

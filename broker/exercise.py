@@ -35,6 +35,7 @@ ORIGIN = "exercise.lintas.example"
 IN_MEMORY = ":memory:"
 
 Progress = Callable[[str], None]
+Keep = Callable[[Identity], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,17 @@ class Created:
     admin: Identity
 
 
-def create(settings: Settings, *, origin: str, admin: str = FIRST_ADMIN, clock: Clock = now_us) -> Created:
-    """Make database, log key and first administrator; raise BadSettings when a hub is there already."""
+def create(settings: Settings, *, origin: str, keep: Keep, admin: str = FIRST_ADMIN, clock: Clock = now_us) -> Created:
+    """Make log key, first administrator, database; raise BadSettings when a hub is there already.
+
+    `keep` saves the administrator's identity before the log opens with its key: a hub whose only key is lost is of no
+    use. Killed halfway, it leaves no hub, so the next call begins again.
+    """
     name = make_name(origin)
     key = make_log_key(settings, name)
     hub = Hub(url=f"http://{settings.host}:{settings.port}", name=name, log_key=key.verifier.text())
     identity = Identity(party=admin, key=SigningKey.generate(), hub=hub)
+    keep(identity)
     session = Session(identity, State(IN_MEMORY, log_key=hub.log_key), clock)
     payload = canonical({"act": "enrol", **session.key_window(identity.key, HOLDER)})
     open_log(settings, name, key, session.sign_line(KEY, payload).raw, clock)
@@ -63,16 +69,20 @@ def run(settings: Settings, *, progress: Progress, clock: Clock = now_us) -> Non
     Writes ``admins/<name>.json``, ``agencies/<id>.json`` and the one ``passphrase`` file that opens them all.
     """
     passphrase = make_passphrase(settings.data / "passphrase")
-    created = create(settings, origin=ORIGIN, clock=clock)
+
+    def keep(identity: Identity) -> None:
+        save_identity(identity_path(settings.data, identity.party), identity, passphrase)
+
+    created = create(settings, origin=ORIGIN, keep=keep, clock=clock)
     hub = open_hub(settings, clock)
     hub.start()
     try:
         identities = asyncio.run(_enrol_all(hub, created, progress, clock))
     finally:
         hub.stop()
-    for identity in identities:
+    for identity in identities[1:]:
         progress(f"writing {identity.party}")
-        save_identity(identity_path(settings.data, identity.party), identity, passphrase)
+        keep(identity)
 
 
 def make_passphrase(path: Path) -> bytes:

@@ -14,7 +14,7 @@ from broker.auth import Tokens
 from broker.batch import Batch, Head
 from broker.settings import Settings
 from broker.signer import LogSigner
-from broker.store import migrate
+from broker.store import log, migrate
 from broker.store.engine import READERS, Store
 from broker.strangers import Strangers
 from broker.writer import Writer
@@ -105,13 +105,23 @@ def make_name(origin: str) -> str:
 
 
 def make_log_key(settings: Settings, name: str) -> note.SignerKey:
-    """Make the key of a new log and write it to the data directory; refuse to replace one."""
-    if settings.log_key_file.exists():
+    """Make the key of a new log and write it to the data directory; refuse to replace the key of a log with events."""
+    if settings.log_key_file.exists() and _has_events(settings):
         raise BadSettings(f"{settings.log_key_file} exists: there is a hub here already.")
     key = note.SignerKey.from_seed(f"{name}/log/{FIRST_EPOCH}", secrets.token_bytes(32))
     settings.data.mkdir(parents=True, exist_ok=True)
     write_private(settings.log_key_file, key.text().encode() + b"\n")
     return key
+
+
+def _has_events(settings: Settings) -> bool:
+    # A key alone is what an `init` leaves that was killed before the log's first transaction.
+    store = Store(settings.database)
+    try:
+        with store.read() as conn:
+            return migrate.is_current(conn) and log.head(conn)[0] > 0
+    finally:
+        store.close()
 
 
 def open_log(settings: Settings, name: str, key: note.SignerKey, admin_line: bytes, clock: Clock = now_us) -> None:
@@ -122,8 +132,8 @@ def open_log(settings: Settings, name: str, key: note.SignerKey, admin_line: byt
     store = Store(settings.database)
     try:
         with store.write() as conn:
+            # Schema and first events in one transaction: there is a whole hub or none.
             migrate.upgrade(conn)
-        with store.write() as conn:
             batch = Batch(conn, Head.load(conn), Directory(name), now_us=clock())
             batch.append("log.opened", "*", detail={"hub": name, "log_key": key.verifier.text()})
             check_signatures(batch.directory, line)

@@ -45,7 +45,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """An accepted bulletin: who gets it, who was named but may not have it (and why), whether it withdraws another."""
+    """An accepted bulletin: who gets it, who was named but may not have it (and why).
+
+    `withdraws`: later changes of grants do not keep it from those it was released to.
+    """
 
     released: tuple[str, ...]
     withheld: Mapping[str, str]
@@ -83,7 +86,7 @@ def admit(
     if directory.is_suspended(header.iss) and header.kind != RECALL:
         raise PartnerSuspended(member="iss")
     _check_sealing(header)
-    holders = _check_refs(header, directory, targets)
+    holders = _check_refs(header, directory, targets, topics)
     if not holders:
         _check_grants(header, directory, topics)
     return _release(header, directory, holders)
@@ -116,7 +119,9 @@ def _check_sealing(header: Header) -> None:
         raise RedNeedsSealing(member="tlp")
 
 
-def _check_refs(header: Header, directory: Directory, targets: Mapping[str, Target]) -> frozenset[str]:
+def _check_refs(
+    header: Header, directory: Directory, targets: Mapping[str, Target], topics: Collection[str]
+) -> frozenset[str]:
     """Return who holds what this bulletin withdraws: they get it whatever their grants. Empty: an ordinary bulletin.
 
     A target that is missing, unreadable, or not one's own to withdraw gives one identical answer, before recipients
@@ -130,7 +135,7 @@ def _check_refs(header: Header, directory: Directory, targets: Mapping[str, Targ
             raise RefUnavailable(member="refs")
         if relation in ("recalls", "supersedes"):
             _check_reaches(header, target)
-            if _needs_no_grant(header, relation, target):
+            if _needs_no_grant(header, relation, target, topics):
                 # The issuer stands for "nobody else", so that a recall of what reached nobody still passes.
                 holders |= target.audience | {header.iss}
         else:
@@ -150,12 +155,13 @@ def _may_refer(header: Header, directory: Directory, relation: str, target: Targ
     return named and allows(bounds, topic=target.topic, rank=target.tlp_rank, withdraws=target.kind == RECALL)
 
 
-def _needs_no_grant(header: Header, relation: str, target: Target) -> bool:
+def _needs_no_grant(header: Header, relation: str, target: Target, topics: Collection[str]) -> bool:
     # Nothing may stop a recall. A superseding bulletin brings new content, so it is free only within what was granted
-    # for the original: same topic, no higher marking. Otherwise one old bulletin would be a licence for anything.
+    # for the original: same topic and no further one, no higher marking. Otherwise one old bulletin would be a licence
+    # for anything.
     if relation == "recalls":
         return True
-    return header.topic == target.topic and tlp_rank(header.tlp or "RED") <= target.tlp_rank
+    return not topics and header.topic == target.topic and tlp_rank(header.tlp or "RED") <= target.tlp_rank
 
 
 def _check_reaches(header: Header, target: Target) -> None:
@@ -181,7 +187,9 @@ def _check_grants(header: Header, directory: Directory, topics: Collection[str])
 
 def _release(header: Header, directory: Directory, holders: frozenset[str]) -> Admission:
     if header.release_to == EVERYONE:
-        return Admission(released=EVERYONE, withheld={}, withdraws=bool(holders))
+        # Grants are asked at each reading; only a recall of what everyone had goes past them.
+        past_grants = header.kind == RECALL and EVERYONE[0] in holders
+        return Admission(released=EVERYONE, withheld={}, withdraws=past_grants)
     strangers = [agency for agency in header.release_to if agency not in directory.partners]
     if strangers:
         raise UnknownRecipient(f"Not a partner: {', '.join(strangers[:5])}.", member="release_to")

@@ -127,18 +127,18 @@ class Writer:
         try:
             first = self._queue.get(timeout=IDLE_S)
         except queue.Empty:
-            return [], False
+            # A halt may have drained the word to stop.
+            return [], self._stopping
         entries: list[_Entry] = []
-        while first is not None and len(entries) < BATCH_JOBS_MAX:
+        while first is not None:
             entries.append(first)
+            if len(entries) == BATCH_JOBS_MAX:
+                return entries, False
             try:
                 first = self._queue.get_nowait()
             except queue.Empty:
                 return entries, False
-        if first is None:
-            return entries, True
-        # The batch is full: the one taken too many opens the next.
-        return [*entries, first], False
+        return entries, True
 
     def _settle(self, entries: list[_Entry]) -> None:
         if self._halted is not None:
@@ -168,6 +168,8 @@ class Writer:
     def _commit(self, entries: list[_Entry]) -> tuple[list[Any], Signed | None]:
         if self._head is None:
             self._load()
+            # What an earlier commit left unsigned: whoever asks for it again needs its receipt.
+            self._signer.sign_new()
         assert self._head is not None
         with self._store.write() as conn:
             batch = Batch(conn, self._head, self.directory, now_us=self._clock())
@@ -205,7 +207,7 @@ class Writer:
                 entry = self._queue.get_nowait()
             except queue.Empty:
                 return
-            if entry is not None:
+            if entry is not None and entry.future.set_running_or_notify_cancel():
                 entry.future.set_exception(ReadOnly() if self._halted else Busy(retry_after=RETRY_AFTER_S))
 
 

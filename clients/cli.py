@@ -317,7 +317,8 @@ def main() -> None:
 
 def _explain(fault: LintasError) -> str:
     text = fault.title() if not fault.detail else f"{fault.detail} {fault.title()}"
-    return f"{fault.code}: {text}" + (f" (member: {fault.member})" if fault.member else "")
+    said = fault.extra if fault.member is None else {"member": fault.member, **fault.extra}
+    return f"{fault.code}: {text}" + "".join(f" ({name}: {value})" for name, value in said.items())
 
 
 def _exit_code(fault: LintasError) -> int:

@@ -11,9 +11,9 @@ LintasError
 │   ├── Stale · FromTheFuture · Expired · ForeignLine
 │   ├── UnknownRecipient · TopicNotGranted · TlpAboveCeiling · RedNeedsSealing · SealingNotOffered
 │   ├── RefUnavailable · RecipientsTooFew · PartnerSuspended
-│   ├── NotAllowed · NeedsSecondPerson · OrderConflict · LifeTooLong
+│   ├── NotAllowed · OrderConflict · LifeTooLong
 │   ├── Unauthorized · NotFound · Recalled · Superseded · NoLongerValid
-│   ├── TooLarge · UnsupportedMediaType · RequestTimeout · MethodNotAllowed · NotAcceptable
+│   ├── TooLarge · UnsupportedMediaType · RequestTimeout · MethodNotAllowed
 │   └── Busy · ReadOnly · InternalError
 ├── Evidence                     what the hub showed does not prove what it claims: nothing of it is shown
 │   └── BadNote · BadCheckpoint · BadProof · BadReceipt · InconsistentLog · Unverified · Withheld · Unpinned
@@ -157,16 +157,12 @@ class NotAllowed(Refusal):
     """Your key may not do this. Ask an administrator who may."""
 
 
-class NeedsSecondPerson(Refusal):
-    """This order needs two administrators with different keys. Ask another one to countersign it."""
-
-
 class OrderConflict(Refusal):
     """The order does not fit the present state, so nothing was changed. Look at the state and order again."""
 
 
 class LifeTooLong(Refusal):
-    """A key lives at most 13 months, a token at most 300 seconds. Choose a shorter life and sign again."""
+    """A key lives at most 13 months, beginning within a day. Choose another window and sign again."""
 
 
 class Unauthorized(Refusal):
@@ -195,10 +191,6 @@ class TooLarge(Refusal):
 
 class UnsupportedMediaType(Refusal):
     """The hub does not take this content type or encoding here. Send the type named in the detail, uncompressed."""
-
-
-class NotAcceptable(Refusal):
-    """The hub cannot answer in the format asked for. Ask for one named in the detail."""
 
 
 class MethodNotAllowed(Refusal):
@@ -295,10 +287,8 @@ STATUS: dict[type[LintasError], int] = {
     TlpAboveCeiling: 403,
     PartnerSuspended: 403,
     NotAllowed: 403,
-    NeedsSecondPerson: 403,
     NotFound: 404,
     MethodNotAllowed: 405,
-    NotAcceptable: 406,
     RequestTimeout: 408,
     OrderConflict: 409,
     Recalled: 410,

@@ -40,6 +40,7 @@ class Session:
         self.clock = clock
         self.log_key = _pinned(identity)
         self._replay: Replay | None = None
+        self._replayed_to = -1
         self._token: tuple[str, int] | None = None
         self.caught_up_at: int | None = None
 
@@ -63,18 +64,20 @@ class Session:
 
     @property
     def replay(self) -> Replay:
-        """The directory's replay so far, rebuilt from the remembered events on first use."""
-        if self._replay is None:
+        """The directory's replay so far, rebuilt when the memory holds other events than were replayed last."""
+        newest = self.state.newest_control()
+        if self._replay is None or self._replayed_to != newest:
             replay = Replay.begin(self.identity.hub.name, {self.party, "*"})
             for row in self.state.control():
                 line = None if row.line is None else parse(row.line)
                 replay = replay.step(parse_event(row.body), seq=row.seq, line=line)
-            self._replay = replay
+            self.replay = replay
+        assert self._replay is not None
         return self._replay
 
     @replay.setter
     def replay(self, value: Replay) -> None:
-        self._replay = value
+        self._replay, self._replayed_to = value, self.state.newest_control()
 
     @property
     def directory(self) -> Directory:

@@ -113,6 +113,11 @@ class State:
         """Return the events of the directory in log order."""
         return [ControlRow(*row) for row in self._db.execute("SELECT seq, body, line FROM control ORDER BY seq")]
 
+    def newest_control(self) -> int:
+        """Return the index of the newest event of the directory, -1 before the first."""
+        newest: int = self._db.execute("SELECT coalesce(max(seq), -1) FROM control").fetchone()[0]
+        return newest
+
     def add_released(self, rows: Iterable[Released]) -> None:
         """Remember what the log says was released to us; one seen before its event stays seen."""
         for row in rows:

@@ -8,7 +8,7 @@ Only then anything is remembered, in one transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,15 +73,31 @@ def check_proof(
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """How far this party's memory had got when a page was asked for: the last index, the last number of each party."""
+
+    after: int
+    numbers: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """A proven page: its events without gaps, the checkpoint over them, and whether the page reaches the present."""
 
+    place: Place
     events: tuple[ProvenEvent, ...]
     note: bytes
     is_complete: bool
 
 
-def read_view(session: Session, body: bytes, after: int) -> View:
+def place(session: Session) -> Place:
+    """Return how far the memory has got."""
+    state = session.state
+    numbers = {party: state.get_int(f"party_seq:{party}", 0) for party in (session.party, EVERY_PARTNER)}
+    return Place(state.get_int("events_after", -1), numbers)
+
+
+def read_view(session: Session, body: bytes, asked: Place) -> View:
     """Read and prove a page of ``/v1/log/events``; raise Evidence for anything that does not hold."""
     try:
         *rows, last = [json.loads(line) for line in body.decode().splitlines()]
@@ -90,16 +106,21 @@ def read_view(session: Session, body: bytes, after: int) -> View:
         raise BadProof("The page of events does not end with a checkpoint.") from fault
     tree = open_checkpoint(session, note)
     events = [_prove(row, tree) for row in rows]
-    is_complete = _check_order(session, events, after)
+    is_complete = _check_order(session, events, asked)
     # The record of this read stands apart on a full page; the pages that follow bring it in its place.
-    return View(tuple(events if is_complete else events[:-1]), note, is_complete)
+    return View(asked, tuple(events if is_complete else events[:-1]), note, is_complete)
 
 
-def accept_view(session: Session, view: View, synced: Synced) -> None:
-    """Remember a proven page: directory, releases, own lines, checkpoint."""
-    replay = session.replay
+def accept_view(session: Session, view: View, synced: Synced) -> bool:
+    """Remember a proven page: directory, releases, own lines, checkpoint.
+
+    False, and nothing is done, when another process on the same memory was faster: look again from where it got to.
+    """
     state = session.state
     with state.transaction():
+        if place(session) != view.place:
+            return False
+        replay = session.replay
         for each in view.events:
             if each.event.kind in CONTROL_KINDS:
                 replay = replay.step(each.event, seq=each.seq, line=each.line)
@@ -115,6 +136,7 @@ def accept_view(session: Session, view: View, synced: Synced) -> None:
     session.replay = replay
     synced.events += len(view.events)
     synced.size = open_checkpoint(session, view.note).size
+    return True
 
 
 def _prove(row: Any, tree: checkpoint_format.Checkpoint) -> ProvenEvent:
@@ -128,11 +150,11 @@ def _prove(row: Any, tree: checkpoint_format.Checkpoint) -> ProvenEvent:
     return ProvenEvent(seq=seq, body=body, event=parse_event(body), line=line)
 
 
-def _check_order(session: Session, events: Sequence[ProvenEvent], after: int) -> bool:
+def _check_order(session: Session, events: Sequence[ProvenEvent], asked: Place) -> bool:
     """Demand rising indexes, numbers without a gap, the record of this read at the end; tell whether it adjoins."""
     if not events or events[-1].event.kind != "view.read" or events[-1].event.party != session.party:
         raise InconsistentLog("The view does not end with the record of this read.")
-    numbers = {party: session.state.get_int(f"party_seq:{party}", 0) for party in (session.party, EVERY_PARTNER)}
+    after, numbers = asked.after, dict(asked.numbers)
     for each in events[:-1]:
         party = each.event.party
         if each.seq <= after or each.event.party_seq != numbers.get(party, -1) + 1:

@@ -17,7 +17,20 @@ from urllib.parse import urlencode
 from lintas import feed, sync
 from lintas.checkpoint import Checkpoint
 from lintas.directory import CONTROL_KINDS
-from lintas.errors import BadReceipt, HubUnreachable, LintasError, MalformedPayload, Refusal, Stale, from_problem
+from lintas.errors import (
+    BadReceipt,
+    Busy,
+    HubUnreachable,
+    InternalError,
+    KeyNotActive,
+    LintasError,
+    MalformedPayload,
+    ReadOnly,
+    Refusal,
+    RequestTimeout,
+    Stale,
+    from_problem,
+)
 from lintas.header import BULLETIN, KEY, ORDER
 from lintas.line import Line, parse
 from lintas.receipt import Logged, check_receipt, parse_receipt
@@ -112,12 +125,11 @@ def catch_up(session: Session) -> Operation[sync.Synced]:
     """Take over every event this party may read, up to now."""
     synced = sync.Synced()
     while True:
-        after = session.state.get_int("events_after", -1)
-        response = yield from read(session, "/v1/log/events", after=_given(after), limit=sync.EVENT_ROWS_MAX)
-        view = sync.read_view(session, response.body, after)
+        asked = sync.place(session)
+        response = yield from read(session, "/v1/log/events", after=_given(asked.after), limit=sync.EVENT_ROWS_MAX)
+        view = sync.read_view(session, response.body, asked)
         yield from check_consistent(session, view.note)
-        sync.accept_view(session, view, synced)
-        if view.is_complete:
+        if sync.accept_view(session, view, synced) and view.is_complete:
             session.caught_up_at = session.now()
             return synced
 
@@ -186,8 +198,7 @@ def send(session: Session, line: Line) -> Operation[Published]:
     except Stale:
         return (yield from send_again(session, line))
     except Refusal as refusal:
-        if response.status < 500:  # noqa: PLR2004 - what the hub refuses for good; 5xx is tried again
-            session.state.refuse(line.id, refusal.code)
+        _settle_refusal(session, line.id, refusal)
         raise
     logged = _settled(session, line.id, response.body)
     return Published(line.id, logged.seq, response.body)
@@ -226,8 +237,7 @@ def send_many(session: Session, outgoing: Sequence[Outgoing]) -> Operation[list[
         if isinstance(refusal, Stale):
             outcomes.append((yield from send_again(session, parse(each.line, BULLETIN))))
             continue
-        if row["status"] < 500:  # noqa: PLR2004
-            session.state.refuse(each.id, refusal.code)
+        _settle_refusal(session, each.id, refusal)
         outcomes.append(refusal if isinstance(refusal, Refusal) else Refusal(str(refusal)))
     return outcomes
 
@@ -280,6 +290,12 @@ def _settled(session: Session, line_id: str, body: bytes) -> Logged:
         raise BadReceipt(f"The hub accepted {line_id}, but its receipt does not prove it: {fault}") from fault
     session.state.settle(line_id, seq=logged.seq, receipt=body)
     return logged
+
+
+def _settle_refusal(session: Session, line_id: str, refusal: LintasError) -> None:
+    # What may pass by itself leaves the line waiting: the same bytes are sent again.
+    if not isinstance(refusal, Busy | ReadOnly | InternalError | RequestTimeout | KeyNotActive):
+        session.state.refuse(line_id, refusal.code)
 
 
 def _answer(session: Session, line: Line, response: Response) -> Answer:

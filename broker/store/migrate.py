@@ -20,10 +20,14 @@ def upgrade(conn: Connection) -> None:
     command.upgrade(_config(conn), "head")
 
 
+def is_current(conn: Connection) -> bool:
+    """Tell whether the database is at this version's revision."""
+    return _found(conn) == _wanted(conn)
+
+
 def check_current(conn: Connection) -> None:
     """Raise BadSettings unless the database is at this version's revision."""
-    found = MigrationContext.configure(conn).get_current_revision()
-    wanted = ScriptDirectory.from_config(_config(conn)).get_current_head()
+    found, wanted = _found(conn), _wanted(conn)
     if found != wanted:
         raise BadSettings(
             f"The database is at revision {found}, this version needs {wanted}: run `lintas-broker migrate`."
@@ -33,6 +37,14 @@ def check_current(conn: Connection) -> None:
 def drift(conn: Connection) -> list[object]:
     """Return the differences between the database and the tables of this version, for tests."""
     return list(compare_metadata(MigrationContext.configure(conn), metadata))
+
+
+def _found(conn: Connection) -> str | None:
+    return MigrationContext.configure(conn).get_current_revision()
+
+
+def _wanted(conn: Connection) -> str | None:
+    return ScriptDirectory.from_config(_config(conn)).get_current_head()
 
 
 def _config(conn: Connection) -> Config:

@@ -1,8 +1,6 @@
 """Print the audit log as JSON Lines, newest first.
 
 python -m clients.scripts.export_audit > audit.jsonl
-
-Needs an administrator's identity. Each page read is itself an event, above the first page and so not printed.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from lintas import Client, LintasError
 @click.command()
 @click.option("--kind", help="Only events of this kind, such as bulletin.accepted.")
 def main(kind: str | None) -> None:
-    """Print every event of the audit log, one JSON object a line."""
+    """Print every event of the audit log, one JSON object a line. Needs an administrator's identity."""
     try:
         with open_client(read_settings()) as client:
             for event in read_events(client, kind=kind):
@@ -29,12 +27,12 @@ def main(kind: str | None) -> None:
         raise click.ClickException(str(fault)) from fault
 
 
-def read_events(client: Client, *, kind: str | None = None) -> Iterator[dict[str, Any]]:
-    """Yield events page by page, from the newest to the first."""
-    page = client.admin_events(kind=kind, limit=1_000)
+def read_events(client: Client, *, kind: str | None = None, limit: int = 1_000) -> Iterator[dict[str, Any]]:
+    """Yield events page by page, down to the first; reading a page adds an event above it, which is not yielded."""
+    page = client.admin_events(kind=kind, limit=limit)
     yield from page["events"]
     while page["next"] is not None:
-        page = client.admin_events(kind=kind, limit=1_000, before=page["next"])
+        page = client.admin_events(kind=kind, limit=limit, before=page["next"])
         yield from page["events"]
 
 

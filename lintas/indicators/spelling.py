@@ -20,7 +20,6 @@ VALUE_CHARACTERS_MAX = 2048
 NAME_CHARACTERS_MAX = 200
 """Characters of a name of a person, ship or organisation."""
 
-_FOLDS_MAX = 4
 _BLANKS_AND_DASHES = re.compile(r"[\s-]+")
 _DASHES = dict.fromkeys([*range(0x2010, 0x2016), 0x2212, 0xFE58, 0xFE63, 0xFF0D], "-")
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
@@ -53,12 +52,9 @@ def squeezed(value: str) -> str:
 
 
 def folded(text: str, fold: Callable[[str], str]) -> str:
-    """Change the case until nothing changes any more: for some letters of Unicode once is not enough."""
-    for _ in range(_FOLDS_MAX):
-        text, before = unicodedata.normalize("NFKC", fold(text)), text
-        if text == before:
-            break
-    return text
+    """Change the case twice: some letters become sequences that compose, then have a case again."""
+    once = unicodedata.normalize("NFKC", fold(text))
+    return unicodedata.normalize("NFKC", fold(once))
 
 
 def only(text: str, allowed: Collection[str], what: str) -> str:

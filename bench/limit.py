@@ -1,0 +1,76 @@
+"""How fast this machine verifies Ed25519 signatures: the limit of any hub that checks what it takes in.
+
+libsodium (PyNaCl) is the yardstick, `cryptography` is what the hub uses. A check is of about 1.4 KB, as a line is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from nacl.signing import VerifyKey
+
+MESSAGE = b"l" * 1_400
+SEED = bytes(range(32))
+START_S = 1.0
+"""Time for the processes to start, so that they measure together."""
+
+CHECKS_A_LOOK = 100
+"""Checks between two looks at the clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Checks a second of one process, and what one costs in CPU seconds."""
+
+    a_second: float
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Both libraries, measured one after the other: checks a second; `check_cpu_s` is libsodium's."""
+
+    libsodium_two: float
+    cryptography_one: float
+    check_cpu_s: float
+
+
+def measure_limit(seconds: float) -> Limit:
+    """Measure libsodium in two processes, then `cryptography` in one."""
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        begin_at = time.monotonic() + START_S
+        two = [job.result() for job in [pool.submit(count_checks, "libsodium", begin_at, seconds) for _ in range(2)]]
+        one = pool.submit(count_checks, "cryptography", time.monotonic(), seconds).result()
+    return Limit(
+        libsodium_two=sum(rate.a_second for rate in two),
+        cryptography_one=one.a_second,
+        check_cpu_s=sum(rate.cpu_s for rate in two) / len(two),
+    )
+
+
+def count_checks(library: str, begin_at: float, seconds: float) -> Rate:
+    """Verify one signature again and again from `begin_at` (monotonic seconds) on."""
+    check = _checker(library)
+    check()
+    time.sleep(max(0.0, begin_at - time.monotonic()))
+    began, cpu_began, count = time.monotonic(), time.process_time(), 0
+    while time.monotonic() < began + seconds:
+        for _ in range(CHECKS_A_LOOK):
+            check()
+        count += CHECKS_A_LOOK
+    return Rate(count / (time.monotonic() - began), (time.process_time() - cpu_began) / count)
+
+
+def _checker(library: str) -> Callable[[], object]:
+    private = Ed25519PrivateKey.from_private_bytes(SEED)
+    public, signature = private.public_key().public_bytes_raw(), private.sign(MESSAGE)
+    if library == "libsodium":
+        sodium = VerifyKey(public)
+        return lambda: sodium.verify(MESSAGE, signature)
+    openssl = Ed25519PublicKey.from_public_bytes(public)
+    return lambda: openssl.verify(signature, MESSAGE)

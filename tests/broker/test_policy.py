@@ -1,0 +1,477 @@
+"""Admission and reading, decided from plain values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from broker.policy import Admission, Reading, Target, admit, allows, reading
+from lintas import vocabulary
+from lintas.directory import FRESH_S, SKEW_S, Directory, Grant, KeyRecord, Partner
+from lintas.errors import (
+    Expired,
+    ForeignLine,
+    FromTheFuture,
+    KeyNotActive,
+    NotAllowed,
+    PartnerSuspended,
+    RecipientsTooFew,
+    RedNeedsSealing,
+    Refusal,
+    RefUnavailable,
+    SealingNotOffered,
+    Stale,
+    TlpAboveCeiling,
+    TopicNotGranted,
+    UnknownKey,
+    UnknownRecipient,
+)
+from lintas.header import BULLETIN, EVERYONE, Header
+from lintas.vocabulary import tlp_rank
+
+NOW = 1_795_000_000
+HUB = "policy.example-aaaaaaaa"
+AGENCIES = ("my-police", "sg-fiu", "th-cert", "vn-police")
+EVERYTHING = Grant(publish=("*",), read=("*",), ceiling="RED")
+ID, OTHER_ID = "A" * 43, "B" * 42 + "A"
+
+
+def key_of(party: str, **changes: Any) -> KeyRecord:
+    """Return an active key of a party; its kid is the party's name, which is all policy looks at."""
+    record = KeyRecord(
+        kid=party,
+        party=party,
+        public=b"",
+        holder="desk",
+        not_before=NOW - 1_000,
+        not_after=NOW + 1_000,
+        enrolled_seq=1,
+        enrolled_at=NOW - 1_000,
+        active_from=NOW - 1_000,
+        approved_seq=2,
+    )
+    return replace(record, **changes)
+
+
+def directory_of(**grants: Grant) -> Directory:
+    """Return a directory of four agencies and an administrator, everything granted unless said otherwise."""
+    named = {name.replace("_", "-"): grant for name, grant in grants.items()}
+    return Directory(
+        hub=HUB,
+        keys=MappingProxyType({party: key_of(party) for party in (*AGENCIES, "admin/registrar")}),
+        partners=MappingProxyType({agency: Partner(agency, joined_seq=1) for agency in AGENCIES}),
+        grants=MappingProxyType(dict.fromkeys(AGENCIES, EVERYTHING) | named),
+    )
+
+
+DIRECTORY = directory_of()
+
+
+def suspend(directory: Directory, *agencies: str) -> Directory:
+    """Return the directory with these agencies suspended."""
+    changed = {agency: replace(directory.partners[agency], suspended=True) for agency in agencies}
+    return replace(directory, partners={**directory.partners, **changed})
+
+
+def header_of(**changes: Any) -> Header:
+    """Return the header of an ordinary bulletin of my-police to sg-fiu."""
+    header = Header(
+        typ=BULLETIN,
+        kid="my-police",
+        iss="my-police",
+        aud=HUB,
+        iat=NOW,
+        exp=NOW + 60,
+        kind="alert",
+        topic="cyber.scam",
+        tlp="AMBER",
+        release_to=("sg-fiu",),
+        urgency="routine",
+    )
+    return replace(header, **changes)
+
+
+def target_of(**changes: Any) -> Target:
+    """Return a bulletin of my-police that sg-fiu has."""
+    target = Target(
+        seq=9,
+        id=ID,
+        iss="my-police",
+        kind="alert",
+        topic="cyber.scam",
+        tlp_rank=tlp_rank("AMBER"),
+        audience=frozenset({"sg-fiu"}),
+    )
+    return replace(target, **changes)
+
+
+def decide(
+    header: Header, directory: Directory = DIRECTORY, *targets: Target, topics: tuple[str, ...] = ()
+) -> Admission:
+    """Admit at NOW."""
+    return admit(header, directory, targets={target.id: target for target in targets}, topics=topics, now=NOW)
+
+
+def refusal(header: Header, directory: Directory = DIRECTORY, *targets: Target, topics: tuple[str, ...] = ()) -> Refusal:
+    """Return why this is refused."""
+    with pytest.raises(Refusal) as caught:
+        decide(header, directory, *targets, topics=topics)
+    return caught.value
+
+
+def recall_of(*ids: str, **changes: Any) -> Header:
+    """Return the header of a recall of these bulletins by my-police."""
+    return header_of(**({"kind": "recall", "refs": tuple(f"recalls:{each}" for each in ids)} | changes))
+
+
+def test_admitted() -> None:
+    """An ordinary bulletin within every grant is released to those it names."""
+    assert Admission(released=("sg-fiu",), withheld={}, withdraws=False) == decide(header_of())
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "member"),
+    [
+        ({"aud": "policy.example-bbbbbbbb"}, ForeignLine, "aud"),
+        ({"iat": NOW + SKEW_S + 1}, FromTheFuture, "iat"),
+        ({"iat": NOW - FRESH_S - 1}, Stale, "iat"),
+        ({"kid": "nobody"}, UnknownKey, "kid"),
+        ({"kid": "sg-fiu"}, UnknownKey, "kid"),
+        ({"exp": NOW}, Expired, "exp"),
+        ({"iss": "admin/registrar", "kid": "admin/registrar"}, NotAllowed, "iss"),
+        ({"enc": "hpke"}, SealingNotOffered, "enc"),
+        ({"enc": "hpke", "tlp": "RED"}, SealingNotOffered, "enc"),
+        ({"tlp": "RED"}, RedNeedsSealing, "tlp"),
+        ({"release_to": ("sg-fiu", "xx-police")}, UnknownRecipient, "release_to"),
+    ],
+)
+def test_refused(changes: dict[str, Any], kind: type[Refusal], member: str) -> None:
+    """Each fault of a header has its refusal, which names the member."""
+    found = refusal(header_of(**changes))
+
+    assert (kind, member) == (type(found), found.member)
+
+
+@pytest.mark.parametrize("changes", [{"iat": NOW + SKEW_S}, {"iat": NOW - FRESH_S}, {"exp": NOW + 1}])
+def test_at_the_limit(changes: dict[str, Any]) -> None:
+    """A line at the edge of its times is admitted."""
+    assert ("sg-fiu",) == decide(header_of(**changes)).released
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"revoked_seq": 5},
+        {"not_after": NOW},
+        {"active_from": None},
+        {"superseded_at": NOW},
+    ],
+)
+def test_key_not_active(changes: dict[str, Any]) -> None:
+    """A key that is revoked, expired, pending or superseded signs nothing."""
+    keys = {**DIRECTORY.keys, "my-police": key_of("my-police", **changes)}
+
+    found = refusal(header_of(), replace(DIRECTORY, keys=keys))
+
+    assert (KeyNotActive, "kid") == (type(found), found.member)
+
+
+def test_suspended_issuer() -> None:
+    """A suspended agency publishes nothing new."""
+    found = refusal(header_of(), suspend(DIRECTORY, "my-police"))
+
+    assert (PartnerSuspended, "iss") == (type(found), found.member)
+
+
+def test_suspended_issuer_recalls() -> None:
+    """A suspended agency still recalls."""
+    admission = decide(recall_of(ID), suspend(DIRECTORY, "my-police"), target_of())
+
+    assert Admission(released=("sg-fiu",), withheld={}, withdraws=True) == admission
+
+
+def test_topic_not_granted() -> None:
+    """A topic outside the grant is refused; a grant covers its sub-topics."""
+    directory = directory_of(my_police=Grant(publish=("cyber",), read=("*",), ceiling="RED"))
+
+    found = refusal(header_of(topic="drugs"), directory)
+
+    assert (TopicNotGranted, "topic") == (type(found), found.member)
+    assert ("sg-fiu",) == decide(header_of(), directory).released
+
+
+def test_further_topics_need_grants() -> None:
+    """Each further topic of the payload needs a grant too."""
+    directory = directory_of(my_police=Grant(publish=("cyber",), read=("*",), ceiling="RED"))
+
+    found = refusal(header_of(), directory, topics=("cyber.malware", "drugs"))
+
+    assert TopicNotGranted is type(found)
+    assert "`drugs`" in found.detail
+
+
+def test_above_ceiling() -> None:
+    """A marking above the issuer's ceiling is refused."""
+    directory = directory_of(my_police=Grant(publish=("*",), read=("*",), ceiling="GREEN"))
+
+    found = refusal(header_of(), directory)
+
+    assert (TlpAboveCeiling, "tlp") == (type(found), found.member)
+    assert ("sg-fiu",) == decide(header_of(tlp="GREEN"), directory).released
+
+
+def test_strangers_are_listed_in_part() -> None:
+    """A refusal names at most five recipients that are no partners."""
+    strangers = tuple(f"xx-d{number}" for number in range(7))
+
+    assert "Not a partner: xx-d0, xx-d1, xx-d2, xx-d3, xx-d4." == refusal(header_of(release_to=strangers)).detail
+
+
+@pytest.mark.parametrize(
+    ("grant", "reason"),
+    [
+        (Grant(publish=(), read=("drugs",), ceiling="RED"), "not-entitled"),
+        (Grant(publish=(), read=("*",), ceiling="GREEN"), "not-entitled"),
+        (Grant(), "not-entitled"),
+    ],
+)
+def test_withheld(grant: Grant, reason: str) -> None:
+    """A recipient without the topic or the ceiling is told apart, and the others still receive."""
+    admission = decide(header_of(release_to=("sg-fiu", "th-cert")), directory_of(sg_fiu=grant))
+
+    assert Admission(released=("th-cert",), withheld={"sg-fiu": reason}, withdraws=False) == admission
+
+
+def test_withheld_from_suspended() -> None:
+    """A suspended recipient gets nothing new."""
+    admission = decide(header_of(), suspend(DIRECTORY, "sg-fiu"))
+
+    assert ((), {"sg-fiu": "suspended"}) == (admission.released, admission.withheld)
+
+
+def test_everyone() -> None:
+    """A bulletin to everyone is released to everyone, whoever may read it later."""
+    assert EVERYONE == decide(header_of(release_to=EVERYONE, tlp="GREEN")).released
+
+
+@pytest.mark.parametrize(
+    ("relation", "target"),
+    [
+        ("recalls", None),
+        ("supersedes", None),
+        ("answers", None),
+        ("recalls", target_of(iss="th-cert", audience=frozenset({"my-police", "sg-fiu"}))),
+        ("supersedes", target_of(iss="th-cert", audience=frozenset({"my-police", "sg-fiu"}))),
+        ("recalls", target_of(kind="recall")),
+        ("answers", target_of(iss="th-cert", audience=frozenset({"sg-fiu"}))),
+        ("comments", target_of(iss="th-cert", audience=frozenset({"sg-fiu"}))),
+        ("endorses", target_of(iss="th-cert", audience=frozenset({"sg-fiu"}))),
+    ],
+)
+def test_references_are_refused_alike(relation: str, target: Target | None) -> None:
+    """A target that is missing, unreadable, not one's own or itself a recall gives one identical answer."""
+    kind = "recall" if relation == "recalls" else "alert"
+    header = header_of(kind=kind, refs=(f"{relation}:{ID}",), release_to=("nobody-known",))
+
+    found = refusal(header, DIRECTORY, *([target] if target else []))
+
+    assert RefUnavailable(member="refs").problem() == found.problem()
+    assert RefUnavailable is type(found)
+
+
+def test_reference_beyond_the_grant() -> None:
+    """What an agency may no longer read it cannot refer to, though it was released to it."""
+    directory = directory_of(my_police=Grant(publish=("*",), read=("drugs",), ceiling="RED"))
+    target = target_of(iss="th-cert", audience=frozenset({"my-police", "sg-fiu"}))
+
+    found = refusal(header_of(refs=(f"comments:{ID}",)), directory, target)
+
+    assert RefUnavailable is type(found)
+
+
+@pytest.mark.parametrize("audience", [frozenset({"my-police", "sg-fiu"}), frozenset(EVERYONE)])
+def test_comment_of_a_reader(audience: frozenset[str]) -> None:
+    """Whoever holds a bulletin comments on it among those who hold it."""
+    target = target_of(iss="th-cert", audience=audience)
+
+    admission = decide(header_of(kind="comment", refs=(f"comments:{ID}",), release_to=("sg-fiu", "th-cert")), DIRECTORY, target)
+
+    assert (("sg-fiu", "th-cert"), False) == (admission.released, admission.withdraws)
+
+
+def test_answer_of_the_issuer() -> None:
+    """The issuer may answer under its own bulletin."""
+    assert ("sg-fiu",) == decide(header_of(refs=(f"answers:{ID}",)), DIRECTORY, target_of()).released
+
+
+def test_answer_beyond_the_audience() -> None:
+    """An answer never reaches one who does not have the original."""
+    header = header_of(kind="answer", refs=(f"answers:{ID}",), release_to=("sg-fiu", "vn-police"))
+
+    found = refusal(header, DIRECTORY, target_of())
+
+    assert (UnknownRecipient, "release_to") == (type(found), found.member)
+
+
+def test_answer_to_everyone_beyond_the_audience() -> None:
+    """An answer to everyone is refused unless everyone has the original."""
+    header = header_of(kind="answer", refs=(f"answers:{ID}",), release_to=EVERYONE, tlp="GREEN")
+
+    assert UnknownRecipient is type(refusal(header, DIRECTORY, target_of()))
+    assert EVERYONE == decide(header, DIRECTORY, target_of(audience=frozenset(EVERYONE))).released
+
+
+@pytest.mark.parametrize("relation", ["recalls", "supersedes"])
+def test_withdrawal_reaches_all(relation: str) -> None:
+    """A recall or supersede that leaves out a holder of the original is refused."""
+    kind = "recall" if relation == "recalls" else "alert"
+    header = header_of(kind=kind, refs=(f"{relation}:{ID}",))
+
+    found = refusal(header, DIRECTORY, target_of(audience=frozenset({"sg-fiu", "th-cert"})))
+
+    assert (RecipientsTooFew, "release_to") == (type(found), found.member)
+
+
+def test_withdrawal_for_everyone() -> None:
+    """A withdrawal of what everyone has goes to everyone, and one to everyone reaches any holder."""
+    assert RecipientsTooFew is type(refusal(recall_of(ID), DIRECTORY, target_of(audience=frozenset(EVERYONE))))
+    assert EVERYONE == decide(recall_of(ID, release_to=EVERYONE, tlp="GREEN"), DIRECTORY, target_of()).released
+
+
+def test_recall_needs_no_grant() -> None:
+    """Nothing stops a recall: no grant of the issuer, no grant or suspension of a holder."""
+    directory = suspend(directory_of(my_police=Grant(), sg_fiu=Grant()), "sg-fiu")
+
+    admission = decide(recall_of(ID, topic="drugs", tlp="AMBER+STRICT"), directory, target_of())
+
+    assert Admission(released=("sg-fiu",), withheld={}, withdraws=True) == admission
+
+
+def test_recall_to_a_bystander() -> None:
+    """One who did not hold the original gets its recall only within the grants."""
+    directory = directory_of(th_cert=Grant())
+
+    admission = decide(recall_of(ID, release_to=("sg-fiu", "th-cert")), directory, target_of())
+
+    assert (("sg-fiu",), {"th-cert": "not-entitled"}) == (admission.released, admission.withheld)
+
+
+def test_recall_of_what_reached_nobody() -> None:
+    """A bulletin that was withheld from all can be recalled without a grant too."""
+    directory = directory_of(my_police=Grant())
+
+    assert decide(recall_of(ID), directory, target_of(audience=frozenset())).withdraws
+
+
+def test_recall_of_everyones() -> None:
+    """Whoever is named in the recall of a bulletin to everyone counts as a holder."""
+    directory = directory_of(sg_fiu=Grant())
+    target = target_of(audience=frozenset(EVERYONE))
+
+    admission = decide(recall_of(ID, OTHER_ID, release_to=EVERYONE, tlp="GREEN"), directory, target, target_of(id=OTHER_ID))
+
+    assert (EVERYONE, {}, True) == (admission.released, admission.withheld, admission.withdraws)
+
+
+def test_recall_of_several_reaches_the_holders_of_each() -> None:
+    """A recall of several bulletins is refused when it leaves out a holder of one."""
+    second = target_of(id=OTHER_ID, audience=frozenset({"vn-police"}))
+
+    assert RecipientsTooFew is type(refusal(recall_of(ID, OTHER_ID), DIRECTORY, target_of(), second))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        header_of(kind="recall"),
+        header_of(kind="recall", refs=(f"supersedes:{ID}",)),
+        header_of(refs=(f"recalls:{ID}",)),
+    ],
+)
+def test_recall_and_its_reference_go_together(header: Header) -> None:
+    """A recall names what it recalls, and no other kind recalls."""
+    found = refusal(header, DIRECTORY, target_of())
+
+    assert (RefUnavailable, "refs") == (type(found), found.member)
+
+
+def test_supersede_within_the_original() -> None:
+    """A superseding bulletin of the same topic, marked no higher, needs no grant and is a withdrawal."""
+    directory = directory_of(my_police=Grant(), sg_fiu=Grant())
+
+    admission = decide(header_of(refs=(f"supersedes:{ID}",)), directory, target_of())
+
+    assert Admission(released=("sg-fiu",), withheld={}, withdraws=True) == admission
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"topic": "drugs"}, TopicNotGranted),
+        ({"tlp": "AMBER+STRICT"}, TlpAboveCeiling),
+    ],
+)
+def test_supersede_beyond_the_original(changes: dict[str, Any], kind: type[Refusal]) -> None:
+    """A superseding bulletin on another topic or marked higher needs the grant for it."""
+    directory = directory_of(my_police=Grant(publish=("cyber",), read=("*",), ceiling="AMBER"))
+    header = header_of(refs=(f"supersedes:{ID}",), **changes)
+
+    assert kind is type(refusal(header, directory, target_of()))
+    assert not decide(header, DIRECTORY, target_of()).withdraws
+
+
+def test_reading_everything() -> None:
+    """A grant of everything reads every topic without naming any."""
+    assert Reading(topics=None, tlp_rank_max=4, only_withdrawals=False) == reading(DIRECTORY, "sg-fiu")
+
+
+def test_reading_of_a_narrow_grant() -> None:
+    """A grant of a topic reads its sub-topics, up to the ceiling."""
+    directory = directory_of(sg_fiu=Grant(read=("drugs", "tip"), ceiling="GREEN"))
+
+    found = reading(directory, "sg-fiu")
+
+    assert frozenset({"drugs", "drugs.precursors", "tip", "tip.forced-criminality"}) == found.topics
+    assert 1 == found.tlp_rank_max
+
+
+def test_reading_of_every_topic_named() -> None:
+    """Naming every top-level topic is the same as granting everything."""
+    tops = tuple(sorted(topic for topic in vocabulary.load().topics if "." not in topic))
+
+    assert reading(directory_of(sg_fiu=Grant(read=tops, ceiling="RED")), "sg-fiu").topics is None
+
+
+def test_reading_while_suspended() -> None:
+    """A suspended agency reads withdrawals alone."""
+    bounds = reading(suspend(DIRECTORY, "sg-fiu"), "sg-fiu")
+
+    assert not allows(bounds, topic="cyber.scam", rank=0, withdraws=False)
+    assert allows(bounds, topic="cyber.scam", rank=0, withdraws=True)
+
+
+@pytest.mark.parametrize(
+    ("topic", "rank", "withdraws", "expected"),
+    [
+        ("drugs", 2, False, True),
+        ("drugs", 3, False, False),
+        ("cyber", 2, False, False),
+        ("cyber", 4, True, True),
+    ],
+)
+def test_bounds(topic: str, rank: int, withdraws: bool, expected: bool) -> None:  # noqa: FBT001 - a table
+    """One bulletin lies within the bounds by topic and marking; a withdrawal always does."""
+    bounds = Reading(topics=frozenset({"drugs"}), tlp_rank_max=2, only_withdrawals=False)
+
+    assert expected == allows(bounds, topic=topic, rank=rank, withdraws=withdraws)
+
+
+def test_bounds_of_everything() -> None:
+    """Without a list of topics only the marking bounds."""
+    bounds = Reading(topics=None, tlp_rank_max=2, only_withdrawals=False)
+
+    assert allows(bounds, topic="cyber", rank=2, withdraws=False)
+    assert not allows(bounds, topic="cyber", rank=3, withdraws=False)

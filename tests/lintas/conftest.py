@@ -1,0 +1,250 @@
+"""Fixtures of the protocol's tests: a hub's key history on paper, and a hostile middle before a real hub."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from lintas.async_client import AsyncClient
+from lintas.client import Client
+from lintas.decide import changes, check_signatures
+from lintas.directory import Change, Directory, apply
+from lintas.event import US_PER_S, Event
+from lintas.header import KEY, ORDER
+from lintas.jwk import jwk
+from lintas.keys import SigningKey
+from lintas.line import Line, parse, sign
+from lintas.state import State
+from lintas.strict import b64u, canonical
+
+if TYPE_CHECKING:
+    from tests.conftest import ExerciseHub
+
+HUB = "exercise.lintas.example-k3v9q2xa"
+NOW = 1_795_467_600
+DAY = 86_400
+
+Tamper = Callable[[httpx.Request, httpx.Response], httpx.Response | None]
+
+
+@dataclass
+class Ledger:
+    """A hub's key history on paper: lines are decided at `now`, applied, and kept as the events a log would hold."""
+
+    now: int = NOW
+    directory: Directory = field(default_factory=lambda: Directory(HUB))
+    events: list[tuple[Event, Line | None]] = field(default_factory=list)
+
+    def key(self, name: str) -> SigningKey:
+        """Return the key of this name, always the same one."""
+        return SigningKey.from_seed(sha256(name.encode()).digest())
+
+    def window(self, key: SigningKey, **other: Any) -> dict[str, Any]:
+        """Return the members that present a key, good for a year."""
+        members = {"jwk": jwk(key.public), "holder": "duty desk", "not_before": self.now, "not_after": self.now + 365 * DAY}
+        return members | other
+
+    def line(self, typ: str, party: str, payload: bytes | Mapping[str, Any], *, key: str = "", **members: Any) -> Line:
+        """Sign a line of a party, by default with the key named as the party is."""
+        header = {"typ": typ, "iss": party, "aud": HUB, "iat": self.now, **members}
+        body = payload if isinstance(payload, bytes) else canonical(payload)
+        return parse(sign(header, body, self.key(key or party)), typ)
+
+    def enrolment(self, party: str, *, key: str = "", invite: str | None = None, **window: Any) -> Line:
+        """Make the line by which a key asks for admission."""
+        payload = {"act": "enrol", **self.window(self.key(key or party), **window)}
+        if invite is not None:
+            payload |= {"invite": invite, "code_hmac": b64u(bytes(32))}
+        return self.line(KEY, party, payload, key=key)
+
+    def rotation(self, party: str, *, old: str = "", new: str, overlap_s: int = 0, **window: Any) -> Line:
+        """Make the line by which a key hands over to another."""
+        payload = {"act": "rotate", "overlap_s": overlap_s, **self.window(self.key(new), **window)}
+        return self.line(KEY, party, self.line(KEY, party, payload, key=new).raw, key=old)
+
+    def revocation(self, party: str, *, key: str = "", reason: str = "superseded", since: int = 0) -> Line:
+        """Make the line by which a key ends itself."""
+        kid = self.key(key or party).kid
+        return self.line(KEY, party, {"act": "revoke", "kid": kid, "reason": reason, "since": since}, key=key)
+
+    def order(self, act: str, *by: str, **arguments: Any) -> Line:
+        """Make an order of these administrators, the first one innermost."""
+        first, *others = by or ("admin/one", "admin/two")
+        line = self.line(ORDER, first, {"act": act, **arguments})
+        for other in others:
+            line = self.line(ORDER, other, line.raw)
+        return line
+
+    def decide(self, line: Line) -> tuple[Change, ...]:
+        """Return what a line causes now, changing nothing."""
+        check_signatures(self.directory, line)
+        return changes(self.directory, line, now=self.now)
+
+    def post(self, line: Line) -> tuple[Change, ...]:
+        """Decide a line, then carry it out."""
+        decided = self.decide(line)
+        for change in decided:
+            self.record(change, line)
+        return decided
+
+    def record(self, change: Change, line: Line | None) -> None:
+        """Log one change and carry it out."""
+        numbers = sum(1 for event, _ in self.events if event.party == change.party)
+        object_id = None if line is None else line.id
+        event = Event(change.kind, self.now * US_PER_S, change.party, numbers + 1, object_id, change.detail)
+        self.directory = apply(self.directory, change, seq=len(self.events), at=self.now)
+        self.events.append((event, line))
+
+    def admit(self, party: str, *, key: str = "") -> None:
+        """Invite a party, enrol its key, approve it."""
+        by = sorted(self.directory.admins - {party})[:2]
+        invite = self.order("invite", *by, agency=party)
+        self.post(invite)
+        innermost = parse(invite.payload) if len(by) > 1 else invite
+        self.post(self.enrolment(party, key=key, invite=innermost.id))
+        self.post(self.order("approve", *by, agency=party, kid=self.key(key or party).kid))
+
+
+@pytest.fixture
+def empty_ledger() -> Ledger:
+    """The paper of a hub that was just opened."""
+    ledger = Ledger()
+    ledger.record(Change("log.opened", "*", {"hub": HUB, "log_key": "none"}), None)
+    return ledger
+
+
+@pytest.fixture
+def lone_ledger(empty_ledger: Ledger) -> Ledger:
+    """The paper of a hub with one administrator, admin/one, where one person decides."""
+    empty_ledger.post(empty_ledger.enrolment("admin/one"))
+    return empty_ledger
+
+
+@pytest.fixture
+def ledger(lone_ledger: Ledger) -> Ledger:
+    """The paper of a hub with admin/one and admin/two, my-police and sg-fiu; two persons decide."""
+    for party in ("admin/two", "my-police", "sg-fiu"):
+        lone_ledger.admit(party)
+    return lone_ledger
+
+
+class Middle(httpx.BaseTransport):
+    """Whoever stands between client and hub: passes requests to the real hub, notes them, changes the answers.
+
+    `tamper` sees each answer that the hub gave; None lets it pass. `lose` counts answers that get lost on their way
+    back, `refuse` requests that never reach the hub and are answered 503, `cut` requests that never reach it at all.
+    """
+
+    def __init__(self) -> None:
+        self._real = httpx.HTTPTransport()
+        self.tamper: Tamper = lambda _request, _answer: None
+        self.requests: list[tuple[str, bytes]] = []
+        self.lose = self.refuse = self.cut = 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Pass a request on, and its answer back."""
+        self.requests.append((f"{request.method} {request.url.path}", request.read()))
+        if self.cut > 0:
+            self.cut -= 1
+            raise httpx.ConnectError("cut")
+        if self.refuse > 0:
+            self.refuse -= 1
+            return httpx.Response(503, request=request)
+        found = self._real.handle_request(request)
+        answer = httpx.Response(found.status_code, headers=found.headers, content=found.read(), request=request)
+        if self.lose > 0:
+            self.lose -= 1
+            raise httpx.ReadError("lost")
+        return self.tamper(request, answer) or answer
+
+    def close(self) -> None:
+        """Close the connections to the hub."""
+        self._real.close()
+
+
+class AsyncMiddle(httpx.AsyncBaseTransport):
+    """The same middle for an event loop."""
+
+    def __init__(self, middle: Middle) -> None:
+        self._middle = middle
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Pass a request on, and its answer back."""
+        return self._middle.handle_request(request)
+
+
+class Awaited:
+    """An AsyncClient called as a Client is: each coroutine runs to its end on one loop."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+        self._runner = asyncio.Runner()
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the client, coroutine functions made blocking."""
+        found = getattr(self._client, name)
+        if name == "follow":
+            return lambda **options: iter(self._runner.run(self._collect(found(**options))))
+        if asyncio.iscoroutinefunction(found):
+            return lambda *given, **options: self._runner.run(found(*given, **options))
+        return found
+
+    async def _collect(self, found: Any) -> list[Any]:
+        return [each async for each in found]
+
+    def close(self) -> None:
+        """Close client and loop."""
+        self._runner.run(self._client.aclose())
+        self._runner.close()
+
+
+@dataclass
+class Hostile:
+    """A client of a party behind a middle that a test turns hostile. `client` is a Client, or an AsyncClient awaited."""
+
+    hub: ExerciseHub
+    middle: Middle
+    client: Any
+    state: State
+
+
+@pytest.fixture
+def middle() -> Iterator[Middle]:
+    """A middle that passes everything."""
+    middle = Middle()
+    yield middle
+    middle.close()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients try a request twice at once, then give up."""
+    monkeypatch.setattr("lintas.client.PAUSES_S", (0, None))
+    monkeypatch.setattr("lintas.async_client.PAUSES_S", (0, None))
+
+
+@pytest.fixture
+def way() -> str:
+    """Which client a test drives: override it by parametrising to drive both."""
+    return "Client"
+
+
+@pytest.fixture
+def hostile(exercise_hub: ExerciseHub, middle: Middle, way: str, quick: None) -> Iterator[Hostile]:
+    """The client of sg-fiu behind a middle; it has synced once."""
+    identity = exercise_hub.identity("sg-fiu")
+    state = State(exercise_hub.data / "hostile.state", log_key=identity.hub.log_key)
+    client: Any
+    if way == "Client":
+        client = Client(identity, state, clock=exercise_hub.clock, transport=middle)
+    else:
+        client = Awaited(AsyncClient(identity, state, clock=exercise_hub.clock, transport=AsyncMiddle(middle)))
+    client.sync()
+    yield Hostile(exercise_hub, middle, client, state)
+    client.close()
