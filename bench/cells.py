@@ -120,7 +120,7 @@ def _measure_cell(place: Place, plan: Plan, cell: Cell) -> load.Outcome:
             else:
                 filled = _fill(given, place)
                 outcome = _apart(replace(given, token=make_token(data)))
-                expected = filled, outcome.answers
+                expected = filled, outcome.total
         stored = count_stored(data)
     finally:
         shutil.rmtree(data, ignore_errors=True)

@@ -23,6 +23,9 @@ HOST = "127.0.0.1"
 BULLETIN_MEDIA = "application/vnd.lintas.bulletin"
 LINES_MEDIA = "application/jsonl"
 PAGE_LINES = 100
+BEGINNING = "0"
+"""Index 0 of the log is never a bulletin."""
+
 ANSWER_S_MAX = 30.0
 """Time for the answers that are under way when the window ends."""
 
@@ -45,10 +48,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was measured in the window after the warm-up; `total`, `answers` count all of the run. CPU in seconds."""
+    """What was measured in the window after the warm-up; `total` counts the warm-up too. CPU in seconds."""
 
     total: int
-    answers: int
     units: int
     seconds: float
     latencies_s: tuple[float, ...]
@@ -100,7 +102,7 @@ class Pulls:
     def __init__(self, token: str) -> None:
         """Begin at the beginning of the feed."""
         self._token = token
-        self._after = "-1"
+        self._after = BEGINNING
 
     def next(self) -> bytes | None:
         """Return the request for the next page."""
@@ -108,10 +110,10 @@ class Pulls:
         return f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {self._token}\r\n\r\n".encode()
 
     def check(self, status: int, head: bytes, body: bytes) -> int:
-        """Expect a full page, or the end of the feed, which counts as nothing."""
+        """Expect a full page, or an empty one at the end of the feed, which counts as nothing."""
         _expect(status, 200, body)
-        if body.count(b"\n") < PAGE_LINES:
-            self._after = "-1"
+        if not body:
+            self._after = BEGINNING
             return 0
         _expect(body.count(b'"line":'), PAGE_LINES, body)
         self._after = _header(head, b"lintas-cursor").decode()
@@ -146,7 +148,6 @@ class Meter:
         inside = [each for each in self.done if began < each[0] <= ended]
         return Outcome(
             total=sum(units for _, _, units in self.done),
-            answers=len(self.done),
             units=sum(units for _, _, units in inside),
             seconds=ended - began,
             latencies_s=tuple(latency for _, latency, units in inside if units),

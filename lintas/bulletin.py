@@ -81,7 +81,7 @@ class Grading:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """When it happened and where: a place (UN/LOCODE or words) or a position."""
+    """When it happened (a time, or a day where no more is known) and where: a place in words or a position."""
 
     time: str
     place: str | None = None
@@ -231,7 +231,7 @@ def _grading(value: object, path: str) -> Grading:
 
 def _event(value: object, path: str) -> Event:
     phrase = text(PHRASE_CHARACTERS_MAX)
-    readers = {"time": shape.time, "place": phrase, "position": phrase}
+    readers = {"time": shape.day_or_time, "place": phrase, "position": phrase}
     found = Event(**members_of(readers, required=("time",), what="The event")(value, path))
     if found.position is not None:
         _check_canonical("position", found.position, f"{path}.position")

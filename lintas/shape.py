@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from lintas.errors import MalformedPayload
@@ -18,6 +18,7 @@ Reader = Callable[[object, str], Any]
 MEMBER_CHARACTERS_MAX = 64
 """A name we do not know is shown up to here."""
 
+DAY_PATTERN = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 TIME_PATTERN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -136,6 +137,17 @@ def time(value: object, path: str) -> str:
         instant(value)
     except ValueError as fault:
         raise refusal(f"`{path}` names a time that does not exist.", path) from fault
+    return value
+
+
+def day_or_time(value: object, path: str) -> str:
+    """Read a time, or a bare day (RFC 3339 full-date) where no more is known."""
+    if not isinstance(value, str) or not DAY_PATTERN.fullmatch(value):
+        return time(value, path)
+    try:
+        date.fromisoformat(value)
+    except ValueError as fault:
+        raise refusal(f"`{path}` names a day that does not exist.", path) from fault
     return value
 
 

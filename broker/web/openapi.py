@@ -16,6 +16,7 @@ _LINE = "eyJhbGciOiJFZDI1NTE5IiwidHlwIjoi...fQ.eyJ0aXRsZSI6Ii4uLiJ9.c2lnbmF0dXJl
 _RECEIPT = "c2sp.org/tlog-proof@v1\nextra eyJ2IjoxLC4uLn0=\nindex 12\n\nlintas.example-k3v9q2xa/log/1\n13\n...\n"
 _ROW = '{"seq":12,"line":"eyJhbGciOi..."}\n{"seq":15,"id":"' + _EXAMPLE_ID + '","state":"recalled"}\n'
 _TEXT: dict[str, Any] = {"type": "string"}
+_OBJECT: dict[str, Any] = {"type": "object"}
 _ID = {"name": "id", "in": "path", "required": True, "schema": _TEXT, "example": _EXAMPLE_ID}
 _PUBLIC = frozenset({"/healthz", "/readyz", "/.well-known/lintas", "/v1/log/checkpoint", "/v1/log/key"})
 _SIGNED_POSTS = {"/v1/keys": KEY, "/v1/orders": ORDER}
@@ -61,6 +62,10 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> No
     operation["responses"] = {code: response for code, response in operation["responses"].items() if code != "422"} | {
         "default": {"$ref": "#/components/responses/Problem"}
     }
+    if (method, path) in _ANSWERS:
+        media, example = _ANSWERS[method, path]
+        for code in {"200", "201"}.intersection(operation["responses"]):
+            operation["responses"][code] |= _content({media: example})
     is_signed = method == "post"
     operation["security"] = [] if path in _PUBLIC or is_signed else [{"token": []}]
     if path in _SIGNED_POSTS and is_signed:
@@ -130,9 +135,12 @@ def _receipt() -> dict[str, Any]:
     }
 
 
-def _content(examples: dict[str, str], description: str = "") -> dict[str, Any]:
+def _content(examples: dict[str, Any], description: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {
-        "content": {media: {"schema": _TEXT, "example": example} for media, example in examples.items()}
+        "content": {
+            media: {"schema": _OBJECT if isinstance(example, dict) else _TEXT, "example": example}
+            for media, example in examples.items()
+        }
     }
     return found | ({"description": description} if description else {})
 
@@ -185,5 +193,58 @@ _QUERIES = {
     ("get", "/v1/admin/events"): (
         *("since", "until", "kind", "party", "object", "outcome", "text"),
         *("before", "limit", "format", "proof"),
+    ),
+}
+
+_JSON = "application/json"
+_PLAIN = "text/plain"
+_OCTETS = "application/octet-stream"
+_TIME = "2026-11-24T03:00:00.000000Z"
+_CHECKPOINT = "lintas.example-k3v9q2xa/log/1\n13\n...\n"
+_EXAMPLE_PARTNER = {"id": "my-police", "name": "...", "country": "MY", "state": "active", "joined_seq": 9}
+_EXAMPLE_GRANT = {"publish": ["cyber"], "read": ["*"], "ceiling": "AMBER"}
+_EXAMPLE_KEY = {
+    **{"kty": "OKP", "crv": "Ed25519", "x": "...", "kid": _EXAMPLE_ID, "use": "sig", "alg": "Ed25519"},
+    **{"party": "my-police", "holder": "duty desk", "state": "active", "not_before": _TIME, "not_after": _TIME, "seq": 7},
+}
+_EXAMPLE_EVENT = {
+    **{"seq": 12, "time": _TIME, "kind": "bulletin.accepted", "outcome": "accepted", "party": "my-police"},
+    **{"party_seq": 3, "object": _EXAMPLE_ID, "detail": {"kind": "alert"}},
+}
+_EXAMPLE_ORDER = {"id": _EXAMPLE_ID, "act": "ceiling", "agency": "my-police", "needs": "second", "at": _TIME, "line": _LINE}
+_EXAMPLE_POSTED = {"id": _EXAMPLE_ID, "seq": 12, "events": ["key.enrolled"], "needs_second": False, "receipt": _RECEIPT}
+_EXAMPLE_PROVEN = {"seq": 7, "body": '{"v":1,"kind":"key.approved","...":"..."}', "line": _LINE, "proof": ["..."]}
+_ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
+    ("get", "/healthz"): (_JSON, {"status": "ok"}),
+    ("get", "/readyz"): (_JSON, {"status": "ready", "size": 13}),
+    ("get", "/.well-known/lintas"): (
+        _JSON,
+        {
+            **{"name": "lintas.example-k3v9q2xa", "origin": "lintas.example-k3v9q2xa/log/1", "log_key": "..."},
+            **{"limits": {"page_max": 1_000}, "time": _TIME, "simulated": True},
+        },
+    ),
+    ("get", "/v1/partners"): (_JSON, {"partners": [_EXAMPLE_PARTNER]}),
+    ("get", "/v1/communities"): (_JSON, {"communities": {"fiu-net": ["id-fiu", "my-fiu", "sg-fiu"]}}),
+    ("get", "/v1/keys"): (_JSON, {"keys": [_EXAMPLE_KEY], "events": [_EXAMPLE_PROVEN], "checkpoint": _CHECKPOINT}),
+    ("post", "/v1/keys"): (_JSON, _EXAMPLE_POSTED),
+    ("post", "/v1/orders"): (_JSON, _EXAMPLE_POSTED | {"events": ["grant.changed", "order.accepted"]}),
+    ("get", "/v1/log/checkpoint"): (_PLAIN, _CHECKPOINT),
+    ("get", "/v1/log/key"): (_PLAIN, "lintas.example-k3v9q2xa/log/1+1b2c3d4e+AQ...\n"),
+    ("get", "/v1/log/tile/{path}"): (_OCTETS, "32 bytes a hash"),
+    ("get", "/v1/log/proof/{seq}"): (_PLAIN, "c2sp.org/tlog-proof@v1\nindex 12\n\n" + _CHECKPOINT),
+    ("get", "/v1/log/witness"): (_PLAIN, "old 9\n...\n\n" + _CHECKPOINT),
+    ("get", "/v1/log/events"): (LINES_MEDIA, '{"seq":7,"body":"{...}","proof":["..."]}\n{"checkpoint":"..."}\n'),
+    ("get", "/v1/admin/events"): (_JSON, {"events": [_EXAMPLE_EVENT], "next": None, "checkpoint": _CHECKPOINT}),
+    ("get", "/v1/admin/partners"): (_JSON, {"partners": [_EXAMPLE_PARTNER | _EXAMPLE_GRANT]}),
+    ("get", "/v1/admin/keys"): (_JSON, {"keys": [_EXAMPLE_KEY | {"state": "pending"}]}),
+    ("get", "/v1/admin/grants"): (_JSON, {"grants": {"my-police": _EXAMPLE_GRANT}}),
+    ("get", "/v1/admin/orders"): (_JSON, {"orders": [_EXAMPLE_ORDER]}),
+    ("get", "/v1/admin/stats"): (
+        _JSON,
+        {
+            **{"size": 13, "newest": _TIME, "events": {"bulletin.accepted": 1}},
+            **{"queue": 0, "admins": 2, "two_person": True},
+        },
     ),
 }

@@ -56,7 +56,7 @@ CITATION = (
     "Benden, Feng, Howell, Dalla Riva (2021): Crime at Sea: A Global Database of Maritime Pirate Attacks (1993-2020). "
     "JOHD 7:19, doi 10.5334/johd.39, CC BY 4.0"
 )
-DAY_ONLY = "Only the day is known; the event's time is the first moment of that day in UTC."
+DAY_ONLY = "Only the day is known."
 VALID_FOR = "P365D"
 TOLD_CHARACTERS_MAX = 4000
 """Of a description; with the facts of the columns it stays far below the limit of a summary."""
@@ -254,7 +254,7 @@ def members_of(row: Row) -> dict[str, Any]:
 
 def event_of(cells: Mapping[str, str]) -> dict[str, str]:
     """Return when it happened and where: the position, or the place in words when the row has no position."""
-    event = {"time": event_time(cells["date"], cells["time"]) or f"{cells['date']}T00:00:00Z"}
+    event = {"time": event_time(cells["date"], cells["time"]) or cells["date"]}
     position, place = position_of(cells), cut(clean(cells["location_description"]), PLACE_CHARACTERS_MAX)
     if position is not None:
         event["position"] = position

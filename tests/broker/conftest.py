@@ -209,7 +209,7 @@ def shared(
 def small(tmp_path: Path) -> Settings:
     """A hub with one administrator and nothing else: four events, never opened."""
     settings = read_settings({}, data=str(tmp_path / "small"))
-    exercise.create(settings, origin="small.lintas.example")
+    exercise.create(settings, origin="small.lintas.example", keep=lambda _identity: None)
     return settings
 
 

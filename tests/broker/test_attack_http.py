@@ -284,7 +284,9 @@ def line_faults() -> dict[str, Any]:
         "short-signature": lambda head, body, sig: f"{head}.{body}.{sig[:-2]}",
         "long-signature": lambda head, body, sig: f"{head}.{body}.{sig}AA",
         "flattened": lambda head, body, sig: json.dumps({"protected": head, "payload": body, "signature": sig}),
-        "general": lambda head, body, sig: json.dumps({"payload": body, "signatures": [{"protected": head, "signature": sig}]}),
+        "general": lambda head, body, sig: json.dumps(
+            {"payload": body, "signatures": [{"protected": head, "signature": sig}]}
+        ),
         "no-bytes": lambda _head, _body, _sig: "",
         "leading-space": lambda head, body, sig: f" {head}.{body}.{sig}",
         "two-newlines": lambda head, body, sig: f"{head}.{body}.{sig}\n\n",
@@ -349,7 +351,9 @@ def test_forged_signature(shared: Desks, fault: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "public", [bytes(32), b"\x01" + bytes(31), b"\xff" * 32, b"\xed" + b"\xff" * 30 + b"\x7f"], ids=["zero", "one", "high", "p"]
+    "public",
+    [bytes(32), b"\x01" + bytes(31), b"\xff" * 32, b"\xed" + b"\xff" * 30 + b"\x7f"],
+    ids=["zero", "one", "high", "p"],
 )
 def test_weak_key(shared: Desks, public: bytes) -> None:
     """A key of small order or not canonical is refused at enrolment."""
@@ -357,7 +361,13 @@ def test_weak_key(shared: Desks, public: bytes) -> None:
     thumbprint = b64u(hashlib.sha256(canonical(jwk(public))).digest())
     window = session.key_window(STRANGER, "desk") | {"jwk": jwk(public)}
     payload = canonical({"act": "enrol", **window, "invite": UNKNOWN_ID, "code_hmac": UNKNOWN_ID})
-    members = {"typ": KEY, "kid": thumbprint, "iss": "xx-police", "aud": session.identity.hub.name, "iat": session.now()}
+    members = {
+        "typ": KEY,
+        "kid": thumbprint,
+        "iss": "xx-police",
+        "aud": session.identity.hub.name,
+        "iat": session.now(),
+    }
     raw = sign_raw(session, json.dumps({"alg": "Ed25519", **members}).encode(), payload)
 
     answer = attempt(shared, raw, KEY)
@@ -537,7 +547,9 @@ def test_expired_key(desks: Desks) -> None:
 
 def assert_looks_unknown(desks: Desks, path: str, line_id: str, **headers: str) -> None:
     """Demand that one without access sees of this id what is seen of no id: status, body, headers."""
-    found = desks.get(path.format(line_id), OUTSIDER, **{name: value.format(line_id) for name, value in headers.items()})
+    found = desks.get(
+        path.format(line_id), OUTSIDER, **{name: value.format(line_id) for name, value in headers.items()}
+    )
     unknown = desks.get(
         path.format(UNKNOWN_ID), OUTSIDER, **{name: value.format(UNKNOWN_ID) for name, value in headers.items()}
     )
@@ -593,7 +605,11 @@ def test_cursor_beside_an_unreleased(shared: Desks) -> None:
     line = shared.publish(ISSUER, [READER])
     [accepted] = shared.events(kind="bulletin.accepted", object=line.id)
 
-    assert [] == [row for row in shared.rows(f"/v1/bulletins?after={accepted.seq - 1}&limit=1", OUTSIDER) if row["seq"] == accepted.seq]
+    assert [] == [
+        row
+        for row in shared.rows(f"/v1/bulletins?after={accepted.seq - 1}&limit=1", OUTSIDER)
+        if row["seq"] == accepted.seq
+    ]
 
 
 def test_another_kind_of_line_looks_unknown(shared: Desks) -> None:
@@ -616,7 +632,9 @@ def test_parallel_posts_of_one_line(shared: Desks) -> None:
     assert [200] * 49 + [201] == sorted(answer.status_code for answer in answers)
     assert 1 == len({answer.content for answer in answers})
     assert 1 == len(shared.events(kind="bulletin.accepted", object=line.id))
-    assert 1 == len([row for row in shared.rows("/v1/bulletins?limit=1000", READER) if row.get("line") == line.raw.decode()])
+    assert 1 == len(
+        [row for row in shared.rows("/v1/bulletins?limit=1000", READER) if row.get("line") == line.raw.decode()]
+    )
 
 
 def test_publishing_races_revocation(desks: Desks) -> None:

@@ -131,7 +131,9 @@ def test_filter_by_time(shared: Desks) -> None:
 
 
 @pytest.mark.parametrize("name", ["since", "until"])
-@pytest.mark.parametrize("value", ["yesterday", "2026-11-24T00:00:00", "1795000000", "2026-13-01T00:00:00Z", "0001-01-01"])
+@pytest.mark.parametrize(
+    "value", ["yesterday", "2026-11-24T00:00:00", "1795000000", "2026-13-01T00:00:00Z", "0001-01-01"]
+)
 def test_malformed_time(shared: Desks, name: str, value: str) -> None:
     """A time without its zone, or none at all, is refused by name."""
     assert (400, "bad-request", name) == problem_of(shared.get(f"/v1/admin/events?{name}={value}", AUDITOR))
@@ -304,7 +306,9 @@ def test_partners(desks: Desks) -> None:
     found = desks.get("/v1/admin/partners", AUDITOR).json()["partners"]
 
     [mine] = [each for each in found if each["id"] == ISSUER]
-    assert (["cyber"], ["*"], "AMBER", "active") == tuple(mine[name] for name in ("publish", "read", "ceiling", "state"))
+    assert (["cyber"], ["*"], "AMBER", "active") == tuple(
+        mine[name] for name in ("publish", "read", "ceiling", "state")
+    )
     grants = desks.get("/v1/admin/grants", AUDITOR).json()["grants"]
     assert {"publish": ["cyber"], "read": ["*"], "ceiling": "AMBER"} == grants[ISSUER]
 

@@ -47,7 +47,9 @@ def head(path: str, *lines: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("path", "typ"), [("/v1/bulletins", BULLETIN), ("/v1/keys", KEY), ("/v1/orders", ORDER)], ids=["line", "key", "order"]
+    ("path", "typ"),
+    [("/v1/bulletins", BULLETIN), ("/v1/keys", KEY), ("/v1/orders", ORDER)],
+    ids=["line", "key", "order"],
 )
 def test_oversize_declared(shared: Desks, path: str, typ: str) -> None:
     """A body declared larger than its kind of line may be is refused before it is sent."""
@@ -60,7 +62,9 @@ def test_oversize_declared(shared: Desks, path: str, typ: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "typ"), [("/v1/bulletins", BULLETIN), ("/v1/keys", KEY), ("/v1/orders", ORDER)], ids=["line", "key", "order"]
+    ("path", "typ"),
+    [("/v1/bulletins", BULLETIN), ("/v1/keys", KEY), ("/v1/orders", ORDER)],
+    ids=["line", "key", "order"],
 )
 def test_oversize_chunked(shared: Desks, path: str, typ: str) -> None:
     """A body without a length is cut off at the limit."""
@@ -145,7 +149,9 @@ def test_identity_encoding(shared: Desks) -> None:
     assert 201 == answer.status_code
 
 
-@pytest.mark.parametrize("media", ["", "application/json", "application/jose", "multipart/form-data", f"x{BULLETIN_MEDIA}"])
+@pytest.mark.parametrize(
+    "media", ["", "application/json", "application/jose", "multipart/form-data", f"x{BULLETIN_MEDIA}"]
+)
 @pytest.mark.parametrize("path", ["/v1/bulletins", "/v1/keys", "/v1/orders"])
 def test_content_type(shared: Desks, path: str, media: str) -> None:
     """A body of another type is refused, and the answer names the types taken."""
@@ -209,7 +215,22 @@ def test_conflicting_lengths(shared: Desks, lines: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["-1", "+1", "1.0", "1e3", " 1", "0x10", "one", "", "9" * 17, str(2**53), "\u0661", "1_000", "1\r\nX-Evil: 1", "true"],
+    [
+        "-1",
+        "+1",
+        "1.0",
+        "1e3",
+        " 1",
+        "0x10",
+        "one",
+        "",
+        "9" * 17,
+        str(2**53),
+        "\u0661",
+        "1_000",
+        "1\r\nX-Evil: 1",
+        "true",
+    ],
 )
 @pytest.mark.parametrize("path", ["/v1/bulletins", "/v1/log/events"])
 def test_cursor(shared: Desks, path: str, text: str) -> None:
@@ -272,7 +293,13 @@ def test_control_characters(shared: Desks, name: str, value: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("topic", "cyber.nothing"), ("kind", "gossip"), ("from", "MY-POLICE"), ("from", "admin/registrar"), ("ref", "short")],
+    [
+        ("topic", "cyber.nothing"),
+        ("kind", "gossip"),
+        ("from", "MY-POLICE"),
+        ("from", "admin/registrar"),
+        ("ref", "short"),
+    ],
 )
 def test_unknown_filter_value(shared: Desks, name: str, value: str) -> None:
     """A filter value outside its set is refused by name instead of matching nothing."""
@@ -298,7 +325,8 @@ def test_unknown_address(shared: Desks, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("DELETE", "/v1/bulletins"), ("PUT", "/v1/keys"), ("POST", "/v1/log/checkpoint"), ("PATCH", "/healthz")]
+    ("method", "path"),
+    [("DELETE", "/v1/bulletins"), ("PUT", "/v1/keys"), ("POST", "/v1/log/checkpoint"), ("PATCH", "/healthz")],
 )
 def test_method(shared: Desks, method: str, path: str) -> None:
     """A method that an address does not take answers with a problem."""

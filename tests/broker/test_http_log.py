@@ -101,7 +101,8 @@ def test_partial_tile(shared: Desks) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["0/999", "0/0", "0/000.p/0", "0/000.p/256", "64/000", "-1/000", "0/x", "entries/999", "entries", "0/000/1", "x"]
+    "path",
+    ["0/999", "0/0", "0/000.p/0", "0/000.p/256", "64/000", "-1/000", "0/x", "entries/999", "entries", "0/000/1", "x"],
 )
 def test_no_such_tile(shared: Desks, path: str) -> None:
     """A tile that was not published, or a path in another spelling, is not found."""

@@ -178,7 +178,9 @@ def test_batch_as_other_text(shared: Desks) -> None:
 
 def test_line_of_the_largest_size(shared: Desks) -> None:
     """A bulletin near the largest size is accepted and given out byte for byte."""
-    payload = canonical(PAYLOAD | {"summary": "x" * 16_000, "stix": {"objects": [{"type": "note", "id": "n", "t": "y" * 170_000}]}})
+    payload = canonical(
+        PAYLOAD | {"summary": "x" * 16_000, "stix": {"objects": [{"type": "note", "id": "n", "t": "y" * 170_000}]}}
+    )
     line = shared.publish(ISSUER, [READER], payload=payload)
 
     answer = shared.get(f"/v1/bulletins/{line.id}", READER)

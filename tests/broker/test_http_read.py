@@ -158,7 +158,9 @@ def test_one(shared: Desks) -> None:
     assert (f'"{line.id}"', str(seq_of(shared, line))) == (answer.headers["etag"], answer.headers["lintas-seq"])
     assert "application/vnd.lintas.bulletin" == answer.headers["content-type"]
     seq = seq_of(shared, line)
-    assert {"way": "fetch", "from": seq, "to": seq, "count": 1} == shared.details(kind="bulletin.sent", object=line.id)[0]
+    assert {"way": "fetch", "from": seq, "to": seq, "count": 1} == shared.details(kind="bulletin.sent", object=line.id)[
+        0
+    ]
 
 
 def test_issuer_reads_its_own(shared: Desks) -> None:
@@ -362,7 +364,9 @@ def test_revoked_key_reads_nothing(desks: Desks) -> None:
     assert (401, "unauthorized", None) == problem_of(answer)
 
 
-@pytest.mark.parametrize("path", ["/v1/bulletins", f"/v1/bulletins/{UNKNOWN_ID}", f"/v1/bulletins/{UNKNOWN_ID}/receipt"])
+@pytest.mark.parametrize(
+    "path", ["/v1/bulletins", f"/v1/bulletins/{UNKNOWN_ID}", f"/v1/bulletins/{UNKNOWN_ID}/receipt"]
+)
 def test_administrators_read_no_content(shared: Desks, path: str) -> None:
     """An administrator's token opens no bulletin."""
     assert (403, "not-allowed", "scope") == problem_of(shared.get(path, AUDITOR))

@@ -115,7 +115,9 @@ def decide(
     return admit(header, directory, targets={target.id: target for target in targets}, topics=topics, now=NOW)
 
 
-def refusal(header: Header, directory: Directory = DIRECTORY, *targets: Target, topics: tuple[str, ...] = ()) -> Refusal:
+def refusal(
+    header: Header, directory: Directory = DIRECTORY, *targets: Target, topics: tuple[str, ...] = ()
+) -> Refusal:
     """Return why this is refused."""
     with pytest.raises(Refusal) as caught:
         decide(header, directory, *targets, topics=topics)
@@ -297,7 +299,9 @@ def test_comment_of_a_reader(audience: frozenset[str]) -> None:
     """Whoever holds a bulletin comments on it among those who hold it."""
     target = target_of(iss="th-cert", audience=audience)
 
-    admission = decide(header_of(kind="comment", refs=(f"comments:{ID}",), release_to=("sg-fiu", "th-cert")), DIRECTORY, target)
+    admission = decide(
+        header_of(kind="comment", refs=(f"comments:{ID}",), release_to=("sg-fiu", "th-cert")), DIRECTORY, target
+    )
 
     assert (("sg-fiu", "th-cert"), False) == (admission.released, admission.withdraws)
 
@@ -371,7 +375,9 @@ def test_recall_of_everyones() -> None:
     directory = directory_of(sg_fiu=Grant())
     target = target_of(audience=frozenset(EVERYONE))
 
-    admission = decide(recall_of(ID, OTHER_ID, release_to=EVERYONE, tlp="GREEN"), directory, target, target_of(id=OTHER_ID))
+    admission = decide(
+        recall_of(ID, OTHER_ID, release_to=EVERYONE, tlp="GREEN"), directory, target, target_of(id=OTHER_ID)
+    )
 
     assert (EVERYONE, {}, True) == (admission.released, admission.withheld, admission.withdraws)
 

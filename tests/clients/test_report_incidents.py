@@ -264,10 +264,10 @@ def test_local_time_is_told() -> None:
 
 
 def test_day_only() -> None:
-    """Where only the day is known the event names its first moment, and the summary says that it is only the day."""
+    """Where only the day is known the event names the day, and the summary says so."""
     members = payload_of(time="05:00")
 
-    assert "2017-06-07T00:00:00Z" == members["event"]["time"]
+    assert "2017-06-07" == members["event"]["time"]
     assert members["summary"].endswith(f"\n{DAY_ONLY}")
     assert DAY_ONLY not in payload_of()["summary"]
 

@@ -47,7 +47,12 @@ class Ledger:
 
     def window(self, key: SigningKey, **other: Any) -> dict[str, Any]:
         """Return the members that present a key, good for a year."""
-        members = {"jwk": jwk(key.public), "holder": "duty desk", "not_before": self.now, "not_after": self.now + 365 * DAY}
+        members = {
+            "jwk": jwk(key.public),
+            "holder": "duty desk",
+            "not_before": self.now,
+            "not_after": self.now + 365 * DAY,
+        }
         return members | other
 
     def line(self, typ: str, party: str, payload: bytes | Mapping[str, Any], *, key: str = "", **members: Any) -> Line:

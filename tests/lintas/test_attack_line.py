@@ -129,7 +129,9 @@ def test_foreign_member(ledger: Ledger, name: str) -> None:
     assert member == caught.value.member
 
 
-@pytest.mark.parametrize("kid", ["../../etc/passwd", "' OR 1=1 --", 7, "A" * 44, "A" * 42, "", None, ["A" * 43]], ids=repr)
+@pytest.mark.parametrize(
+    "kid", ["../../etc/passwd", "' OR 1=1 --", 7, "A" * 44, "A" * 42, "", None, ["A" * 43]], ids=repr
+)
 def test_shapeless_kid(ledger: Ledger, kid: Any) -> None:
     """A key id that has not the shape of one is looked up nowhere."""
     key = ledger.key("my-police")

@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 HOUR = 3_600
 DAY = 86_400
 RECORD = KeyRecord(
-    kid="k", party="my-police", public=bytes(32), holder="desk", not_before=1_000, not_after=9_000, enrolled_seq=5, enrolled_at=900
+    kid="k",
+    party="my-police",
+    public=bytes(32),
+    holder="desk",
+    not_before=1_000,
+    not_after=9_000,
+    enrolled_seq=5,
+    enrolled_at=900,
 )
 ACTIVE = replace(RECORD, active_from=2_000, approved_seq=7)
 HEIR = replace(RECORD, active_from=2_000, parent="old")

@@ -8,7 +8,18 @@ from collections.abc import Iterator
 import pytest
 
 from lintas import errors
-from lintas.errors import BY_CODE, STATUS, Evidence, LintasError, NotFound, Recalled, Refusal, Trouble, from_problem, kebab
+from lintas.errors import (
+    BY_CODE,
+    STATUS,
+    Evidence,
+    LintasError,
+    NotFound,
+    Recalled,
+    Refusal,
+    Trouble,
+    from_problem,
+    kebab,
+)
 
 CLASSES = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, LintasError)]
 BRANCHES = (Refusal, Evidence, Trouble)
@@ -53,7 +64,12 @@ def test_problem_round_trip(kind: type[LintasError]) -> None:
 
     found = from_problem({**told.problem(), "status": STATUS[kind]}, STATUS[kind])
 
-    assert (kind, "The detail.", "iss", {"by": "A", "retry_after": 3}) == (type(found), found.detail, found.member, found.extra)
+    assert (kind, "The detail.", "iss", {"by": "A", "retry_after": 3}) == (
+        type(found),
+        found.detail,
+        found.member,
+        found.extra,
+    )
 
 
 def test_codes_are_unique() -> None:

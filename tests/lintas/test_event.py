@@ -13,7 +13,9 @@ from lintas.errors import BadProof
 from lintas.event import KINDS, OUTCOMES, SALT_BYTES, Event, encode, entry_of, parse_event
 from lintas.strict import canonical
 
-EVENT = Event("bulletin.accepted", 1_795_467_600_000_001, "my-police", 3, "A" * 43, {"topic": "cyber", "released": ["sg-fiu"]})
+EVENT = Event(
+    "bulletin.accepted", 1_795_467_600_000_001, "my-police", 3, "A" * 43, {"topic": "cyber", "released": ["sg-fiu"]}
+)
 SALT = bytes(range(SALT_BYTES))
 MEMBERS = json.loads(encode(EVENT, SALT))
 

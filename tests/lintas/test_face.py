@@ -47,7 +47,9 @@ def test_package_is_typed() -> None:
 
 def test_import_needs_nothing_of_the_hub() -> None:
     """Importing lintas loads neither the hub nor what only a hub needs."""
-    program = "import sys, lintas; print([m for m in ('broker', 'fastapi', 'sqlalchemy', 'uvicorn') if m in sys.modules])"
+    program = (
+        "import sys, lintas; print([m for m in ('broker', 'fastapi', 'sqlalchemy', 'uvicorn') if m in sys.modules])"
+    )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
 
     assert "[]" == shown.stdout.strip()

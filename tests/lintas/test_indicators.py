@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import re
-import socket
-import string
 
-import phonenumbers
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-from stdnum import bitcoin, iban, imo, iso6346, lei, luhn
 
 from lintas import vocabulary
 from lintas.errors import MalformedPayload
-from lintas.indicators import _READERS, VALUE_CHARACTERS_MAX, normalise, warnings
-from lintas.indicators.countries import ALPHA3, MIDS
-from lintas.indicators.people import PLATFORM_ALIASES, PLATFORMS
+from lintas.indicators import _READERS, VALUE_CHARACTERS_MAX, normalise
 
 TAPROOT = "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0"
 SEGWIT = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
@@ -266,6 +258,7 @@ REFUSED = [
     ("port", "MYPK1", "Character 3 of the place"),
 ]
 
+
 @pytest.mark.parametrize(("kind", "value", "expected"), ACCEPTED)
 def test_what_people_write_becomes_canonical(kind: str, value: str, expected: str) -> None:
     """Blanks, dashes, case and local digits do not matter."""
@@ -325,5 +318,3 @@ def test_hidden_characters_are_refused_not_dropped(hidden: str) -> None:
     """Two values that look alike stay apart."""
     with pytest.raises(MalformedPayload, match=f"Character 2 is invisible or a control .U.{ord(hidden):04X}"):
         normalise("vessel-name", f"A{hidden}B")
-
-

@@ -24,7 +24,9 @@ from lintas.keys import (
 )
 from lintas.strict import b64u
 
-HUB = Hub(url="http://127.0.0.1:8700", name="lintas.example-k3v9q2xa", log_key="lintas.example-k3v9q2xa/log/1+00000000+A")
+HUB = Hub(
+    url="http://127.0.0.1:8700", name="lintas.example-k3v9q2xa", log_key="lintas.example-k3v9q2xa/log/1+00000000+A"
+)
 KEY = SigningKey.from_seed(bytes(range(32)))
 NEXT = SigningKey.from_seed(bytes(32))
 IDENTITY = Identity(party="my-police", key=KEY, hub=HUB, next_key=NEXT)

@@ -192,7 +192,9 @@ WINDOW: dict[str, list[Any]] = {
     "not_before": [-1, "0", False],
     "not_after": [-1, None],
 }
-BAD_WINDOW = {f"{name} {number}": (name, value) for name, values in WINDOW.items() for number, value in enumerate(values)}
+BAD_WINDOW = {
+    f"{name} {number}": (name, value) for name, values in WINDOW.items() for number, value in enumerate(values)
+}
 
 
 @pytest.mark.parametrize(("name", "value"), BAD_WINDOW.values(), ids=BAD_WINDOW)
@@ -229,7 +231,12 @@ def test_rotation_is_read(ledger: Ledger) -> None:
     found = open_key_line(ledger.rotation("my-police", new="new", overlap_s=OVERLAP_S_MAX))
 
     assert isinstance(found, Rotate)
-    assert (key.public, key.kid, OVERLAP_S_MAX, key.kid) == (found.public, found.kid, found.overlap_s, found.inner.header.kid)
+    assert (key.public, key.kid, OVERLAP_S_MAX, key.kid) == (
+        found.public,
+        found.kid,
+        found.overlap_s,
+        found.inner.header.kid,
+    )
 
 
 @pytest.mark.parametrize("overlap_s", [-1, OVERLAP_S_MAX + 1, "0", True])
@@ -294,7 +301,9 @@ def test_revocation_is_read(ledger: Ledger, reason: str) -> None:
     assert Revoke(ledger.key("my-police").kid, reason, 7) == found
 
 
-@pytest.mark.parametrize(("name", "value"), [("reason", "bored"), ("reason", None), ("since", -1), ("kid", "x"), ("x", 1)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("reason", "bored"), ("reason", None), ("since", -1), ("kid", "x"), ("x", 1)]
+)
 def test_revocation_is_strict(ledger: Ledger, name: str, value: Any) -> None:
     """A revocation has exactly its members."""
     payload = {"act": "revoke", "kid": KID, "reason": "superseded", "since": 0, name: value}
