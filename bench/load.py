@@ -207,6 +207,8 @@ class Connection(asyncio.Protocol):
     def _end(self, fault: Exception | None) -> None:
         if self._ended.done():
             return
+        assert self._transport is not None
+        self._transport.close()
         # Whoever ends first ends the window: with fewer connections another load would be measured.
         self._meter.stop()
         if fault is None:
@@ -224,16 +226,12 @@ def run(job: Job) -> Outcome:
 async def _run(job: Job, meter: Meter) -> Outcome:
     loop = asyncio.get_running_loop()
     ends = [loop.create_future() for _ in range(job.connections)]
-    transports = []
     loop.call_later(job.warm_s, meter.read_cpu)
     loop.call_later(job.warm_s + job.seconds, meter.stop)
-    for end in ends:
-        transport, _ = await loop.create_connection(lambda end=end: Connection(meter, end), HOST, job.port)  # type: ignore[misc]
-        transports.append(transport)
     async with asyncio.timeout(job.warm_s + job.seconds + ANSWER_S_MAX):
+        for end in ends:
+            await loop.create_connection(lambda end=end: Connection(meter, end), HOST, job.port)  # type: ignore[misc]
         await asyncio.gather(*ends)
-    for transport in transports:
-        transport.close()
     if len(meter.cpu) != len(("begin", "end")):
         raise ValueError("The lines ran out before the warm-up was over.")
     return meter.outcome()

@@ -147,6 +147,9 @@ def _order(directory: Directory, order: Order, now: int) -> tuple[Change, ...]:
         raise NotAllowed("Nobody orders about their own keys or standing.", member="agency")
     if len({key.party for key in signers}) != len(signers) or len({key.kid for key in signers}) != len(signers):
         raise NotAllowed("The second person must be another administrator with another key.", member="iss")
+    if order.lines[-1].id in directory.spent:
+        # Else the second person could bring an order of the first back to life after both had undone it.
+        raise OrderConflict("This order was countersigned before; its first person must order anew.")
     effect = _EFFECTS[order.act](directory, order, now)
     outer = order.lines[0]
     detail = {"act": order.act} | {name: order.args[name] for name in ("agency", "kid", "name") if name in order.args}

@@ -121,7 +121,10 @@ def _empty() -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Partners, keys, grants, communities and invitations at one log index. Immutable: `apply` returns the next."""
+    """Partners, keys, grants, communities and invitations at one log index. Immutable: `apply` returns the next.
+
+    `spent` are the orders of a first person that a second one has signed: each works once.
+    """
 
     hub: str
     keys: Mapping[str, KeyRecord] = field(default_factory=_empty)
@@ -130,6 +133,7 @@ class Directory:
     communities: Mapping[str, tuple[str, ...]] = field(default_factory=_empty)
     invites: Mapping[str, Invite] = field(default_factory=_empty)
     suspended_admins: frozenset[str] = frozenset()
+    spent: frozenset[str] = frozenset()
 
     def key(self, kid: str, party: str) -> KeyRecord:
         """Return the record of this pair; a key of another party is as unknown as none (UnknownKey)."""
@@ -295,7 +299,12 @@ def _community(directory: Directory, detail: Mapping[str, Any], _seq: int, _at: 
     return replace(directory, communities=communities)
 
 
+def _ordered(directory: Directory, detail: Mapping[str, Any], _seq: int, _at: int) -> Directory:
+    return replace(directory, spent=directory.spent | {detail["first"]}) if "first" in detail else directory
+
+
 _STEPS = {
+    "order.accepted": _ordered,
     "log.opened": _opened,
     "partner.invited": _invited,
     "key.enrolled": _enrolled,

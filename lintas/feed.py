@@ -5,7 +5,6 @@ Spec: docs/spec/http.md (rows of a page), docs/spec/log.md (releases).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +14,10 @@ from lintas.errors import LintasError, Unverified, Withheld
 from lintas.header import BULLETIN, EVERYONE, Header, is_id
 from lintas.line import Line, check, parse
 from lintas.session import Session
+from lintas.strict import parse_object
 
-STATES = frozenset({"recalled", "superseded", "expired", "purged"})
+WITHDRAWN = frozenset({"recalled", "superseded"})
+STATES = WITHDRAWN | {"expired", "purged"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,13 @@ class FeedPage:
     is_last: bool
 
 
-def read_page(body: bytes, *, after: int, cursor: str | None, is_last: bool) -> FeedPage:
-    """Read a page's rows; raise Unverified when they are out of order or not rows at all."""
+def read_page(body: bytes, *, after: int, shown: int, cursor: str | None, is_last: bool) -> FeedPage:
+    """Read a page's rows; raise Unverified when they are out of order or not rows at all.
+
+    `shown` is the last log index seen before the page was asked for: raise Withheld when a last page ends before it.
+    """
     try:
-        rows = tuple(json.loads(line) for line in body.splitlines())
+        rows = tuple(parse_object(line) for line in body.splitlines())
         seqs = [row["seq"] for row in rows]
         end = int(cursor or "")
     except (ValueError, KeyError, TypeError) as fault:
@@ -65,6 +69,11 @@ def read_page(body: bytes, *, after: int, cursor: str | None, is_last: bool) -> 
         raise Unverified("The rows of the page are out of order.")
     if end < max(seqs, default=after):
         raise Unverified("The page's cursor lies before its rows.")
+    # Without these two a hub could answer for ever that there is nothing new, or nothing yet.
+    if is_last and end < shown:
+        raise Withheld(f"The feed ends at log index {end}, before what the log has shown.")
+    if not is_last and not rows:
+        raise Unverified("The page is empty, yet more is said to follow.")
     return FeedPage(rows, after, end, is_last)
 
 
@@ -131,11 +140,11 @@ def _verify_row(session: Session, row: dict[str, Any]) -> Received:
     seq, state = row["seq"], row.get("state")
     if state is not None:
         by = row.get("by")
-        if state not in STATES or not is_id(row.get("id")) or not (by is None or is_id(by)):
+        if state not in STATES or not is_id(row.get("id")) or not (is_id(by) if state in WITHDRAWN else by is None):
             raise Unverified(f"The row at log index {seq} has no known state.")
         return Received(seq=seq, id=row["id"], state=state, by=by)
     line = row.get("line")
-    if not isinstance(line, str):
+    if not isinstance(line, str) or not line.isascii():
         raise Unverified(f"The row at log index {seq} holds no line.")
     found = verify_line(session, line.encode(), seq=seq)
     return Received(
@@ -143,10 +152,11 @@ def _verify_row(session: Session, row: dict[str, Any]) -> Received:
         id=found.id,
         line=found.line,
         content=found.content,
-        marks=_texts(row.get("marks")),
-        recalled_by=_texts(row.get("recalled_by")),
+        marks=texts(row.get("marks")),
+        recalled_by=texts(row.get("recalled_by")),
     )
 
 
-def _texts(value: object) -> tuple[str, ...]:
+def texts(value: object) -> tuple[str, ...]:
+    """Return the items of a JSON list as texts; nothing for what is no list."""
     return tuple(str(each) for each in value) if isinstance(value, list) else ()

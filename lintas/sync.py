@@ -7,7 +7,6 @@ Only then anything is remembered, in one transaction.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +19,7 @@ from lintas.event import Event, entry_of, parse_event
 from lintas.line import Line, parse
 from lintas.session import Session
 from lintas.state import ControlRow, Released
+from lintas.strict import parse_object
 
 EVENT_ROWS_MAX = 1_000
 
@@ -100,7 +100,7 @@ def place(session: Session) -> Place:
 def read_view(session: Session, body: bytes, asked: Place) -> View:
     """Read and prove a page of ``/v1/log/events``; raise Evidence for anything that does not hold."""
     try:
-        *rows, last = [json.loads(line) for line in body.decode().splitlines()]
+        *rows, last = [parse_object(line) for line in body.splitlines()]
         note = last["checkpoint"].encode()
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
         raise BadProof("The page of events does not end with a checkpoint.") from fault
@@ -146,15 +146,18 @@ def _prove(row: Any, tree: checkpoint_format.Checkpoint) -> ProvenEvent:
         line = parse(row["line"].encode()) if "line" in row else None
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
         raise BadProof("An event is not shown with index, body and proof.") from fault
+    if type(seq) is not int:
+        raise BadProof("The index of an event is an integer.")
     merkle.check_inclusion(merkle.leaf_hash(entry_of(body)), seq, tree.size, proof, tree.root)
     return ProvenEvent(seq=seq, body=body, event=parse_event(body), line=line)
 
 
 def _check_order(session: Session, events: Sequence[ProvenEvent], asked: Place) -> bool:
     """Demand rising indexes, numbers without a gap, the record of this read at the end; tell whether it adjoins."""
-    if not events or events[-1].event.kind != "view.read" or events[-1].event.party != session.party:
-        raise InconsistentLog("The view does not end with the record of this read.")
     after, numbers = asked.after, dict(asked.numbers)
+    last = events[-1].event if events else None
+    if last is None or (last.kind, last.party, last.detail.get("after")) != ("view.read", session.party, after):
+        raise InconsistentLog("The view does not end with the record of this read.")
     for each in events[:-1]:
         party = each.event.party
         if each.seq <= after or each.event.party_seq != numbers.get(party, -1) + 1:

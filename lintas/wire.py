@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -21,10 +20,12 @@ from lintas.errors import (
     BadReceipt,
     Busy,
     HubUnreachable,
+    InconsistentLog,
     InternalError,
     KeyNotActive,
     LintasError,
     MalformedPayload,
+    NotFound,
     ReadOnly,
     Refusal,
     RequestTimeout,
@@ -140,23 +141,24 @@ def check_consistent(session: Session, note: bytes) -> Operation[Checkpoint]:
     old = sync.known_checkpoint(session)
     if old is None or old.size == 0 or (old.size, old.root) == (new.size, new.root):
         return new
-    if new.size < old.size:
-        # An older receipt: prove it the other way round, as a part of what we know.
-        response = yield from read(session, "/v1/log/witness", old=new.size, size=old.size)
-        sync.check_proof(response.body, old=new, new=old, session=session)
-        return new
-    response = yield from read(session, "/v1/log/witness", old=old.size, size=new.size)
-    sync.check_proof(response.body, old=old, new=new, session=session)
+    # An older receipt is proven the other way round, as a part of what we know.
+    first, second = (new, old) if new.size < old.size else (old, new)
+    try:
+        response = yield from read(session, "/v1/log/witness", old=first.size, size=second.size)
+    except NotFound as fault:
+        raise InconsistentLog(f"The hub denies a checkpoint of its log: size {first.size} or {second.size}.") from fault
+    sync.check_proof(response.body, old=first, new=second, session=session)
     return new
 
 
 def pull(session: Session) -> Operation[Pulled]:
     """Get the next page of the feed and verify it."""
     after = session.state.get_int("feed_after", -1)
+    shown = session.state.get_int("events_after", -1)
     response = yield from read(session, "/v1/bulletins", after=_given(after), limit=PAGE_LIMIT)
     is_last = "link" not in response.headers
     cursor = response.headers.get("lintas-cursor")
-    page = feed.read_page(response.body, after=after, cursor=cursor, is_last=is_last)
+    page = feed.read_page(response.body, after=after, shown=shown, cursor=cursor, is_last=is_last)
     alarms: list[str] = []
     if page.rows or session.is_due():
         # An idle follower asks seldom, so that polls do not fill the log; yet it asks, or a hub could hide everything.
@@ -224,12 +226,12 @@ def flush(session: Session) -> Operation[list[Published | Refusal]]:
 def send_many(session: Session, outgoing: Sequence[Outgoing]) -> Operation[list[Published | Refusal]]:
     """Send these lines of the outbox in one request and settle each."""
     response = yield Request("POST", "/v1/bulletins", b"\n".join(each.line for each in outgoing), LINES_MEDIA)
-    rows = [json.loads(row) for row in expect(response, 200).body.splitlines()]
+    rows = _results(expect(response, 200))
     if [row.get("id") for row in rows] != [each.id for each in outgoing]:
         raise HubUnreachable("The hub did not answer line by line; nothing was settled, send again.")
     outcomes: list[Published | Refusal] = []
     for row, each in zip(rows, outgoing, strict=True):
-        if row["status"] in (200, 201):
+        if "problem" not in row:
             session.state.settle(each.id, seq=row["seq"], receipt=None)
             outcomes.append(Published(each.id, row["seq"], None))
             continue
@@ -267,18 +269,34 @@ def enrol(session: Session, *, invite: str | None, code: str, holder: str) -> Op
 def admin_events(session: Session, **filters: str | int | None) -> Operation[Json]:
     """Read a page of the audit log."""
     response = yield from read(session, "/v1/admin/events", **filters)
-    return parse_object(response.body, floats=True)
+    return _object(response.body)
 
 
 def admin_view(session: Session, view: str) -> Operation[Json]:
     """Read one of the administrators' views: partners, keys, grants, orders, stats."""
     response = yield from read(session, f"/v1/admin/{view}")
-    return parse_object(response.body, floats=True)
+    return _object(response.body)
 
 
 def _given(after: int) -> int | None:
     # Before the first event there is no index to name.
     return after if after >= 0 else None
+
+
+def _object(body: bytes) -> Json:
+    try:
+        return parse_object(body, floats=True)
+    except ValueError as fault:
+        raise HubUnreachable(f"The hub's answer cannot be read: {fault!s:.200}") from fault
+
+
+def _results(response: Response) -> list[Json]:
+    rows = [_object(row) for row in response.body.splitlines()]
+    for row in rows:
+        is_told = isinstance(row["problem"], dict) if "problem" in row else type(row.get("seq")) is int
+        if type(row.get("status")) is not int or not is_told:
+            raise HubUnreachable("The hub answered a line with neither its place nor a problem; send again.")
+    return rows
 
 
 def _settled(session: Session, line_id: str, body: bytes) -> Logged:
@@ -293,21 +311,23 @@ def _settled(session: Session, line_id: str, body: bytes) -> Logged:
 
 
 def _settle_refusal(session: Session, line_id: str, refusal: LintasError) -> None:
-    # What may pass by itself leaves the line waiting: the same bytes are sent again.
-    if not isinstance(refusal, Busy | ReadOnly | InternalError | RequestTimeout | KeyNotActive):
+    # What may pass by itself leaves the line waiting, and so does what no hub says but a proxy before it: the same
+    # bytes are sent again.
+    may_pass = Busy | ReadOnly | InternalError | RequestTimeout | KeyNotActive
+    if type(refusal) is not Refusal and not isinstance(refusal, may_pass):
         session.state.refuse(line_id, refusal.code)
 
 
 def _answer(session: Session, line: Line, response: Response) -> Answer:
-    members = parse_object(response.body)
+    members = _object(response.body)
     receipt_bytes = str(members.get("receipt", "")).encode()
     logged = check_receipt(parse_receipt(receipt_bytes), line_id=line.id, origin=session.origin, key=session.log_key)
-    if logged.event["kind"] not in CONTROL_KINDS | {"order.accepted"}:
+    if logged.event["kind"] not in CONTROL_KINDS:
         raise BadReceipt(f"The receipt is of a {logged.event['kind']} event.")
     return Answer(
         id=line.id,
         seq=logged.seq,
-        events=tuple(members.get("events", ())),
+        events=feed.texts(members.get("events")),
         needs_second=bool(members.get("needs_second")),
         logged=logged,
         invite=members.get("invite"),

@@ -204,14 +204,37 @@ _CHECKPOINT = "lintas.example-k3v9q2xa/log/1\n13\n...\n"
 _EXAMPLE_PARTNER = {"id": "my-police", "name": "...", "country": "MY", "state": "active", "joined_seq": 9}
 _EXAMPLE_GRANT = {"publish": ["cyber"], "read": ["*"], "ceiling": "AMBER"}
 _EXAMPLE_KEY = {
-    **{"kty": "OKP", "crv": "Ed25519", "x": "...", "kid": _EXAMPLE_ID, "use": "sig", "alg": "Ed25519"},
-    **{"party": "my-police", "holder": "duty desk", "state": "active", "not_before": _TIME, "not_after": _TIME, "seq": 7},
+    "kty": "OKP",
+    "crv": "Ed25519",
+    "x": "...",
+    "kid": _EXAMPLE_ID,
+    "use": "sig",
+    "alg": "Ed25519",
+    "party": "my-police",
+    "holder": "duty desk",
+    "state": "active",
+    "not_before": _TIME,
+    "not_after": _TIME,
+    "seq": 7,
 }
 _EXAMPLE_EVENT = {
-    **{"seq": 12, "time": _TIME, "kind": "bulletin.accepted", "outcome": "accepted", "party": "my-police"},
-    **{"party_seq": 3, "object": _EXAMPLE_ID, "detail": {"kind": "alert"}},
+    "seq": 12,
+    "time": _TIME,
+    "kind": "bulletin.accepted",
+    "outcome": "accepted",
+    "party": "my-police",
+    "party_seq": 3,
+    "object": _EXAMPLE_ID,
+    "detail": {"kind": "alert"},
 }
-_EXAMPLE_ORDER = {"id": _EXAMPLE_ID, "act": "ceiling", "agency": "my-police", "needs": "second", "at": _TIME, "line": _LINE}
+_EXAMPLE_ORDER = {
+    "id": _EXAMPLE_ID,
+    "act": "ceiling",
+    "agency": "my-police",
+    "needs": "second",
+    "at": _TIME,
+    "line": _LINE,
+}
 _EXAMPLE_POSTED = {"id": _EXAMPLE_ID, "seq": 12, "events": ["key.enrolled"], "needs_second": False, "receipt": _RECEIPT}
 _EXAMPLE_PROVEN = {"seq": 7, "body": '{"v":1,"kind":"key.approved","...":"..."}', "line": _LINE, "proof": ["..."]}
 _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
@@ -220,8 +243,12 @@ _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/.well-known/lintas"): (
         _JSON,
         {
-            **{"name": "lintas.example-k3v9q2xa", "origin": "lintas.example-k3v9q2xa/log/1", "log_key": "..."},
-            **{"limits": {"page_max": 1_000}, "time": _TIME, "simulated": True},
+            "name": "lintas.example-k3v9q2xa",
+            "origin": "lintas.example-k3v9q2xa/log/1",
+            "log_key": "...",
+            "limits": {"page_max": 1_000},
+            "time": _TIME,
+            "simulated": True,
         },
     ),
     ("get", "/v1/partners"): (_JSON, {"partners": [_EXAMPLE_PARTNER]}),
@@ -243,8 +270,12 @@ _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/v1/admin/stats"): (
         _JSON,
         {
-            **{"size": 13, "newest": _TIME, "events": {"bulletin.accepted": 1}},
-            **{"queue": 0, "admins": 2, "two_person": True},
+            "size": 13,
+            "newest": _TIME,
+            "events": {"bulletin.accepted": 1},
+            "queue": 0,
+            "admins": 2,
+            "two_person": True,
         },
     ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import shutil
@@ -19,6 +20,7 @@ from broker import exercise
 from broker.hub import Hub, open_hub
 from broker.settings import Settings, read_settings
 from broker.store import log, tables
+from lintas.clock import now_us
 from lintas.errors import PROBLEM_TYPE_PREFIX
 from lintas.header import BULLETIN, KEY, ORDER
 from lintas.keys import Identity, load_identity
@@ -30,6 +32,7 @@ from tests.conftest import ShiftedClock, served
 
 REGISTRAR, AUDITOR = "admin/registrar", "admin/auditor"
 UNKNOWN_ID = "A" * 43
+FEW = ("my-police", "sg-fiu", "th-cert", "tl-customs", "vn-police")
 PAYLOAD: dict[str, Any] = {
     "title": "Fictional scam kit offered for sale",
     "summary": "FICTIONAL. A kit for investment scams is offered by the invented 'Golden Lotus' group.",
@@ -73,7 +76,7 @@ def problem_of(answer: httpx.Response) -> tuple[int, str, str | None]:
 
 @dataclass
 class Desks:
-    """Every party of an exercised hub, able to send what a client would never send."""
+    """Every party of a hub, able to send what a client would never send."""
 
     hub: Hub
     identity_of: IdentityOf
@@ -162,29 +165,64 @@ def identity_of(exercise_template: Path) -> IdentityOf:
     return load
 
 
+@dataclass(frozen=True)
+class Template:
+    """The data directory of a hub that is copied, never served, with the identity of each of its parties."""
+
+    data: Path
+    identities: dict[str, Identity]
+
+    def copy(self, target: Path) -> Path:
+        """Copy the data directory."""
+        return Path(shutil.copytree(self.data, target))
+
+
+@pytest.fixture(scope="session")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """A hub with two administrators and a few agencies to whom everything is granted: quick to copy, quick to start."""
+    settings = read_settings({}, data=str(tmp_path_factory.mktemp("few") / "hub"))
+    created = exercise.create(settings, origin="few.lintas.example", keep=lambda _identity: None)
+    hub = open_hub(settings)
+    hub.start()
+
+    async def enrol() -> list[Identity]:
+        parties = exercise.Desks(hub, created, now_us)
+        await parties.admit(exercise.SECOND_ADMIN)
+        for agency in FEW:
+            await parties.admit(agency)
+            await parties.order("grant", {"agency": agency, "publish": ["*"], "read": ["*"]})
+            await parties.order("ceiling", {"agency": agency, "tlp": "RED"})
+        await parties.close()
+        return parties.identities
+
+    identities = asyncio.run(enrol())
+    hub.stop()
+    return Template(settings.data, {identity.party: identity for identity in identities})
+
+
 @pytest.fixture
-def opened(exercise_data: Path, clock: ShiftedClock) -> Iterator[Hub]:
-    """A private copy of the exercised hub, open but not started."""
-    hub = open_hub(read_settings({}, data=str(exercise_data)), clock)
+def opened(few: Template, tmp_path: Path, clock: ShiftedClock) -> Iterator[Hub]:
+    """A private hub with a few agencies, open but not started."""
+    hub = open_hub(read_settings({}, data=str(few.copy(tmp_path / "hub"))), clock)
     yield hub
     hub.stop()
 
 
 @pytest.fixture
-def inner(opened: Hub, identity_of: IdentityOf, clock: ShiftedClock) -> Iterator[Desks]:
-    """Desks at a started hub without HTTP."""
+def inner(opened: Hub, few: Template, clock: ShiftedClock) -> Iterator[Desks]:
+    """Desks at a private started hub without HTTP."""
     opened.start()
-    found = Desks(opened, identity_of, clock)
+    found = Desks(opened, few.identities.__getitem__, clock)
     yield found
     found.close()
 
 
 @pytest.fixture
-def desks(opened: Hub, identity_of: IdentityOf, clock: ShiftedClock) -> Iterator[Desks]:
+def desks(opened: Hub, few: Template, clock: ShiftedClock) -> Iterator[Desks]:
     """Desks at a private served hub, for tests that change partners, keys, grants or the clock."""
     opened.start()
     with served(opened) as url:
-        found = Desks(opened, identity_of, clock, url)
+        found = Desks(opened, few.identities.__getitem__, clock, url)
         yield found
         found.close()
 

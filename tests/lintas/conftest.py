@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from broker.hub import open_hub, read_log_key
+from broker.settings import read_settings
+from lintas import checkpoint, note
 from lintas.async_client import AsyncClient
 from lintas.client import Client
+from lintas.clock import Clock, now_us
 from lintas.decide import changes, check_signatures
 from lintas.directory import Change, Directory, apply
+from lintas.draft import Draft, read_draft
 from lintas.event import US_PER_S, Event
 from lintas.header import KEY, ORDER
 from lintas.jwk import jwk
-from lintas.keys import SigningKey
+from lintas.keys import Identity, SigningKey
 from lintas.line import Line, parse, sign
 from lintas.state import State
 from lintas.strict import b64u, canonical
@@ -40,6 +50,7 @@ class Ledger:
     now: int = NOW
     directory: Directory = field(default_factory=lambda: Directory(HUB))
     events: list[tuple[Event, Line | None]] = field(default_factory=list)
+    orders: int = 0
 
     def key(self, name: str) -> SigningKey:
         """Return the key of this name, always the same one."""
@@ -81,7 +92,9 @@ class Ledger:
     def order(self, act: str, *by: str, **arguments: Any) -> Line:
         """Make an order of these administrators, the first one innermost."""
         first, *others = by or ("admin/one", "admin/two")
-        line = self.line(ORDER, first, {"act": act, **arguments})
+        # Each order is another line, though the time on paper stands still.
+        self.orders += 1
+        line = self.line(ORDER, first, {"act": act, **arguments}, sub=f"desk-{self.orders}")
         for other in others:
             line = self.line(ORDER, other, line.raw)
         return line
@@ -144,6 +157,7 @@ class Middle(httpx.BaseTransport):
 
     `tamper` sees each answer that the hub gave; None lets it pass. `lose` counts answers that get lost on their way
     back, `refuse` requests that never reach the hub and are answered 503, `cut` requests that never reach it at all.
+    `elsewhere` is the address of another hub that gets the requests instead.
     """
 
     def __init__(self) -> None:
@@ -151,10 +165,13 @@ class Middle(httpx.BaseTransport):
         self.tamper: Tamper = lambda _request, _answer: None
         self.requests: list[tuple[str, bytes]] = []
         self.lose = self.refuse = self.cut = 0
+        self.elsewhere = ""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Pass a request on, and its answer back."""
         self.requests.append((f"{request.method} {request.url.path}", request.read()))
+        if self.elsewhere:
+            request.url = httpx.URL(self.elsewhere).copy_with(raw_path=request.url.raw_path)
         if self.cut > 0:
             self.cut -= 1
             raise httpx.ConnectError("cut")
@@ -196,7 +213,7 @@ class Awaited:
         found = getattr(self._client, name)
         if name == "follow":
             return lambda **options: iter(self._runner.run(self._collect(found(**options))))
-        if asyncio.iscoroutinefunction(found):
+        if inspect.iscoroutinefunction(found):
             return lambda *given, **options: self._runner.run(found(*given, **options))
         return found
 
@@ -211,12 +228,13 @@ class Awaited:
 
 @dataclass
 class Hostile:
-    """A client of a party behind a middle that a test turns hostile. `client` is a Client, or an AsyncClient awaited."""
+    """A client of sg-fiu behind a middle that a test turns hostile. `client` is a Client, or an AsyncClient awaited."""
 
     hub: ExerciseHub
     middle: Middle
     client: Any
     state: State
+    twin: Callable[[], ExerciseHub]
 
 
 @pytest.fixture
@@ -240,9 +258,26 @@ def way() -> str:
     return "Client"
 
 
+@contextmanager
+def serving(data: Path, clock: Clock) -> Iterator[ExerciseHub]:
+    """Serve the hub whose data are here."""
+    from tests.conftest import ExerciseHub, ShiftedClock, served
+
+    hub_settings = read_settings({}, data=str(data))
+    hub = open_hub(hub_settings, clock)
+    hub.start()
+    with served(hub) as url:
+        passphrase = (data / "passphrase").read_bytes().strip()
+        found = ExerciseHub(data, url, hub, ShiftedClock(), passphrase, hub_settings)
+        yield found
+        found.close()
+    hub.stop()
+
+
 @pytest.fixture
-def hostile(exercise_hub: ExerciseHub, middle: Middle, way: str, quick: None) -> Iterator[Hostile]:
-    """The client of sg-fiu behind a middle; it has synced once."""
+def hostile(exercise_hub: ExerciseHub, middle: Middle, way: str, quick: None, tmp_path: Path) -> Iterator[Hostile]:
+    """The client of sg-fiu behind a middle; it has synced once. `twin` serves a copy of the hub as it was before that."""
+    copy = shutil.copytree(exercise_hub.data, tmp_path / "twin")
     identity = exercise_hub.identity("sg-fiu")
     state = State(exercise_hub.data / "hostile.state", log_key=identity.hub.log_key)
     client: Any
@@ -251,5 +286,97 @@ def hostile(exercise_hub: ExerciseHub, middle: Middle, way: str, quick: None) ->
     else:
         client = Awaited(AsyncClient(identity, state, clock=exercise_hub.clock, transport=AsyncMiddle(middle)))
     client.sync()
-    yield Hostile(exercise_hub, middle, client, state)
-    client.close()
+    with ExitStack() as stack:
+        yield Hostile(exercise_hub, middle, client, state, lambda: stack.enter_context(serving(copy, now_us)))
+        client.close()
+
+
+def draft(title: str, **other: Any) -> Draft:
+    """Write a draft of an AMBER alert to sg-fiu."""
+    members = {
+        "kind": "alert",
+        "topic": "cyber.scam",
+        "tlp": "AMBER",
+        "urgency": "routine",
+        "release_to": ["sg-fiu"],
+        "valid_for": "P30D",
+        "payload": {"title": title, "summary": "Fictional."},
+    }
+    return read_draft(members | other)
+
+
+@pytest.fixture(name="draft")
+def draft_fixture() -> Callable[..., Draft]:
+    """The writer of drafts."""
+    return draft
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a real hub once showed sg-fiu: its events, its feed, and the keys of hub and reader.
+
+    The feed has, in order of `published`: an alert, a second one that was recalled by the third, and one by id-police.
+    `checkpoints` are three, one later than the other, and `consistency` is the hub's proof between the first two.
+    """
+
+    identity: Identity
+    log_key: note.SignerKey
+    directory: Directory
+    events: bytes
+    feed: bytes
+    cursor: str
+    published: tuple[Line, ...]
+    foreign: Line
+    checkpoints: tuple[bytes, ...]
+    consistency: bytes
+    now_us: int
+
+    @property
+    def size(self) -> int:
+        """The size that the checkpoint under the events commits to."""
+        return self._checkpoint().size
+
+    @property
+    def root(self) -> bytes:
+        """The root that the checkpoint under the events commits to."""
+        return self._checkpoint().root
+
+    def _checkpoint(self) -> checkpoint.Checkpoint:
+        shown = json.loads(self.events.splitlines()[-1])["checkpoint"].encode()
+        return checkpoint.open_checkpoint(shown, origin=self.log_key.name, key=self.log_key.verifier)
+
+
+def _later_checkpoint(client: Client) -> bytes:
+    client.sync()
+    return client.session.state.get("checkpoint") or b""
+
+
+@pytest.fixture(scope="session")
+def recording(exercise_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """A recording, made once a run."""
+    data = shutil.copytree(exercise_template, tmp_path_factory.mktemp("recording") / "hub")
+    with serving(data, now_us) as hub:
+        police, reader = hub.client("my-police"), hub.client("sg-fiu")
+        lines = [police.sign(draft(title)) for title in ("first", "second")]
+        payload = {"title": "recall", "summary": "Wrong.", "reason": "false-positive"}
+        lines.append(police.sign(draft("", kind="recall", refs=[f"recalls:{lines[1].id}"], payload=payload)))
+        lines.append(hub.client("id-police").sign(draft("fourth", tlp="GREEN")))
+        foreign = police.sign(draft("not for sg-fiu", release_to=["id-police"]))
+        for line in (*lines, foreign, reader.sign(draft("own", release_to=["id-police"]))):
+            hub.client(line.header.iss).publish_line(line)
+        feed = hub.get("/v1/bulletins", "sg-fiu")
+        checkpoints = tuple(_later_checkpoint(reader) for _ in range(3))
+        sizes = [int(each.split(b"\n")[1]) for each in checkpoints]
+        return Recording(
+            identity=reader.session.identity,
+            log_key=read_log_key(hub.settings.log_key_file),
+            directory=hub.hub.directory,
+            events=hub.get("/v1/log/events?limit=1000", "sg-fiu").content,
+            feed=feed.content,
+            cursor=feed.headers["Lintas-Cursor"],
+            published=tuple(lines),
+            foreign=foreign,
+            checkpoints=checkpoints,
+            consistency=hub.get(f"/v1/log/witness?old={sizes[0]}&size={sizes[1]}", "sg-fiu").content,
+            now_us=now_us(),
+        )

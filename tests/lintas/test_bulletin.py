@@ -389,21 +389,3 @@ def test_a_recall_with_indicators_is_partial(kind: str, members: dict[str, Any],
     actual = bulletin.is_partial_recall(checked(kind, **members))
 
     assert expected == actual
-
-
-@pytest.mark.parametrize("day", ["2017-06-07", "2000-02-29"])
-def test_event_of_a_day(day: str) -> None:
-    """An event may name a day where no more is known."""
-    found = bulletin.check({"title": "t", "summary": "s", "event": {"time": day}}, kind="incident")
-
-    assert found.event is not None
-    assert day == found.event.time
-
-
-@pytest.mark.parametrize("day", ["2017-02-29", "2017-6-7", "2017-06-07 ", "20170607"])
-def test_event_of_no_day(day: str) -> None:
-    """A day that does not exist or is written otherwise is refused."""
-    with pytest.raises(MalformedPayload) as caught:
-        bulletin.check({"title": "t", "summary": "s", "event": {"time": day}}, kind="incident")
-
-    assert "event.time" == caught.value.member

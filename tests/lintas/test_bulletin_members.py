@@ -12,17 +12,19 @@ from lintas.bulletin import Bulletin
 from lintas.errors import MalformedPayload
 
 PHONE = {"type": "phone", "value": "+6670426579", "role": "broker"}
+PERSON = {"type": "person", "value": "FICTIONAL<<ARJUNA|1988-04-01|UTO", "role": "subject"}
 EVENT = {"time": "2026-11-20T01:00:00Z"}
 PURPOSE = {"code": "investigation", "statement": "Identify the organiser."}
 LEAST: dict[str, dict[str, Any]] = {
     "alert": {"title": "Fictional title", "summary": "Fictional summary"},
     "rfi": {"title": "Fictional title", "summary": "b", "questions": ["Known?"], "purpose": PURPOSE},
+    "incident": {"title": "Fictional title", "summary": "b", "event": EVENT},
 }
 
 
 def checked(kind: str = "alert", **members: Any) -> Bulletin:
     """Check the least payload of a kind with these members on top."""
-    return bulletin.check({**LEAST[kind], **members}, kind=kind)
+    return bulletin.check({**LEAST.get(kind, LEAST["alert"]), **members}, kind=kind)
 
 
 def refused(kind: str = "alert", **members: Any) -> MalformedPayload:
@@ -230,3 +232,21 @@ def test_short_texts_are_one_line(member: str, blank: str) -> None:
 def test_scripts_of_the_region_keep_their_word_breaks(word_break: str) -> None:
     """Khmer, Thai, Lao and Burmese need joiners and invisible spaces."""
     assert checked(title=f"កម្ពុជា{word_break}ថៃ").title == f"កម្ពុជា{word_break}ថៃ"
+
+
+@pytest.mark.parametrize("day", ["2017-06-07", "2000-02-29"])
+def test_event_of_a_day(day: str) -> None:
+    """An event may name a day where no more is known."""
+    found = bulletin.check({"title": "t", "summary": "s", "event": {"time": day}}, kind="incident")
+
+    assert found.event is not None
+    assert day == found.event.time
+
+
+@pytest.mark.parametrize("day", ["2017-02-29", "2017-6-7", "2017-06-07 ", "20170607"])
+def test_event_of_no_day(day: str) -> None:
+    """A day that does not exist or is written otherwise is refused."""
+    with pytest.raises(MalformedPayload) as caught:
+        bulletin.check({"title": "t", "summary": "s", "event": {"time": day}}, kind="incident")
+
+    assert "event.time" == caught.value.member

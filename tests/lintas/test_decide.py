@@ -48,7 +48,7 @@ def resigned(line: Line, signature: bytes) -> Line:
     return parse(line.raw[:-86] + signature)
 
 
-# --- enrolment ---------------------------------------------------------------------------------------------------------
+# --- enrolment ---
 
 
 def test_first_administrator(empty_ledger: Ledger) -> None:
@@ -157,7 +157,7 @@ def test_window_of_a_key(ledger: Ledger, begin: int, end: int, member: str | Non
         assert member == found
 
 
-# --- rotation and revocation of one's own key --------------------------------------------------------------------------
+# --- rotation and revocation of one's own key ---
 
 
 def test_rotation(ledger: Ledger) -> None:
@@ -327,7 +327,7 @@ def test_heir_of_a_revoked_heir(ledger: Ledger) -> None:
     assert ["my-police", "son", "grandson"] == revoked(ledger, "keyCompromise", since)
 
 
-# --- orders ------------------------------------------------------------------------------------------------------------
+# --- orders ---
 
 
 ORDERS: dict[str, dict[str, Any]] = {
@@ -565,11 +565,11 @@ def test_approving_an_approved_key_that_begins_later(ledger: Ledger) -> None:
     """A key approved before its window begins is pending, but not approved again."""
     invite = invited(ledger, "id-police")
     ledger.post(ledger.enrolment("id-police", invite=invite, not_before=ledger.now + HOUR))
-    approval = ledger.order("approve", agency="id-police", kid=ledger.key("id-police").kid)
-    ledger.post(approval)
+    kid = ledger.key("id-police").kid
+    ledger.post(ledger.order("approve", agency="id-police", kid=kid))
 
     with pytest.raises(OrderConflict, match="pending"):
-        ledger.decide(approval)
+        ledger.decide(ledger.order("approve", agency="id-police", kid=kid))
 
 
 def test_approving_a_revoked_key(ledger: Ledger) -> None:
@@ -655,3 +655,25 @@ def test_signature_of_other_lines(ledger: Ledger) -> None:
     check_signatures(ledger.directory, line)
     with pytest.raises(BadSignature):
         check_signatures(ledger.directory, forged)
+
+
+def test_first_persons_order_works_once(ready: Ledger) -> None:
+    """The second person cannot bring an undone order back to life with the first person's old line."""
+    widened = ready.order("ceiling", "admin/one", "admin/two", agency="sg-fiu", tlp="AMBER")
+    ready.post(widened)
+    ready.post(ready.order("ceiling", "admin/one", "admin/two", agency="sg-fiu", tlp="CLEAR"))
+    ready.now += 60
+    again = ready.line(ORDER, "admin/two", widened.payload, key="admin/two")
+
+    with pytest.raises(OrderConflict):
+        ready.decide(again)
+
+
+def test_waiting_order_can_be_countersigned(ready: Ledger) -> None:
+    """An order that waited in the log is not spent by waiting."""
+    first = ready.order("ceiling", "admin/one", agency="sg-fiu", tlp="AMBER")
+    ready.post(first)
+
+    changes = ready.post(ready.line(ORDER, "admin/two", first.raw, key="admin/two"))
+
+    assert ["grant.changed", "order.accepted"] == kinds(changes)

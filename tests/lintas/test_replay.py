@@ -72,7 +72,7 @@ def test_partner_sees_its_own_grants(story: Ledger) -> None:
     found = replayed(shown, ["*", "my-police"])
 
     grants = {agency: grant for agency, grant in story.directory.grants.items() if agency == "my-police"}
-    assert replace(story.directory, grants=grants) == found
+    assert replace(story.directory, grants=grants, spent=frozenset()) == found
 
 
 def test_other_events_are_passed_over(story: Ledger) -> None:
@@ -207,7 +207,7 @@ def test_missing_line(story: Ledger) -> None:
     shown = rows(story)
     del shown[place(shown, "partner.invited")]
 
-    with pytest.raises(InconsistentLog, match="is refused"):
+    with pytest.raises(InconsistentLog, match="is refused|is not what its line causes"):
         replayed(shown)
 
 

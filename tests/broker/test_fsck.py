@@ -1,0 +1,167 @@
+"""Re-deriving everything: one test for each kind of fault, which is named."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from sqlalchemy import text
+
+from broker.fsck import Report, check_everything
+from broker.hub import Hub, read_log_key
+from broker.intake import admit_bulletin, open_bulletin
+from lintas import checkpoint, note
+from lintas.errors import LogHalted
+from tests.broker.conftest import Desks
+
+ISSUER, READER, OTHER = "my-police", "sg-fiu", "th-cert"
+
+
+@pytest.fixture
+def used(inner: Desks) -> Desks:
+    """A hub that accepted a bulletin for two and its recall."""
+    line = inner.bulletin(ISSUER, [READER, OTHER])
+    for each in (line, inner.recall(ISSUER, line.id, [READER, OTHER])):
+        submission = open_bulletin(each.raw, inner.hub.directory)
+        inner.hub.writer.submit(partial(admit_bulletin, submission=submission)).result(20)
+    return inner
+
+
+def check(hub: Hub) -> Report:
+    """Check the whole database of a hub."""
+    return check_everything(hub.store, hub.signer.verifier, lambda _done, _all: None)
+
+
+def corrupt(hub: Hub, *statements: str) -> None:
+    """Change rows as a broken disk or a careless hand would, past the triggers."""
+    with hub.store.write() as conn:
+        for name in ("log_no_update", "log_no_delete", "checkpoint_no_update", "checkpoint_no_delete"):
+            conn.execute(text(f"DROP TRIGGER IF EXISTS {name}"))
+        for statement in statements:
+            conn.execute(text(statement))
+
+
+def test_good(used: Desks) -> None:
+    """A sound database is reported with its size, root, checkpoints and lines."""
+    seen: list[tuple[int, int]] = []
+
+    report = check_everything(used.hub.store, used.hub.signer.verifier, lambda done, rows: seen.append((done, rows)))
+
+    newest = used.events()[0].seq + 1
+    assert (newest, used.stored()) == (report.size, report.lines)
+    assert report.checkpoints > 2
+    assert [(done, newest) for done in range(1, newest + 1)] == seen
+
+
+def test_unsigned_tail(small_hub: Hub) -> None:
+    """Rows behind the newest checkpoint are sound too: a crash may leave them."""
+    corrupt(small_hub, "DELETE FROM checkpoint")
+
+    assert (0, 1) == (check(small_hub).checkpoints, check(small_hub).lines)
+
+
+NEWEST = "(SELECT max(seq) FROM line)"
+BULLETIN = "(SELECT max(seq) FROM line WHERE kind = 'alert')"
+FAULTS = {
+    "body": (("UPDATE event SET body = CAST(body || ' ' AS BLOB) WHERE seq = 40",), "Row 40: the event body"),
+    "entry": (("UPDATE log SET entry = zeroblob(32) WHERE seq = 40",), "Row 40: the event body"),
+    "entry-of-a-purged-body": (
+        ("UPDATE event SET body = NULL WHERE seq = 40", "UPDATE log SET entry = zeroblob(32) WHERE seq = 40"),
+        "Row 40: the stored tree nodes",
+    ),
+    "nodes": (("UPDATE log SET nodes = zeroblob(length(nodes)) WHERE seq = 40",), "Row 40: the stored tree nodes"),
+    "time": (("UPDATE event SET time = 5 WHERE seq = 40",), "Row 40: the columns differ"),
+    "kind": (("UPDATE event SET kind = 'view.read' WHERE seq = 40",), "Row 40: the columns differ"),
+    "party": (("UPDATE event SET party = 'xx-police' WHERE seq = 40",), "Row 40: the columns differ"),
+    "object": (("UPDATE event SET object = 'x' WHERE seq = 40",), "Row 40: the columns differ"),
+    "number": (
+        ("UPDATE event SET body = NULL, party_seq = 9999 WHERE seq = 40",),
+        r"Row 40: the events of \S+ are not numbered",
+    ),
+    "event-lost": (("DELETE FROM event WHERE seq = 40",), "Row 40 is missing"),
+    "leaf-lost": (("DELETE FROM log WHERE seq = 40",), "Row 40 is missing"),
+    "last-leaf-lost": (("DELETE FROM log WHERE seq = (SELECT max(seq) FROM log)",), "is missing"),
+    "end-lost": (
+        (
+            "DELETE FROM event WHERE seq = (SELECT max(seq) FROM event)",
+            "DELETE FROM log WHERE seq = (SELECT max(seq) FROM log)",
+        ),
+        "A checkpoint of size [0-9]+ was signed, but the log has",
+    ),
+    "checkpoint": (
+        ("UPDATE checkpoint SET note = CAST(note || ' ' AS BLOB) WHERE size = (SELECT max(size) FROM checkpoint)",),
+        "The checkpoint of size [0-9]+ does not verify",
+    ),
+    "checkpoint-moved": (
+        (
+            "UPDATE checkpoint SET note = (SELECT note FROM checkpoint ORDER BY size LIMIT 1) "
+            "WHERE size = (SELECT max(size) FROM checkpoint)",
+        ),
+        "The checkpoint of size [0-9]+ is of another tree",
+    ),
+    "line": ((f"UPDATE line SET raw = CAST(raw || ' ' AS BLOB) WHERE seq = {NEWEST}",), "its bytes have another hash"),
+    "line-moved": ((f"UPDATE line SET seq = seq + 1 WHERE seq = {NEWEST}",), "the event at its index"),
+    "line-beyond": ((f"UPDATE line SET seq = 9999 WHERE seq = {NEWEST}",), "the event at its index 9999"),
+    "issuer": ((f"UPDATE line SET iss = 'xx-police' WHERE seq = {NEWEST}",), "the columns differ from its header"),
+    "key-id": ((f"UPDATE line SET kid = 'x' WHERE seq = {NEWEST}",), "the columns differ from its header"),
+    "type": ((f"UPDATE line SET typ = 'x' WHERE seq = {NEWEST}",), "the columns differ from its header"),
+    "expiry": ((f"UPDATE line SET exp = 5 WHERE seq = {NEWEST}",), "the columns differ from its header"),
+    "bulletin-kind": ((f"UPDATE line SET kind = 'rfi' WHERE seq = {NEWEST}",), "the columns differ from its header"),
+    "topic": ((f"UPDATE line SET topic = 'drugs' WHERE seq = {NEWEST}",), "the columns differ from its header"),
+    "marking": ((f"UPDATE line SET tlp_rank = 0 WHERE seq = {NEWEST}",), "the columns differ from its header"),
+    "recipient-lost": (
+        (f"DELETE FROM recipient WHERE seq = {BULLETIN} AND agency = 'sg-fiu'",),
+        "its recipients are not those",
+    ),
+    "recipient-added": (
+        (f"INSERT INTO recipient VALUES ('vn-police', {BULLETIN}, 'released', 1)",),
+        "its recipients are not those",
+    ),
+    "recipient-withheld": (
+        (f"UPDATE recipient SET state = 'suspended' WHERE seq = {BULLETIN} AND agency = 'sg-fiu'",),
+        "its recipients are not those",
+    ),
+    "line-behind-a-key": (
+        ("DELETE FROM line WHERE seq = (SELECT min(seq) FROM event WHERE kind = 'key.rotated' OR kind = 'key.enrolled')",),
+        "The directory does not follow from its lines",
+    ),
+}
+
+
+@pytest.mark.parametrize(("statements", "fault"), FAULTS.values(), ids=FAULTS)
+def test_fault(used: Desks, statements: tuple[str, ...], fault: str) -> None:
+    """Each kind of fault is found, and the row or line is named."""
+    check(used.hub)
+    corrupt(used.hub, *statements)
+
+    with pytest.raises(LogHalted, match=fault):
+        check(used.hub)
+
+
+def test_purged_body(used: Desks) -> None:
+    """A bulletin whose event was purged has lost its rows of recipients too, and that is no fault."""
+    seq = f"SELECT {BULLETIN}"
+    corrupt(
+        used.hub,
+        f"UPDATE event SET body = NULL WHERE seq = ({seq})",
+        f"DELETE FROM recipient WHERE seq = ({seq})",
+    )
+
+    assert check(used.hub).size == used.events()[0].seq + 1
+
+
+def test_checkpoint_of_another_log(used: Desks) -> None:
+    """A checkpoint that the key signed for another origin is a fault."""
+    key = read_log_key(used.hub.settings.log_key_file)
+    other = note.SignerKey.from_seed("other.example-aaaaaaaa/log/1", b"\x05" * 32)
+    size = used.events()[0].seq + 1
+    body = checkpoint.format_checkpoint(checkpoint.Checkpoint(key.name, size, bytes(32)))
+    with used.hub.store.write() as conn:
+        conn.execute(text("DROP TRIGGER checkpoint_no_update"))
+        conn.execute(
+            text("UPDATE checkpoint SET note = :note WHERE size = :size"),
+            {"note": note.sign_note(body, other), "size": size},
+        )
+
+    with pytest.raises(LogHalted, match=f"The checkpoint of size {size} does not verify"):
+        check(used.hub)
