@@ -24,7 +24,7 @@ TOKEN_LIFE_S = 300
 SUMMARY = (
     "SIMULATED. Measured bulletin {number}. A group offers well-paid work in customer service over messaging groups, "
     "collects travel documents at the airport and moves applicants across the border by night. Transfers run through "
-    "the wallet below; the site was still in use."
+    "the wallet below."
 )
 
 

@@ -90,7 +90,6 @@ def serve(data: Path | None, host: str | None, port: int | None) -> None:
     settings = read_settings(data=str(data) if data else None, host=host, port=port)
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     hub = open_hub(settings)
-    hub.start()
     config = uvicorn.Config(
         build_app(hub),
         host=settings.host,
@@ -105,11 +104,13 @@ def serve(data: Path | None, host: str | None, port: int | None) -> None:
     )
     server = uvicorn.Server(config)
     try:
+        hub.start()
         server.run()
+    except SystemExit:
+        # uvicorn's own code for an address in use is ours for a broken log.
+        sys.exit(EXIT_REFUSED)
     finally:
         hub.stop()
-    if not server.started:
-        sys.exit(EXIT_REFUSED)
 
 
 @cli.command("migrate")

@@ -86,7 +86,12 @@ def run(settings: Settings, *, progress: Progress, clock: Clock = now_us) -> Non
 
 
 def make_passphrase(path: Path) -> bytes:
-    """Write a random passphrase to a file with mode 0600 and return it."""
+    """Write a random passphrase to a file with mode 0600 and return it; one that is there already is kept.
+
+    Identities may be locked with it: nothing opens them again once it is lost.
+    """
+    if path.exists():
+        return path.read_bytes().strip()
     path.parent.mkdir(parents=True, exist_ok=True)
     passphrase = secrets.token_urlsafe(24).encode()
     write_private(path, passphrase + b"\n")

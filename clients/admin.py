@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from clients.arguments import IdCommand
 from clients.settings import open_client, read_settings
 from clients.show import print_table, safe
 from lintas.client import Client
@@ -49,7 +50,7 @@ def invite(party: str, out: Path) -> None:
         _write_letter(client, party, answer, out)
 
 
-@admin.command()
+@admin.command(cls=IdCommand)
 @click.argument("party")
 @click.argument("kid")
 def approve(party: str, kid: str) -> None:
@@ -61,7 +62,7 @@ def approve(party: str, kid: str) -> None:
     _order("approve", agency=party, kid=kid)
 
 
-@admin.command()
+@admin.command(cls=IdCommand)
 @click.argument("party")
 @click.argument("kid")
 @click.option("--reason", required=True, type=click.Choice(sorted(REASONS)), help="Why (RFC 5280).")
@@ -159,7 +160,7 @@ def pending() -> None:
         click.echo("nothing is waiting")
 
 
-@admin.command()
+@admin.command(cls=IdCommand)
 @click.argument("order_id")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write an invitation (0600).")
 def countersign(order_id: str, out: Path | None) -> None:

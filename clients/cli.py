@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from clients.admin import admin
+from clients.arguments import IdCommand
 from clients.settings import open_client, read_settings
 from clients.show import print_keys, print_received, print_table, received_members
 from lintas import vocabulary
@@ -137,7 +138,7 @@ def follow(*, once: bool, as_json: bool, from_start: bool) -> None:
             click.echo(f"{count} new, all verified" if count else "nothing new", err=True)
 
 
-@cli.command()
+@cli.command(cls=IdCommand)
 @click.argument("line_id")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def show(line_id: str, *, as_json: bool) -> None:
@@ -154,7 +155,7 @@ def show(line_id: str, *, as_json: bool) -> None:
         print_received(item, whole=True)
 
 
-@cli.command()
+@cli.command(cls=IdCommand)
 @click.argument("line_id")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it here instead of printing.")
 def receipt(line_id: str, out: Path | None) -> None:

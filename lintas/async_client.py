@@ -100,9 +100,9 @@ class AsyncClient(Face):
         """As `Client.sync`."""
         return await self.run(wire.catch_up(self.session))
 
-    async def publish(self, draft: Draft) -> Published:
+    async def publish(self, draft: Draft, *, tag: str | None = None) -> Published:
         """As `Client.publish`."""
-        return await self.run(wire.publish(self.session, self.sign(draft)))
+        return await self.run(wire.publish_draft(self.session, draft, tag=tag))
 
     async def publish_line(self, line: Line) -> Published:
         """As `Client.publish_line`."""

@@ -17,13 +17,13 @@ from lintas import feed, sync, wire
 from lintas.clock import Clock, now_us
 from lintas.directory import Directory
 from lintas.draft import Draft
-from lintas.errors import HubUnreachable, OrderConflict, Refusal, Unverified
+from lintas.errors import HubUnreachable, Refusal, Unverified
 from lintas.feed import Received
 from lintas.keys import Identity, SigningKey, load_identity
 from lintas.line import Line, check, parse
 from lintas.receipt import Logged, check_receipt, parse_receipt
 from lintas.session import Session
-from lintas.state import SENT, WAITING, Outgoing, State
+from lintas.state import State
 from lintas.wire import Answer, Operation, Published, Pulled, Request, Response
 
 PAUSES_S = (0.2, 1.0, 3.0, None)
@@ -68,6 +68,10 @@ class Face:
     def sign(self, draft: Draft, *, release_to: Sequence[str] | None = None) -> Line:
         """Sign a draft for these recipients, by default those it resolves to. Nothing is sent."""
         return self.session.sign_bulletin(draft, release_to=release_to or self.recipients(draft))
+
+    def enqueue(self, draft: Draft, *, tag: str) -> bool:
+        """Sign a draft and keep it in the outbox for `flush`; False when this tag was used before."""
+        return self.session.enqueue(draft, tag=tag)
 
     def verify(self, raw: bytes, receipt: bytes) -> Logged:
         """Verify a saved line and its receipt offline, with the pinned log key and the keys known so far.
@@ -159,14 +163,7 @@ class Client(Face):
 
     def publish(self, draft: Draft, *, tag: str | None = None) -> Published:
         """Resolve, sign, keep and send a draft. `tag` makes it idempotent: a tag used before sends nothing new."""
-        known = self.session.state.by_tag(tag) if tag is not None else None
-        if known is not None:
-            return self._resume(known)
-        return self.run(wire.publish(self.session, self.sign(draft), tag=tag))
-
-    def enqueue(self, draft: Draft, *, tag: str) -> bool:
-        """Sign a draft and keep it in the outbox for `flush`; False when this tag was used before."""
-        return self.session.enqueue(draft, tag=tag)
+        return self.run(wire.publish_draft(self.session, draft, tag=tag))
 
     def publish_line(self, line: Line) -> Published:
         """Keep and send a line signed before (`sign`)."""
@@ -235,13 +232,6 @@ class Client(Face):
     def admin_view(self, view: str) -> dict[str, Any]:
         """Read partners, keys, grants, orders or stats as an administrator."""
         return self.run(wire.admin_view(self.session, view))
-
-    def _resume(self, known: Outgoing) -> Published:
-        if known.state == SENT and known.seq is not None:
-            return Published(known.id, known.seq, known.receipt)
-        if known.state != WAITING:
-            raise OrderConflict(f"The line made under this tag was {known.state}: {known.problem or known.id}.")
-        return self.run(wire.send(self.session, parse(known.line)))
 
 
 def open_state(identity_path: Path, identity: Identity) -> State:

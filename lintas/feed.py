@@ -16,8 +16,8 @@ from lintas.line import Line, check, parse
 from lintas.session import Session
 from lintas.strict import parse_object
 
-WITHDRAWN = frozenset({"recalled", "superseded"})
-STATES = WITHDRAWN | {"expired", "purged"}
+WITHDRAWN = ("recalled", "superseded")
+STATES = (*WITHDRAWN, "expired", "purged")
 
 
 @dataclass(frozen=True, slots=True)

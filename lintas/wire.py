@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from lintas import feed, sync
 from lintas.checkpoint import Checkpoint
 from lintas.directory import CONTROL_KINDS
+from lintas.draft import Draft
 from lintas.errors import (
     BadReceipt,
     Busy,
@@ -26,6 +27,7 @@ from lintas.errors import (
     LintasError,
     MalformedPayload,
     NotFound,
+    OrderConflict,
     ReadOnly,
     Refusal,
     RequestTimeout,
@@ -36,7 +38,7 @@ from lintas.header import BULLETIN, KEY, ORDER
 from lintas.line import Line, parse
 from lintas.receipt import Logged, check_receipt, parse_receipt
 from lintas.session import Session
-from lintas.state import Outgoing
+from lintas.state import SENT, WAITING, Outgoing
 from lintas.strict import Json, b64u, canonical, parse_object
 
 LINES_MEDIA = "application/jsonl"
@@ -186,6 +188,19 @@ def receipt(session: Session, line_id: str) -> Operation[bytes]:
     return response.body
 
 
+def publish_draft(session: Session, draft: Draft, *, tag: str | None = None) -> Operation[Published]:
+    """Resolve, sign, keep and send a draft; what was made under this tag before is sent on instead."""
+    known = session.state.by_tag(tag) if tag is not None else None
+    if known is None:
+        line = session.sign_bulletin(draft, release_to=session.recipients(draft))
+        return (yield from publish(session, line, tag=tag))
+    if known.state == SENT and known.seq is not None:
+        return Published(known.id, known.seq, known.receipt)
+    if known.state != WAITING:
+        raise OrderConflict(f"The line made under this tag was {known.state}: {known.problem or known.id}.")
+    return (yield from send(session, parse(known.line)))
+
+
 def publish(session: Session, line: Line, *, tag: str | None = None) -> Operation[Published]:
     """Keep a signed bulletin in the outbox, then send it; the same bytes until the hub answers."""
     session.state.enqueue(line.id, line.raw, tag)
@@ -293,8 +308,9 @@ def _object(body: bytes) -> Json:
 def _results(response: Response) -> list[Json]:
     rows = [_object(row) for row in response.body.splitlines()]
     for row in rows:
-        is_told = isinstance(row["problem"], dict) if "problem" in row else type(row.get("seq")) is int
-        if type(row.get("status")) is not int or not is_told:
+        status, seq = row.get("status"), row.get("seq")
+        is_accepted = status in (200, 201) and type(seq) is int and "problem" not in row
+        if not is_accepted and not (type(status) is int and isinstance(row.get("problem"), dict)):
             raise HubUnreachable("The hub answered a line with neither its place nor a problem; send again.")
     return rows
 

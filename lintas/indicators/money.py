@@ -27,7 +27,6 @@ EVM_DIGITS = 40
 HASH160_BYTES = 20
 BTC_VERSIONS = frozenset({0x00, 0x05})
 TRON_VERSION = 0x41
-SEGWIT_CHARACTERS_MAX = 90
 SEGWIT_V0_BYTES = frozenset({20, 32})
 SEGWIT_BYTES = (2, 40)
 SEGWIT_VERSION_MAX = 16
@@ -116,8 +115,6 @@ def _segwit(text: str) -> str:
     if text not in (text.lower(), text.upper()):
         raise malformed("A bech32 address is all small letters or all capitals, not both.")
     text = text.lower()
-    if len(text) > SEGWIT_CHARACTERS_MAX:
-        raise malformed(f"A bech32 address has at most {SEGWIT_CHARACTERS_MAX} characters, this one {len(text)}.")
     found = unsegwit("bc", only(text[3:], BECH32, "address after bc1"))
     if found is None:
         raise malformed("The checksum of the Bitcoin address does not fit: at least one character is wrong.")

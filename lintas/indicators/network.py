@@ -86,7 +86,7 @@ def file_hash(value: str) -> str:
     """MD5, SHA-1, SHA-256 or SHA-512 in small hex digits; ``sha256:`` and the like are checked, then left out."""
     name, colon, rest = plain(value).lower().partition(":")
     text = only(rest if colon else name, string.hexdigits, "hash")
-    wanted = HASH_DIGITS.get(name.replace("-", "")) if colon else None
+    wanted = HASH_DIGITS.get(name.replace("-", ""))
     if colon and wanted is None:
         raise malformed(f"{name[:20]!r} is none of {', '.join(HASH_DIGITS)}.")
     if len(text) not in ([wanted] if wanted else HASH_DIGITS.values()):

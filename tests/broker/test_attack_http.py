@@ -684,7 +684,7 @@ def tokens() -> dict[str, dict[str, Any]]:
 def test_token_times(shared: Desks, times: dict[str, int]) -> None:
     """A token that is expired, of the future or longer than 300 seconds reads nothing."""
     session = shared.session(READER)
-    moved = {name: session.now() + value for name, value in times.items()}
+    moved: dict[str, Any] = {name: session.now() + value for name, value in times.items()}
     token = session.sign_line(TOKEN, b"", scope="read", **moved).raw.decode()
 
     answer = shared.get("/v1/bulletins", Authorization=f"Bearer {token}")

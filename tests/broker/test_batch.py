@@ -176,7 +176,9 @@ def test_releases(small_hub: Hub, inner: Desks) -> None:
         batch.withhold(seqs[0], OTHER, "suspended")
         batch.finish()
 
-        events = {row.party: (row.seq, json.loads(row.body or b"")["detail"]["ids"]) for row in rows_from(conn, seqs[1] + 1)}
+        events = {
+            row.party: (row.seq, json.loads(row.body or b"")["detail"]["ids"]) for row in rows_from(conn, seqs[1] + 1)
+        }
         stored = conn.execute(select(tables.recipient)).all()
 
     assert {READER: [first.id, second.id], OTHER: [second.id]} == {party: ids for party, (_, ids) in events.items()}
@@ -264,7 +266,7 @@ def test_line_twice(small_hub: Hub, inner: Desks, identity_of: IdentityOf) -> No
         again = begin(small_hub, conn)
         accept(again, line)
 
-        with pytest.raises(Exception, match="UNIQUE constraint failed: line.id"):
+        with pytest.raises(Exception, match=r"UNIQUE constraint failed: line\.id"):
             again.finish()
         conn.execute(text("ROLLBACK"))
         conn.execute(text("BEGIN"))

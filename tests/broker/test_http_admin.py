@@ -14,6 +14,7 @@ from broker.web import admin
 from lintas import note
 from lintas.event import KINDS
 from lintas.header import KEY, ORDER
+from lintas.keys import SigningKey
 from lintas.receipt import check_receipt, parse_receipt
 from tests.broker.conftest import AUDITOR, REGISTRAR, UNKNOWN_ID, Desks, problem_of
 
@@ -315,8 +316,6 @@ def test_partners(desks: Desks) -> None:
 
 def test_keys_pending_first(desks: Desks) -> None:
     """A key that waits for approval is listed first."""
-    from lintas.keys import SigningKey
-
     new = SigningKey.generate()
     desks.post(desks.session(ISSUER).sign_rotation(new, holder="desk", overlap_s=0), KEY)
 

@@ -1,8 +1,9 @@
-"""Limits of the HTTP surface: sizes, times, encodings, parameters. Each refusal is a problem, one step past the limit."""
+"""Limits of the HTTP surface: sizes, times, encodings, parameters. One step past each is a problem."""
 
 from __future__ import annotations
 
 import gzip
+import queue
 import socket
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from broker.web import bulletins, http
+from lintas.errors import LogHalted
 from lintas.header import BULLETIN, KEY, LINE_BYTES_MAX, ORDER
 from tests.broker.conftest import REGISTRAR, UNKNOWN_ID, Desks, problem_of
 
@@ -337,3 +339,50 @@ def test_nobody_may_keep_an_answer(shared: Desks) -> None:
     """Problems and reads are private and revalidated."""
     for path in ("/v1/bulletins", "/v1/partners", f"/v1/bulletins/{UNKNOWN_ID}"):
         assert "private, no-cache" == shared.get(path, READER).headers["cache-control"]
+
+
+def test_fault_of_ours(desks: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours is told as such, without its text; the hub goes on."""
+
+    def fail() -> None:
+        raise LogHalted("Row 7: the secret of the operator")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desks.hub.store, "read", fail)
+        answer = desks.get("/v1/log/checkpoint")
+
+    assert (500, "internal-error", None) == problem_of(answer)
+    assert "secret" not in answer.text
+    assert 200 == desks.get("/v1/log/checkpoint").status_code
+
+
+def test_crash(desks: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug is told as a fault of ours too, without a trace of the code."""
+
+    def fail() -> None:
+        raise ZeroDivisionError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desks.hub.store, "read", fail)
+        # A connection of its own: the server closes it.
+        answer = httpx.get(desks.url + "/v1/log/checkpoint")
+
+    assert (500, "internal-error", None) == problem_of(answer)
+    assert "bug" not in answer.text
+    assert 200 == desks.get("/readyz").status_code
+
+
+def test_busy(desks: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full queue answers 503 and says when to come back."""
+    line = desks.bulletin(ISSUER, [READER])
+
+    def full(_entry: object) -> None:
+        raise queue.Full
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desks.hub.writer._queue, "put_nowait", full)
+        answer = desks.post(line)
+
+    assert (503, "busy", None) == problem_of(answer)
+    assert "1" == answer.headers["retry-after"]
+    assert 201 == desks.post(line).status_code

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from lintas import note
+from lintas.errors import LogHalted
 from lintas.header import BULLETIN
 from lintas.line import line_id
 from lintas.receipt import Logged, check_receipt, parse_receipt
@@ -200,8 +201,6 @@ def test_partial_recall_event(shared: Desks) -> None:
 
 def test_read_only(desks: Desks) -> None:
     """A hub whose log is halted accepts nothing, says so, and is not ready."""
-    from lintas.errors import LogHalted
-
     line = desks.publish(ISSUER, [READER])
     desks.hub.writer._halted = LogHalted("test")
 

@@ -15,7 +15,7 @@ from lintas.errors import BY_CODE, PROBLEM_TYPE_PREFIX
 from tests.broker.conftest import Desks
 
 # No request is made of it, so it needs no hub.
-APP = build_app(cast(Hub, None))
+APP = build_app(cast("Hub", None))
 DOCUMENT: dict[str, Any] = APP.openapi()
 OPERATIONS = {
     f"{method} {path}": operation for path, item in DOCUMENT["paths"].items() for method, operation in item.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import text
@@ -76,7 +76,10 @@ def test_receipts_without_the_database(small_hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("statement", "fault"),
     [
-        ("UPDATE event SET body = CAST(body || ' ' AS BLOB) WHERE seq = :seq", "Row {seq}: the event body is not the one"),
+        (
+            "UPDATE event SET body = CAST(body || ' ' AS BLOB) WHERE seq = :seq",
+            "Row {seq}: the event body is not the one",
+        ),
         ("UPDATE event SET time = time + 1 WHERE seq = :seq", "Row {seq}: the columns differ"),
         ("UPDATE event SET kind = 'admin.viewed' WHERE seq = :seq", "Row {seq}: the columns differ"),
         ("UPDATE event SET party = 'my-police' WHERE seq = :seq", "Row {seq}: the columns differ"),
@@ -142,7 +145,7 @@ def test_every_single_bit(small_hub: Hub) -> None:
             flipped = bytearray(data)
             flipped[bit // 8] ^= 1 << bit % 8
             with pytest.raises(LogHalted):
-                extend(frontier, replace(row, **{column: bytes(flipped)}))
+                extend(frontier, replace(row, **cast("Any", {column: bytes(flipped)})))
             faults += 1
 
     assert faults > 300
@@ -196,7 +199,7 @@ def test_start_on_a_broken_log(small_hub: Hub, statement: str) -> None:
     """A start on a log that does not derive is refused."""
     corrupt(small_hub, statement)
 
-    with pytest.raises(LogHalted, match="Row [12]"):
+    with pytest.raises(LogHalted, match=r"Row [12]"):
         small_hub.start()
 
 
@@ -217,7 +220,9 @@ def test_checkpoint_of_another_tree(small_hub: Hub) -> None:
     key = read_log_key(small_hub.settings.log_key_file)
     size = checkpoints(small_hub)[-1]
     body = checkpoint.format_checkpoint(checkpoint.Checkpoint(key.name, size, bytes(32)))
-    corrupt(small_hub, "UPDATE checkpoint SET note = :note WHERE size = :size", note=note.sign_note(body, key), size=size)
+    corrupt(
+        small_hub, "UPDATE checkpoint SET note = :note WHERE size = :size", note=note.sign_note(body, key), size=size
+    )
 
     with pytest.raises(LogHalted, match=f"The checkpoint of size {size} does not fit the rows"):
         small_hub.start()

@@ -69,7 +69,7 @@ def test_one_commit_for_all_that_waited(inner: Desks) -> None:
 
     done = [future.result(WAIT_S) for future in futures]
 
-    assert 1 == len({each.signed.note for each in done})
+    assert 1 == len({each.signed and each.signed.note for each in done})
     assert list(range(done[0].value, done[0].value + 20)) == [each.value for each in done]
     assert gate.future.result(WAIT_S).signed != done[0].signed
 
@@ -83,7 +83,7 @@ def test_jobs_of_one_commit_have_a_limit(inner: Desks, monkeypatch: pytest.Monke
 
     done = [future.result(WAIT_S) for future in futures]
 
-    sizes = [each.signed.size for each in done]
+    sizes = [each.signed.size for each in done if each.signed]
     assert [3, 3, 1] == [sizes.count(size) for size in sorted(set(sizes))]
     assert [each.value for each in done] == sorted(each.value for each in done)
 
@@ -361,7 +361,7 @@ def test_purged_control_event() -> None:
     """A control event without its body is a fault: none is ever purged."""
     row = log.EventRow(4, 1, "key.approved", "*", 3, None, None)
 
-    with pytest.raises(LogHalted, match="Row 4: a key.approved event is never purged"):
+    with pytest.raises(LogHalted, match=r"Row 4: a key\.approved event is never purged"):
         replay([row], {})
 
 

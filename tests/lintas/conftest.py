@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
@@ -32,9 +32,7 @@ from lintas.keys import Identity, SigningKey
 from lintas.line import Line, parse, sign
 from lintas.state import State
 from lintas.strict import b64u, canonical
-
-if TYPE_CHECKING:
-    from tests.conftest import ExerciseHub
+from tests.conftest import ExerciseHub, ShiftedClock, served
 
 HUB = "exercise.lintas.example-k3v9q2xa"
 NOW = 1_795_467_600
@@ -228,7 +226,7 @@ class Awaited:
 
 @dataclass
 class Hostile:
-    """A client of sg-fiu behind a middle that a test turns hostile. `client` is a Client, or an AsyncClient awaited."""
+    """A client behind a middle that a test turns hostile. `client` is a Client, or an AsyncClient awaited."""
 
     hub: ExerciseHub
     middle: Middle
@@ -238,7 +236,7 @@ class Hostile:
 
 
 @pytest.fixture
-def middle() -> Iterator[Middle]:
+def middle(quick: None) -> Iterator[Middle]:
     """A middle that passes everything."""
     middle = Middle()
     yield middle
@@ -258,11 +256,15 @@ def way() -> str:
     return "Client"
 
 
+@pytest.fixture
+def party() -> str:
+    """Whose client a test drives: override it by parametrising."""
+    return "sg-fiu"
+
+
 @contextmanager
 def serving(data: Path, clock: Clock) -> Iterator[ExerciseHub]:
     """Serve the hub whose data are here."""
-    from tests.conftest import ExerciseHub, ShiftedClock, served
-
     hub_settings = read_settings({}, data=str(data))
     hub = open_hub(hub_settings, clock)
     hub.start()
@@ -275,10 +277,10 @@ def serving(data: Path, clock: Clock) -> Iterator[ExerciseHub]:
 
 
 @pytest.fixture
-def hostile(exercise_hub: ExerciseHub, middle: Middle, way: str, quick: None, tmp_path: Path) -> Iterator[Hostile]:
-    """The client of sg-fiu behind a middle; it has synced once. `twin` serves a copy of the hub as it was before that."""
+def hostile(exercise_hub: ExerciseHub, middle: Middle, way: str, party: str, tmp_path: Path) -> Iterator[Hostile]:
+    """The client of a party behind a middle; it has synced once. `twin` serves a copy of the hub made before that."""
     copy = shutil.copytree(exercise_hub.data, tmp_path / "twin")
-    identity = exercise_hub.identity("sg-fiu")
+    identity = exercise_hub.identity(party)
     state = State(exercise_hub.data / "hostile.state", log_key=identity.hub.log_key)
     client: Any
     if way == "Client":
@@ -317,6 +319,7 @@ class Recording:
 
     The feed has, in order of `published`: an alert, a second one that was recalled by the third, and one by id-police.
     `checkpoints` are three, one later than the other, and `consistency` is the hub's proof between the first two.
+    `released_receipt` proves that the first bulletin was released.
     """
 
     identity: Identity
@@ -329,6 +332,7 @@ class Recording:
     foreign: Line
     checkpoints: tuple[bytes, ...]
     consistency: bytes
+    released_receipt: bytes
     now_us: int
 
     @property
@@ -377,6 +381,7 @@ def recording(exercise_template: Path, tmp_path_factory: pytest.TempPathFactory)
             published=tuple(lines),
             foreign=foreign,
             checkpoints=checkpoints,
+            released_receipt=hub.get(f"/v1/bulletins/{lines[0].id}/receipt", "sg-fiu").content,
             consistency=hub.get(f"/v1/log/witness?old={sizes[0]}&size={sizes[1]}", "sg-fiu").content,
             now_us=now_us(),
         )

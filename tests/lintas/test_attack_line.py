@@ -72,7 +72,21 @@ def test_sound_line_opens(ledger: Ledger) -> None:
     assert ["Ed25519", "EdDSA"] == found
 
 
-ALGORITHMS = ["none", "nOnE", "HS256", "ES256", "RS256", "Ed448", "ed25519", "", ["Ed25519"], None, 0, {}, True]
+ALGORITHMS: list[Any] = [
+    "none",
+    "nOnE",
+    "HS256",
+    "ES256",
+    "RS256",
+    "Ed448",
+    "ed25519",
+    "",
+    ["Ed25519"],
+    None,
+    0,
+    {},
+    True,
+]
 
 
 @pytest.mark.parametrize("alg", ALGORITHMS, ids=repr)
@@ -121,7 +135,7 @@ FOREIGN: dict[str, Any] = {
 def test_foreign_member(ledger: Ledger, name: str) -> None:
     """Whatever is not in the closed set refuses the line; nothing is ever looked up because of it."""
     key = ledger.key("my-police")
-    member = name.split(" ")[0]
+    member = name.split(" ", maxsplit=1)[0]
 
     with pytest.raises(MalformedLine) as caught:
         open_line(forge(members(key) | {member: FOREIGN[name]}, key), ledger.directory)

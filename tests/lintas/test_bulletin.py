@@ -44,7 +44,7 @@ EVERYTHING: dict[str, Any] = {
     "event": {"time": "2026-11-20T01:00:00.5Z", "position": "4.80000,119.60000"},
     "languages": ["en", "zh-Hant-TW"],
     "indicators": [
-        PHONE | {"first_seen": "2026-11-01T00:00:00Z", "last_seen": "2026-11-01T00:00:00.1Z", "note": "seen twice"},
+        PHONE | {"first_seen": "2026-11-01T00:00:00Z", "last_seen": "2026-11-01T00:00:00.000Z", "note": "seen twice"},
         PERSON | {"person_role": "facilitator", "name": "The fictional one", "asset": "USDT"},
     ],
     "communities": ["mekong", "*"],
@@ -192,7 +192,7 @@ def test_everything_a_bulletin_may_have_is_kept() -> None:
                 "+6670426579",
                 "broker",
                 first_seen="2026-11-01T00:00:00Z",
-                last_seen="2026-11-01T00:00:00.1Z",
+                last_seen="2026-11-01T00:00:00.000Z",
                 note="seen twice",
             ),
             Indicator(
@@ -257,6 +257,14 @@ def test_an_indicator_is_not_last_seen_before_it_was_first_seen() -> None:
     times = {"first_seen": "2026-11-01T00:00:00.2Z", "last_seen": "2026-11-01T00:00:00Z"}
 
     assert refused(indicators=[PHONE | times]).member == "indicators[0].last_seen"
+
+
+@pytest.mark.parametrize("member", ["first_seen", "last_seen"])
+def test_an_indicator_may_have_one_time_only(member: str) -> None:
+    """Often only one end is known."""
+    found = checked(indicators=[PHONE | {member: "2026-11-01T00:00:00Z"}])
+
+    assert getattr(found.indicators[0], member) == "2026-11-01T00:00:00Z"
 
 
 def test_an_event_has_a_place_or_a_position() -> None:

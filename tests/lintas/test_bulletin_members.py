@@ -154,6 +154,7 @@ def test_a_set_names_nothing_twice(members: dict[str, Any], path: str) -> None:
         ({"stix": []}, "stix"),
         ({"stix": {"objects": ["x"]}}, "stix.objects[0]"),
         ({"reissue_of": "A" * 42}, "reissue_of"),
+        ({"reissue_of": 1}, "reissue_of"),
         ({"fictional": 1}, "fictional"),
         ({"severity": 1.5}, "severity"),
         ({"severity": ["severe"]}, "severity"),
@@ -161,7 +162,9 @@ def test_a_set_names_nothing_twice(members: dict[str, Any], path: str) -> None:
 )
 def test_a_value_of_another_form_is_refused(members: dict[str, Any], path: str) -> None:
     """Each member has one form."""
-    assert refused(**members).member == path
+    actual = refused(**members)
+
+    assert (path, True) == (actual.member, f"`{path}`" in actual.detail)
 
 
 def listed(count: int, form: str = "{}") -> list[str]:

@@ -142,7 +142,7 @@ WINDOWS: dict[str, tuple[int, int, str | None]] = {
 @pytest.mark.parametrize(("begin", "end", "member"), WINDOWS.values(), ids=WINDOWS)
 def test_window_of_a_key(ledger: Ledger, begin: int, end: int, member: str | None) -> None:
     """A key begins within a day and lives at most thirteen months, enrolled or rotated to."""
-    window = {"not_before": ledger.now + begin, "not_after": ledger.now + end}
+    window: dict[str, Any] = {"not_before": ledger.now + begin, "not_after": ledger.now + end}
     lines = (
         ledger.enrolment("id-police", invite=invited(ledger, "id-police"), **window),
         ledger.rotation("my-police", new="new", **window),
@@ -177,9 +177,9 @@ def test_rotation_is_signed_by_the_old_key(ledger: Ledger) -> None:
     """A stranger's outer signature is refused."""
     with pytest.raises(UnknownKey):
         ledger.decide(ledger.rotation("my-police", old="stranger", new="new"))
+    forged = resigned(ledger.rotation("my-police", new="new"), ledger.rotation("my-police", new="other").raw[-86:])
     with pytest.raises(BadSignature):
-        line = ledger.rotation("my-police", new="new")
-        ledger.decide(resigned(line, ledger.rotation("my-police", new="other").raw[-86:]))
+        ledger.decide(forged)
 
 
 def test_rotation_is_signed_by_the_new_key(ledger: Ledger) -> None:
@@ -468,15 +468,15 @@ def test_second_person_is_another(ledger: Ledger) -> None:
 @pytest.mark.parametrize("act", ["approve", "revoke", "suspend", "resume"])
 def test_nobody_decides_about_themselves(ledger: Ledger, act: str, by: tuple[str, ...]) -> None:
     """Neither the first nor the second person orders about their own keys or standing."""
-    more: dict[str, Any] = {
+    more: dict[str, dict[str, Any]] = {
         "approve": {"kid": ledger.key("admin/one").kid},
         "revoke": {"kid": ledger.key("admin/one").kid, "reason": "unspecified", "since": 0},
         "suspend": {"reason": "on leave"},
         "resume": {},
-    }[act]
+    }
 
     with pytest.raises(NotAllowed, match="own"):
-        ledger.decide(ledger.order(act, *by, agency="admin/one", **more))
+        ledger.decide(ledger.order(act, *by, agency="admin/one", **more[act]))
 
 
 def test_self_approval(ledger: Ledger) -> None:
@@ -607,12 +607,11 @@ def test_distrust_does_not_begin_later(ledger: Ledger, lead_s: int, *, is_good: 
     line = ledger.order("revoke", agency="my-police", kid=kid, reason="keyCompromise", since=ledger.now + lead_s)
 
     try:
-        found = len(ledger.decide(line))
+        member = "" if ledger.decide(line) else None
     except OrderConflict as refusal:
-        found = 0
-        assert "since" == refusal.member
+        member = refusal.member
 
-    assert (2 if is_good else 0) == found
+    assert ("" if is_good else "since") == member
 
 
 @pytest.mark.parametrize("agency", ["my-police", "admin/three"])

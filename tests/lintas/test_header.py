@@ -108,7 +108,7 @@ BAD: dict[str, list[Any]] = {
         "admin/",
         "admin/Root",
         "admin/../x",
-        "mу-police",
+        "m\u0443-police",
         "my-police\n",
         7,
     ],

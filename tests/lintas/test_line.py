@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +15,7 @@ from lintas.strict import b64u
 if TYPE_CHECKING:
     from tests.lintas.conftest import Ledger
 
-EXTRA = {
+EXTRA: dict[str, dict[str, Any]] = {
     BULLETIN: {"exp": 2, "kind": "alert", "topic": "cyber", "tlp": "GREEN", "release_to": ["*"], "urgency": "routine"},
     KEY: {},
     ORDER: {},

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from joserfc import jws
 from joserfc.jwk import OKPKey
-from jwcrypto.jwk import JWK
-from jwcrypto.jws import JWS
+from jwcrypto.jwk import JWK  # type: ignore[import-untyped]
+from jwcrypto.jws import JWS  # type: ignore[import-untyped]
 
 from lintas.errors import BadSignature, MalformedLine
 from lintas.header import BULLETIN
@@ -64,11 +64,11 @@ def private(key: SigningKey) -> dict[str, str]:
 @older_name
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_joserfc_opens_ours(ledger: Ledger, alg: str) -> None:
-    """joserfc verifies a line of ours and reads the same header and payload."""
+    """Joserfc verifies a line of ours and reads the same header and payload."""
     key = ledger.key("my-police")
     line = parse(sign(header(key, alg=alg), PAYLOAD, key))
 
-    found = jws.deserialize_compact(line.raw, OKPKey.import_key(jwk(key.public)), registry=registry())
+    found = jws.deserialize_compact(line.raw, OKPKey.import_key(dict(jwk(key.public))), registry=registry())
 
     assert (header(key, alg=alg), PAYLOAD) == (found.headers(), found.payload)
 
@@ -78,7 +78,9 @@ def test_joserfc_opens_ours(ledger: Ledger, alg: str) -> None:
 def test_joserfc_makes_ours(ledger: Ledger, alg: str) -> None:
     """A line made by joserfc with our header is a line, and byte for byte ours."""
     key = ledger.key("my-police")
-    made = jws.serialize_compact(header(key, alg=alg), PAYLOAD, OKPKey.import_key(private(key)), registry=registry())
+    made = jws.serialize_compact(
+        header(key, alg=alg), PAYLOAD, OKPKey.import_key(dict(private(key))), registry=registry()
+    )
 
     line = parse(made.encode(), BULLETIN)
 
@@ -87,7 +89,7 @@ def test_joserfc_makes_ours(ledger: Ledger, alg: str) -> None:
 
 
 def test_jwcrypto_opens_ours(ledger: Ledger) -> None:
-    """jwcrypto verifies a line of ours under the older name of the algorithm."""
+    """Jwcrypto verifies a line of ours under the older name of the algorithm."""
     key = ledger.key("my-police")
     line = parse(sign(header(key, alg="EdDSA"), PAYLOAD, key))
     found = JWS()
@@ -113,7 +115,7 @@ def test_thumbprints_agree(ledger: Ledger) -> None:
     """Three implementations of RFC 7638 give one kid."""
     key = ledger.key("my-police")
 
-    assert [key.kid] * 2 == [JWK(**jwk(key.public)).thumbprint(), OKPKey.import_key(jwk(key.public)).thumbprint()]
+    assert [key.kid] * 2 == [JWK(**jwk(key.public)).thumbprint(), OKPKey.import_key(dict(jwk(key.public))).thumbprint()]
 
 
 @older_name
@@ -128,7 +130,7 @@ def test_all_refuse_a_changed_line(ledger: Ledger) -> None:
     with pytest.raises(Exception, match="Signature"):
         JWS().deserialize(raw.decode(), JWK(**jwk(key.public)))
     with pytest.raises(Exception, match="signature"):
-        jws.deserialize_compact(raw, OKPKey.import_key(jwk(key.public)), registry=registry())
+        jws.deserialize_compact(raw, OKPKey.import_key(dict(jwk(key.public))), registry=registry())
 
 
 def test_why_lines_are_not_opened_by_a_general_library(ledger: Ledger) -> None:

@@ -207,7 +207,7 @@ def test_missing_line(story: Ledger) -> None:
     shown = rows(story)
     del shown[place(shown, "partner.invited")]
 
-    with pytest.raises(InconsistentLog, match="is refused|is not what its line causes"):
+    with pytest.raises(InconsistentLog, match=r"is refused|is not what its line causes"):
         replayed(shown)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lintas.strict import DEPTH_MAX, INTEGER_MAX, b64u, canonical, parse_object, unb64u
 
-LETTERS = st.characters(exclude_categories=("Cs",), exclude_characters="\0")
+LETTERS = st.characters(codec="utf-8", exclude_characters="\0")
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-INTEGER_MAX, INTEGER_MAX) | st.text(LETTERS),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(LETTERS), inner, max_size=4),
@@ -43,7 +43,7 @@ def test_base64url_has_one_spelling(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["QQ==", "QQ=", "Q+/_", "Q Q", "QQ\n", "\nQQ", "Q", "QUFBQ", "QR", "QUF", "QÃ", "QQ.", "ＱＱ"],
+    ["QQ==", "QQ=", "Q+/_", "Q Q", "QQ\n", "\nQQ", "Q", "QUFBQ", "QR", "QUF", "QÃ", "QQ.", "\uff31\uff31"],
     ids=["padding", "half padding", "alphabet", "space", "newline", "newline first", "one", "five", "bits", "bits of 3",
          "latin", "dot", "full width"],
 )  # fmt: skip

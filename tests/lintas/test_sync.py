@@ -27,7 +27,7 @@ from lintas.errors import (
 from lintas.keys import Hub, Identity, SigningKey
 from lintas.line import parse
 from lintas.session import Session
-from lintas.state import State
+from lintas.state import Released, State
 from lintas.wire import Response
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def test_view_gives_the_directory(recording: Recording) -> None:
     synced = take(session, recording.events)
 
     mine = {party: grant for party, grant in recording.directory.grants.items() if party == session.party}
-    assert replace(recording.directory, grants=mine) == session.directory
+    assert replace(recording.directory, grants=mine, spent=frozenset()) == session.directory
     assert (len(rows_of(recording.events)) - 1, []) == (synced.events, synced.alarms)
 
 
@@ -125,7 +125,7 @@ def test_own_bulletins_are_seen(recording: Recording) -> None:
     rows = rows_of(recording.events)
     own = event_of(rows[place(rows, "bulletin.accepted")])["object"]
 
-    session.state.add_released([sync.Released(own, 5, "cyber", "GREEN")])
+    session.state.add_released([Released(own, 5, "cyber", "GREEN")])
 
     assert own not in [each.id for each in session.state.unseen(10**6)]
 
@@ -376,7 +376,11 @@ def test_release_says_what_it_released(recording: Recording) -> None:
     session = new_session(recording)
     view = sync.read_view(session, recording.events, sync.place(session))
     at = next(at for at, each in enumerate(view.events) if each.event.kind == "bulletin.released")
-    odd = [{"ids": ["a"], "topics": [], "tlps": []}, {"ids": ["a"]}, {"ids": 7, "topics": 7, "tlps": 7}]
+    odd: list[dict[str, Any]] = [
+        {"ids": ["a"], "topics": [], "tlps": []},
+        {"ids": ["a"]},
+        {"ids": 7, "topics": 7, "tlps": 7},
+    ]
 
     for detail in odd:
         event = replace(view.events[at], event=replace(view.events[at].event, detail=detail))

@@ -1,0 +1,113 @@
+"""The hub's settings: command line, environment, file, defaults, in this order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from broker.settings import Settings, read_settings
+from lintas.errors import BadSettings
+
+
+def test_defaults() -> None:
+    """Without any setting a hub lives in the working directory and listens on loopback."""
+    assert Settings(
+        data=Path("lintas-data"),
+        database="sqlite:///lintas-data/hub.db",
+        host="127.0.0.1",
+        port=8470,
+        log_level="info",
+    ) == read_settings({})
+
+
+def test_log_key_file() -> None:
+    """The log's key lies in the data directory."""
+    assert Path("d/log.key") == read_settings({}, data="d").log_key_file
+
+
+def write(folder: Path, text: str) -> str:
+    """Write a settings file into a data directory."""
+    (folder / "settings.toml").write_text(text)
+    return str(folder)
+
+
+def test_order(tmp_path: Path) -> None:
+    """The command line wins over the environment, the environment over the file, the file over the defaults."""
+    data = write(tmp_path, 'host = "file"\nport = 1\nlog_level = "debug"\n')
+
+    found = read_settings({"LINTAS_HOST": "environment", "LINTAS_PORT": "2", "LINTAS_DATA": data}, port=3)
+
+    assert ("environment", 3, "debug") == (found.host, found.port, found.log_level)
+
+
+def test_data_of_the_command_line(tmp_path: Path) -> None:
+    """The data directory of the command line wins over that of the environment."""
+    assert tmp_path == read_settings({"LINTAS_DATA": "elsewhere"}, data=str(tmp_path)).data
+
+
+def test_named_file(tmp_path: Path) -> None:
+    """A settings file can be named; the one in the data directory is then not read."""
+    data = write(tmp_path, "port = 1\n")
+    named = tmp_path / "other.toml"
+    named.write_text('port = 2\ndatabase = "sqlite:///x.db"\n')
+
+    found = read_settings({"LINTAS_SETTINGS": str(named), "LINTAS_DATA": data})
+
+    assert (2, "sqlite:///x.db") == (found.port, found.database)
+
+
+def test_named_file_that_is_missing(tmp_path: Path) -> None:
+    """A settings file that is named must be there."""
+    with pytest.raises(BadSettings, match=r"missing.toml cannot be read"):
+        read_settings({"LINTAS_SETTINGS": str(tmp_path / "missing.toml")})
+
+
+def test_file_that_is_no_toml(tmp_path: Path) -> None:
+    """A settings file that is no TOML is refused by name."""
+    with pytest.raises(BadSettings, match=r"settings.toml cannot be read"):
+        read_settings({}, data=write(tmp_path, "port: 1"))
+
+
+@pytest.mark.parametrize("name", ["prot", "data", "LINTAS_PORT"])
+def test_unknown_key(tmp_path: Path, name: str) -> None:
+    """A key that means nothing in a settings file is refused by name; the data directory cannot be set there."""
+    with pytest.raises(BadSettings, match=f"unknown key: {name}"):
+        read_settings({}, data=write(tmp_path, f"{name} = 1\n"))
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "http", "1.5", "\u0661"])
+def test_port(port: str) -> None:
+    """A port outside its range is refused by the name of the setting."""
+    with pytest.raises(BadSettings, match="LINTAS_PORT is a number from 0 to 65535"):
+        read_settings({"LINTAS_PORT": port})
+
+
+@pytest.mark.parametrize("port", [0, 65_535])
+def test_port_at_the_limit(port: int) -> None:
+    """Any free port, and the last one, may be asked for."""
+    assert port == read_settings({}, port=port).port
+
+
+def test_log_level() -> None:
+    """A log level outside its set is refused by the name of the setting."""
+    with pytest.raises(BadSettings, match="LINTAS_LOG_LEVEL is one of debug, info, warning, error"):
+        read_settings({"LINTAS_LOG_LEVEL": "loud"})
+
+
+def test_empty_variable() -> None:
+    """A variable that is set to nothing counts as not set."""
+    assert 8470 == read_settings({"LINTAS_PORT": ""}).port
+
+
+def test_environment_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without another mapping the environment of the process is read."""
+    monkeypatch.setenv("LINTAS_PORT", "8480")
+
+    assert 8480 == read_settings().port
+
+
+def test_frozen() -> None:
+    """Settings do not change while a hub runs."""
+    with pytest.raises(AttributeError):
+        read_settings({}).port = 1  # type: ignore[misc]

@@ -1,0 +1,375 @@
+"""The database: what triggers refuse, what a feed holds, how rows are walked."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+
+from broker.hub import Hub
+from broker.settings import Settings
+from broker.store import invites, lines, log, migrate
+from broker.store.engine import Store
+from broker.store.lines import FeedFilter, Reader
+
+
+class Undone(Exception):
+    """Ends a transaction that is to leave nothing."""
+
+
+EVERYTHING = Reader("sg-fiu", None, 4)
+
+
+@pytest.fixture
+def store(tmp_path: Any) -> Iterator[Store]:
+    """An empty database of this version."""
+    found = Store(f"sqlite:///{tmp_path / 'store.db'}")
+    with found.write() as conn:
+        migrate.upgrade(conn)
+    yield found
+    found.close()
+
+
+def add_line(conn: Connection, seq: int, **changes: Any) -> None:
+    """Insert a bulletin at this index."""
+    row: dict[str, Any] = {
+        "seq": seq,
+        "id": f"id-{seq}",
+        "typ": "vnd.lintas.bulletin",
+        "raw": b"line-%d" % seq,
+        "iss": "my-police",
+        "kid": "k",
+        "at": seq,
+        "exp": 100,
+        "kind": "alert",
+        "topic": "cyber.scam",
+        "tlp_rank": 2,
+        "withdraws": False,
+    }
+    agencies = changes.pop("to", ("sg-fiu",))
+    lines.insert_lines(conn, [row | changes])
+    for agency in agencies:
+        recipient = {"agency": agency, "seq": seq, "state": "released", "released_seq": seq + 500}
+        lines.insert_recipients(conn, [recipient])
+
+
+def feed(conn: Connection, reader: Reader = EVERYTHING, after: int = -1, limit: int = 100, **wanted: Any) -> list[int]:
+    """Return the indexes of a page of a feed."""
+    return [row.seq for row in lines.feed(conn, reader, FeedFilter(**wanted), after=after, limit=limit)]
+
+
+@pytest.mark.parametrize("table", ["log", "checkpoint"])
+@pytest.mark.parametrize("statement", ["UPDATE {table} SET {column} = {column}", "DELETE FROM {table}"])
+def test_append_only(small: Settings, table: str, statement: str) -> None:
+    """Leaves and checkpoints can be neither changed nor deleted."""
+    column = {"log": "nodes", "checkpoint": "note"}[table]
+    found = Store(small.database)
+
+    with pytest.raises(IntegrityError, match=f"{table} is append-only"), found.write() as conn:
+        conn.execute(text(statement.format(table=table, column=column)))
+    found.close()
+
+
+def test_index_of_the_log_is_unique(small: Settings) -> None:
+    """A second leaf at one index is refused by the database: no fork within one."""
+    found = Store(small.database)
+
+    with pytest.raises(IntegrityError, match=r"UNIQUE constraint failed: log\.seq"), found.write() as conn:
+        conn.execute(text("INSERT INTO log VALUES (0, zeroblob(32), zeroblob(32))"))
+    found.close()
+
+
+def test_numbers_of_a_party_are_unique(small: Settings) -> None:
+    """A second event of one number is refused by the database."""
+    found = Store(small.database)
+
+    with (
+        pytest.raises(IntegrityError, match=r"event\.party, event\.party_seq"),
+        found.write() as conn,
+    ):
+        conn.execute(text("INSERT INTO event VALUES (99, 1, 'view.read', '*', 1, NULL, x'00')"))
+    found.close()
+
+
+def test_durable(store: Store) -> None:
+    """A commit that returned survives a power cut: write-ahead log, every commit synced."""
+    with store.write() as conn:
+        mode = conn.execute(text("PRAGMA journal_mode")).scalar()
+        synced = conn.execute(text("PRAGMA synchronous")).scalar()
+
+    assert ("wal", 2) == (mode, synced)
+
+
+def test_rolled_back(store: Store) -> None:
+    """A transaction that fails leaves nothing, and the connection is good for the next one."""
+    with contextlib.suppress(Undone), store.write() as conn:
+        add_line(conn, 1)
+        raise Undone
+
+    with store.write() as conn:
+        assert [] == feed(conn)
+        add_line(conn, 1)
+
+
+def test_readers_see_one_state(store: Store) -> None:
+    """A reader sees the state at which it began, whatever is written meanwhile."""
+    with store.write() as conn:
+        add_line(conn, 1)
+    with store.read() as reading:
+        before = feed(reading)
+        with store.write() as conn:
+            add_line(conn, 2)
+        during = feed(reading)
+    with store.read() as reading:
+        after = feed(reading)
+
+    assert ([1], [1], [1, 2]) == (before, during, after)
+
+
+def test_feed_merges(store: Store) -> None:
+    """A feed is what is addressed to the reader or to everyone, in log order, never the reader's own."""
+    with store.write() as conn:
+        add_line(conn, 1)
+        add_line(conn, 2, to=("*",))
+        add_line(conn, 3, to=("th-cert",))
+        add_line(conn, 4)
+        add_line(conn, 5, to=("*",), iss="sg-fiu")
+        add_line(conn, 6, to=("th-cert", "sg-fiu"))
+
+        assert [1, 2, 4, 6] == feed(conn)
+        assert [2, 3, 5, 6] == feed(conn, Reader("th-cert", None, 4))
+
+
+def test_feed_leaves_out_what_was_withheld(store: Store) -> None:
+    """One named as recipient but not released to is not given the bulletin."""
+    with store.write() as conn:
+        add_line(conn, 1, to=())
+        lines.insert_recipients(conn, [{"agency": "sg-fiu", "seq": 1, "state": "not-entitled", "released_seq": None}])
+
+        assert [] == feed(conn)
+        assert None is lines.released_seq(conn, 1, "sg-fiu")
+        assert {"sg-fiu": "not-entitled"} == lines.recipients(conn, 1)
+
+
+def test_released(store: Store) -> None:
+    """The release of a bulletin is found by name, and through everyone."""
+    with store.write() as conn:
+        add_line(conn, 1)
+        add_line(conn, 2, to=("*",))
+
+        found = [lines.released_seq(conn, seq, agency) for seq in (1, 2, 3) for agency in ("sg-fiu", "th-cert")]
+
+    assert [501, None, 502, 502, None, None] == found
+
+
+@pytest.mark.parametrize(
+    ("reader", "expected"),
+    [
+        (Reader("sg-fiu", None, 4), [1, 2, 3, 4]),
+        (Reader("sg-fiu", None, 1), [1, 4]),
+        (Reader("sg-fiu", frozenset({"drugs"}), 4), [2, 4]),
+        (Reader("sg-fiu", frozenset(), 4), [4]),
+        (Reader("sg-fiu", frozenset({"cyber"}), 0), [4]),
+        (Reader("sg-fiu", None, 4, only_withdrawals=True), [4]),
+    ],
+)
+def test_feed_within_bounds(store: Store, reader: Reader, expected: list[int]) -> None:
+    """Topic, marking and suspension bound a feed; a withdrawal is beyond all of them."""
+    with store.write() as conn:
+        add_line(conn, 1, topic="cyber", tlp_rank=1)
+        add_line(conn, 2, topic="drugs", tlp_rank=2)
+        add_line(conn, 3, topic="cyber", tlp_rank=4)
+        add_line(conn, 4, topic="tip", tlp_rank=4, withdraws=True)
+
+        assert expected == feed(conn, reader)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({}, [1, 2, 3]),
+        ({"topics": frozenset({"drugs"})}, [2]),
+        ({"kind": "rfi"}, [3]),
+        ({"issuer": "th-cert"}, [2]),
+        ({"issuer": "vn-police"}, []),
+        ({"ref": "id-1"}, [2, 3]),
+        ({"ref": "id-1", "kind": "alert"}, [2]),
+        ({"ref": "nothing"}, []),
+    ],
+)
+def test_feed_filter(store: Store, wanted: dict[str, Any], expected: list[int]) -> None:
+    """A filter keeps what it names; several narrow one another."""
+    with store.write() as conn:
+        add_line(conn, 1)
+        add_line(conn, 2, topic="drugs", iss="th-cert")
+        add_line(conn, 3, kind="rfi")
+        lines.insert_refs(
+            conn,
+            [
+                {"seq": 2, "relation": "answers", "target": 1},
+                {"seq": 3, "relation": "comments", "target": 1},
+                {"seq": 3, "relation": "comments", "target": 2},
+            ],
+        )
+
+        assert expected == feed(conn, **wanted)
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A database of this version that stays empty."""
+    found = Store(f"sqlite:///{tmp_path_factory.mktemp('scratch') / 'store.db'}")
+    with found.write() as conn:
+        migrate.upgrade(conn)
+    yield found
+    found.close()
+
+
+@given(st.lists(st.sampled_from(["own", "all", "other", "mine", "secret"]), max_size=25), st.integers(1, 6))
+def test_feed_pages(scratch: Store, kinds: list[str], limit: int) -> None:
+    """Pages of any size, one after another, are the whole feed once."""
+    addressed = {"own": ("sg-fiu",), "all": ("*",), "other": ("th-cert",), "mine": ("*",), "secret": ("sg-fiu",)}
+    seen: list[int] = []
+    with contextlib.suppress(Undone), scratch.write() as conn:
+        for seq, kind in enumerate(kinds):
+            issuer = "sg-fiu" if kind == "mine" else "my-police"
+            add_line(conn, seq, to=addressed[kind], iss=issuer, tlp_rank=4 if kind == "secret" else 1)
+        while page := feed(conn, Reader("sg-fiu", None, 2), after=seen[-1] if seen else -1, limit=limit):
+            seen += page
+        raise Undone
+
+    assert [seq for seq, kind in enumerate(kinds) if kind in ("own", "all")] == seen
+
+
+def test_published(store: Store) -> None:
+    """An issuer's own bulletins are found in log order; its key lines are none."""
+    with store.write() as conn:
+        add_line(conn, 1)
+        add_line(conn, 2, iss="th-cert")
+        add_line(conn, 3, kind=None, to=())
+        add_line(conn, 4, topic="drugs")
+
+        found = [row.seq for row in lines.published(conn, "my-police", FeedFilter(), after=0, limit=10)]
+        narrow = [
+            row.seq
+            for row in lines.published(conn, "my-police", FeedFilter(topics=frozenset({"drugs"})), after=0, limit=10)
+        ]
+        rest = [row.seq for row in lines.published(conn, "my-police", FeedFilter(), after=1, limit=1)]
+
+    assert ([1, 4], [4], [4]) == (found, narrow, rest)
+
+
+def test_references(store: Store) -> None:
+    """What was said of bulletins is found oldest first, with the id of what said it."""
+    with store.write() as conn:
+        for seq in (1, 2, 3):
+            add_line(conn, seq)
+        lines.insert_refs(
+            conn, [{"seq": 3, "relation": "recalls", "target": 1}, {"seq": 2, "relation": "answers", "target": 1}]
+        )
+
+        found = lines.references(conn, [1, 2])
+
+    assert [lines.Reference(1, "answers", "id-2"), lines.Reference(1, "recalls", "id-3")] == found
+
+
+def test_every_line(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All lines are walked in order, some at a time."""
+    monkeypatch.setattr(lines, "FETCH_MAX", 2)
+    with store.write() as conn:
+        for seq in (5, 1, 9, 2, 7):
+            add_line(conn, seq)
+
+        assert [1, 2, 5, 7, 9] == [row.seq for row in lines.every(conn)]
+
+
+def test_lines_by_id(store: Store) -> None:
+    """Lines are found by id, one with its columns, many with their bytes or indexes; unknown ids are left out."""
+    with store.write() as conn:
+        add_line(conn, 1)
+        add_line(conn, 2)
+
+        one = lines.by_id(conn, "id-2")
+        assert one is not None
+        assert (2, b"line-2") == (one.seq, one.raw)
+        assert lines.by_id(conn, "id-3") is None
+        assert {"id-1": b"line-1"} == lines.by_ids(conn, {"id-1", "id-3"})
+        assert {"id-1": 1, "id-2": 2} == lines.known(conn, ["id-1", "id-2", "id-3"])
+
+
+def test_tries_of_an_invitation(store: Store) -> None:
+    """Failed tries are counted by invitation and address."""
+    with store.write() as conn:
+        invites.add(conn, "i", b"secret")
+        for source in ("a", "a", "b"):
+            invites.count_try(conn, "i", source)
+        invites.count_try(conn, "j", "a")
+
+        assert (2, 1, 0) == tuple(invites.tries(conn, "i", source) for source in "abc")
+        assert (b"secret", None) == (invites.secret_of(conn, "i"), invites.secret_of(conn, "j"))
+
+
+def test_empty_log(store: Store) -> None:
+    """An empty log has no head, checkpoint or events."""
+    with store.read() as conn:
+        assert (0, 0) == log.head(conn)
+        assert log.newest_checkpoint(conn) is None
+        assert log.checkpoint_over(conn, 0) is None
+        assert log.event_at(conn, 0) is None
+        assert 0 == log.frontier(conn, 0).size
+        assert {} == log.counts(conn)
+
+
+def test_rows_are_walked_some_at_a_time(opened: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A walk over the log that needs several reads misses nothing and stops where it should."""
+    monkeypatch.setattr(log, "FETCH_MAX", 7)
+    with opened.store.read() as conn:
+        assert list(range(3, 24)) == [row.seq for row in log.rows(conn, 3, 24)]
+        assert 5 == len(log.entries(conn, 3, 8))
+
+
+def test_first_checkpoint_over_an_entry(store: Store) -> None:
+    """A receipt is made under the first checkpoint that covers its entry, so it is always the same."""
+    with store.write() as conn:
+        for size in (3, 5, 9):
+            log.add_checkpoint(conn, size, b"note-%d" % size)
+
+        found = [log.checkpoint_over(conn, seq) for seq in (0, 2, 3, 8, 9)]
+
+        assert [(3, b"note-3"), (3, b"note-3"), (5, b"note-5"), (9, b"note-9"), None] == found
+        assert (9, b"note-9") == log.newest_checkpoint(conn)
+        assert (b"note-5", None) == (log.checkpoint_at(conn, 5), log.checkpoint_at(conn, 4))
+        assert [3, 5, 9] == [size for size, _ in log.checkpoints(conn)]
+
+
+def test_missing_node(opened: Hub) -> None:
+    """A tree node that is not stored is an error, never a guess."""
+    with opened.store.read() as conn, pytest.raises(KeyError):
+        log.nodes(conn, [(0, 99_999)])
+
+
+def test_events_of_parties(opened: Hub) -> None:
+    """Events of parties come oldest first after an index, as many as asked, of the kinds asked."""
+    with opened.store.read() as conn:
+        every = log.events_of(conn, {"*"}, after=-1, limit=1_000)
+        some = log.events_of(conn, {"*"}, after=every[2].seq, limit=3)
+        approvals = log.events_of(conn, {"*"}, after=-1, limit=1_000, kinds={"key.approved"})
+
+    assert every[3:6] == some
+    assert [row for row in every if row.kind == "key.approved"] == approvals
+
+
+def test_search_before(opened: Hub) -> None:
+    """A search goes from an index backwards, or from the end."""
+    with opened.store.read() as conn:
+        size, _ = log.head(conn)
+        newest = log.search(conn, log.EventFilter(), before=None, limit=2)
+        older = log.search(conn, log.EventFilter(), before=size - 2, limit=2)
+
+    assert ([size - 1, size - 2], [size - 3, size - 4]) == ([row.seq for row in newest], [row.seq for row in older])
