@@ -142,10 +142,14 @@ class Meter:
             self.stopping = True
 
     def outcome(self) -> Outcome:
-        """Return what fell into the window."""
+        """Return what fell into the window; raise ValueError when nothing did."""
+        if len(self.cpu) != len(("began", "ended")):
+            raise ValueError("The lines ran out before the warm-up was over.")
         (began, *before), (ended, *after) = self.cpu
         hub, load, machine = (b - a for a, b in zip(before, after, strict=True))
         inside = [each for each in self.done if began < each[0] <= ended]
+        if not any(units for _, _, units in inside):
+            raise ValueError("Nothing was answered within the time: measure for longer.")
         return Outcome(
             total=sum(units for _, _, units in self.done),
             units=sum(units for _, _, units in inside),
@@ -232,8 +236,6 @@ async def _run(job: Job, meter: Meter) -> Outcome:
         for end in ends:
             await loop.create_connection(lambda end=end: Connection(meter, end), HOST, job.port)  # type: ignore[misc]
         await asyncio.gather(*ends)
-    if len(meter.cpu) != len(("begin", "end")):
-        raise ValueError("The lines ran out before the warm-up was over.")
     return meter.outcome()
 
 

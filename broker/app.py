@@ -15,6 +15,7 @@ def build_app(hub: Hub) -> FastAPI:
     """Wire the HTTP surface over a hub that the caller starts, after any fork, and stops."""
     app = _new()
     app.state.hub = hub
+    app.state.body_room = http.BodyRoom()
     return _routes(app)
 
 

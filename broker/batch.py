@@ -24,6 +24,9 @@ from lintas.vocabulary import tlp_rank
 
 WITHDRAWING = frozenset({"recalls", "recalls-part", "supersedes"})
 
+REFUSED_MAX = 100_000
+"""Ids of refused lines that are remembered: a refusal is logged once, however often the line is sent."""
+
 RELEASED_MAX = 200
 """Bulletins named in one release event: each of their receipts carries the whole event."""
 
@@ -33,7 +36,7 @@ class Head:
     """Where the log ends.
 
     Size, newest time (microseconds), frontier, index of the newest recall or supersede, newest `party_seq` of the
-    parties seen.
+    parties seen, ids of refused lines, oldest first.
     """
 
     size: int
@@ -41,6 +44,7 @@ class Head:
     frontier: merkle.Frontier
     withdrawn: int
     party_seqs: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, None] = field(default_factory=dict)
 
     @classmethod
     def load(cls, conn: Connection) -> Head:
@@ -129,11 +133,36 @@ class Batch:
         row = self._pending.get(line_id)
         if row is not None:
             mine = [each for each in self._recipients if each["seq"] == row["seq"]]
-            return _target(lines.StoredLine(**row), {each["agency"]: each["state"] for each in mine})
+            return self._target(lines.StoredLine(**row), {each["agency"]: each["state"] for each in mine})
         stored = lines.by_id(self.conn, line_id)
         if stored is None or stored.typ != BULLETIN:
             return None
-        return _target(stored, lines.recipients(self.conn, stored.seq))
+        return self._target(stored, lines.recipients(self.conn, stored.seq))
+
+    def _target(self, stored: lines.StoredLine, states: Mapping[str, str]) -> Target:
+        said = {each.relation for each in lines.references(self.conn, [stored.seq])}
+        said |= {row["relation"] for row in self._refs if row["target"] == stored.seq}
+        return Target(
+            seq=stored.seq,
+            id=stored.id,
+            iss=stored.iss,
+            kind=stored.kind or "",
+            topic=stored.topic or "",
+            tlp_rank=stored.tlp_rank or 0,
+            audience=frozenset(agency for agency, state in states.items() if state == lines.RELEASED),
+            is_recalled="recalls" in said,
+            is_superseded="supersedes" in said,
+        )
+
+    def refuse_once(self, line_id: str) -> bool:
+        """Note that this line was refused; False when that is known."""
+        refused = self._head.refused
+        if line_id in refused:
+            return False
+        refused[line_id] = None
+        if len(refused) > REFUSED_MAX:
+            del refused[next(iter(refused))]
+        return True
 
     def refer(self, seq: int, relation: str, target: int) -> None:
         """Note that bulletin `seq` says something of the earlier one `target`."""
@@ -169,7 +198,7 @@ class Batch:
             if rows:
                 insert(self.conn, rows)
         newest = self._events[-1][0].time
-        return Head(self.next_seq, newest, frontier, self.withdrawn, self._head.party_seqs)
+        return Head(self.next_seq, newest, frontier, self.withdrawn, self._head.party_seqs, self._head.refused)
 
     def _record_releases(self) -> None:
         released_seq: dict[tuple[str, int], int] = {}
@@ -198,15 +227,3 @@ def _event_row(seq: int, event: Event, body: bytes) -> dict[str, Any]:
         "object": event.object,
         "body": body,
     }
-
-
-def _target(stored: lines.StoredLine, states: Mapping[str, str]) -> Target:
-    return Target(
-        seq=stored.seq,
-        id=stored.id,
-        iss=stored.iss,
-        kind=stored.kind or "",
-        topic=stored.topic or "",
-        tlp_rank=stored.tlp_rank or 0,
-        audience=frozenset(agency for agency, state in states.items() if state == lines.RELEASED),
-    )

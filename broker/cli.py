@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the log does not verif
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -210,6 +211,8 @@ def _status() -> Callable[[str], None]:
 
 def main() -> None:
     """Run the command; a LintasError becomes one line on standard error and an exit code."""
+    # What is written here is keys, bulletins, receipts: for this user alone.
+    os.umask(0o077)
     try:
         cli(prog_name="lintas-broker", standalone_mode=False)
     except click.exceptions.Abort:

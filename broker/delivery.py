@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from broker import policy
+from broker.auth import Caller
 from broker.batch import Batch
 from broker.hub import Hub
 from broker.intake import PART
@@ -19,7 +20,7 @@ from broker.store import lines, log
 from broker.store.engine import Connection
 from broker.writer import Done
 from lintas.directory import Directory
-from lintas.errors import Busy, NoLongerValid, NotFound, Recalled, Refusal, Superseded
+from lintas.errors import Busy, NoLongerValid, NotFound, Recalled, Refusal, Superseded, Unauthorized
 from lintas.header import BULLETIN
 from lintas.strict import canonical
 
@@ -87,19 +88,26 @@ async def submit(hub: Hub, job: Callable[[Batch], T | Refusal], ids: tuple[str, 
     return await asyncio.wrap_future(hub.writer.submit(job, ids))
 
 
-async def deliver(hub: Hub, read: Callable[[Connection], Page], record: Callable[[Batch, Page], None]) -> Page:
+async def deliver(
+    hub: Hub, caller: Caller, read: Callable[[Connection], Page], record: Callable[[Batch, Page], None]
+) -> Page:
     """Read a page and record its sending; return it only when both are true of the same state of the hub."""
     for _ in range(READ_AGAIN_MAX):
         page = await in_reader(hub, read)
         if page.is_empty:
             return page
-        done = await submit(hub, lambda batch, page=page: _recorded(batch, page, record))  # type: ignore[misc]
+        done = await submit(hub, lambda batch, page=page: _recorded(batch, caller, page, record))  # type: ignore[misc]
         if done.value:
             return page
     raise Busy(retry_after=1)
 
 
-def _recorded(batch: Batch, page: Page, record: Callable[[Batch, Page], None]) -> bool:
+def _recorded(batch: Batch, caller: Caller, page: Page, record: Callable[[Batch, Page], None]) -> bool | Refusal:
+    try:
+        batch.directory.active_key(caller.kid, caller.party, batch.now)
+    except Refusal as refusal:
+        # Revoked between the request and now: the log decides, and nothing leaves.
+        return Unauthorized(str(refusal))
     if batch.directory is not page.directory or batch.withdrawn >= page.size:
         return False
     record(batch, page)

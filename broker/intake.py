@@ -77,7 +77,10 @@ def admit_bulletin(batch: Batch, submission: Submission) -> Accepted | Refusal:
 
 
 def record_refusal(batch: Batch, kind: str, line: Line, refusal: Refusal) -> None:
-    """Log that a line with a good signature was refused, as an event of its issuer."""
+    """Log that a line with a good signature was refused, as an event of its issuer, once."""
+    if not batch.refuse_once(line.id):
+        # Anyone can send captured bytes again and again; from the second time on that is a stranger's doing.
+        return
     detail = {"code": refusal.code} | ({"member": refusal.member} if refusal.member is not None else {})
     batch.append(kind, line.header.iss, object_id=line.id, detail=detail)
     refusal.is_logged = True

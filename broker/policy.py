@@ -41,6 +41,8 @@ class Target:
     topic: str
     tlp_rank: int
     audience: frozenset[str]
+    is_recalled: bool = False
+    is_superseded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,9 @@ def admit(
     holders = _check_refs(header, directory, targets, topics)
     if not holders:
         _check_grants(header, directory, topics)
-    return _release(header, directory, holders)
+    admission = _release(header, directory, holders)
+    _check_holders(header, targets, admission)
+    return admission
 
 
 def reading(directory: Directory, agency: str) -> Reading:
@@ -135,7 +139,7 @@ def _check_refs(
             raise RefUnavailable(member="refs")
         if relation in ("recalls", "supersedes"):
             _check_reaches(header, target)
-            if _needs_no_grant(header, relation, target, topics):
+            if _needs_no_grant(header, target, topics):
                 # The issuer stands for "nobody else", so that a recall of what reached nobody still passes.
                 holders |= target.audience | {header.iss}
         else:
@@ -147,7 +151,8 @@ def _check_refs(
 
 def _may_refer(header: Header, directory: Directory, relation: str, target: Target) -> bool:
     if relation in ("recalls", "supersedes"):
-        return target.iss == header.iss and target.kind != RECALL
+        gone = target.is_recalled or (target.is_superseded and relation == "supersedes")
+        return target.iss == header.iss and target.kind != RECALL and not gone
     if target.iss == header.iss:
         return True
     named = header.iss in target.audience or EVERYONE[0] in target.audience
@@ -155,13 +160,12 @@ def _may_refer(header: Header, directory: Directory, relation: str, target: Targ
     return named and allows(bounds, topic=target.topic, rank=target.tlp_rank, withdraws=target.kind == RECALL)
 
 
-def _needs_no_grant(header: Header, relation: str, target: Target, topics: Collection[str]) -> bool:
-    # Nothing may stop a recall. A superseding bulletin brings new content, so it is free only within what was granted
-    # for the original: same topic and no further one, no higher marking. Otherwise one old bulletin would be a licence
-    # for anything.
-    if relation == "recalls":
-        return True
-    return not topics and header.topic == target.topic and tlp_rank(header.tlp or "RED") <= target.tlp_rank
+def _needs_no_grant(header: Header, target: Target, topics: Collection[str]) -> bool:
+    # Nothing may stop a withdrawal that says no more, to no more people, than what it withdraws. One that goes further
+    # is judged like any bulletin: otherwise one old bulletin would be a licence for anything.
+    same = not topics and header.topic == target.topic and tlp_rank(header.tlp or "RED") <= target.tlp_rank
+    nobody_new = EVERYONE[0] in target.audience or {*header.release_to} <= target.audience
+    return same and nobody_new
 
 
 def _check_reaches(header: Header, target: Target) -> None:
@@ -185,6 +189,13 @@ def _check_grants(header: Header, directory: Directory, topics: Collection[str])
         raise TlpAboveCeiling(f"The ceiling of {header.iss} is {grant.ceiling}.", member="tlp")
 
 
+def _check_holders(header: Header, targets: Mapping[str, Target], admission: Admission) -> None:
+    # A holder left out would see its copy withdrawn by something it may not read.
+    for target_id in header.targets("recalls", "supersedes"):
+        if not targets[target_id].audience.isdisjoint(admission.withheld):
+            raise RecipientsTooFew("Some of those who have the original may not read this; recall it instead.")
+
+
 def _release(header: Header, directory: Directory, holders: frozenset[str]) -> Admission:
     if header.release_to == EVERYONE:
         # Grants are asked at each reading; only a recall of what everyone had goes past them.
@@ -201,7 +212,8 @@ def _release(header: Header, directory: Directory, holders: frozenset[str]) -> A
             released.append(agency)
         else:
             withheld[agency] = reason
-    return Admission(released=tuple(released), withheld=withheld, withdraws=bool(holders))
+    # New content waits until a suspension ends; a recall does not.
+    return Admission(released=tuple(released), withheld=withheld, withdraws=bool(holders) and header.kind == RECALL)
 
 
 def _withheld(header: Header, directory: Directory, agency: str) -> str | None:

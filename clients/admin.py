@@ -13,11 +13,11 @@ import click
 
 from clients.arguments import IdCommand
 from clients.settings import open_client, read_settings
-from clients.show import print_table, safe
+from clients.show import confirm, print_table, safe
 from lintas.client import Client
-from lintas.errors import NotFound
+from lintas.errors import NotFound, Unverified
 from lintas.keys import write_private
-from lintas.orders import REASONS
+from lintas.orders import REASONS, Order
 from lintas.wire import Answer
 
 
@@ -146,16 +146,17 @@ def pending() -> None:
     Example: lintas admin pending
     """
     with _admin() as client:
+        client.sync()
         waiting = [key for key in client.admin_view("keys")["keys"] if key["state"] == "pending"]
+        print_table(
+            ("key of", "fingerprint", "to approve it"),
+            [(key["party"], key["kid"], f"lintas admin approve {key['party']} {key['kid']}") for key in waiting],
+        )
         orders = client.admin_view("orders")["orders"]
-    print_table(
-        ("key of", "fingerprint", "to approve it"),
-        [(key["party"], key["kid"], f"lintas admin approve {key['party']} {key['kid']}") for key in waiting],
-    )
-    print_table(
-        ("order", "about", "to sign it as second"),
-        [(each["act"], each.get("agency", ""), f"lintas admin countersign {each['id']}") for each in orders],
-    )
+        for each in orders:
+            order = _open_order(client, each["id"], each["line"])
+            click.echo(f"order by {order.lines[-1].header.iss}: {_order_text(order)}")
+            click.echo(f"  to sign it as second: lintas admin countersign {order.lines[0].id}")
     if not waiting and not orders:
         click.echo("nothing is waiting")
 
@@ -163,8 +164,11 @@ def pending() -> None:
 @admin.command(cls=IdCommand)
 @click.argument("order_id")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write an invitation (0600).")
-def countersign(order_id: str, out: Path | None) -> None:
+@click.option("--yes", is_flag=True, help="Do not ask before signing.")
+def countersign(order_id: str, out: Path | None, *, yes: bool) -> None:
     """Sign another administrator's order as the second person; it then takes effect.
+
+    What the signed order does is shown first.
 
     \b
     Example: lintas admin countersign dGhpcyBpcyBhbiBleGFtcGxl...
@@ -173,11 +177,16 @@ def countersign(order_id: str, out: Path | None) -> None:
         found = [each for each in client.admin_view("orders")["orders"] if each["id"] == order_id]
         if not found:
             raise NotFound("No such order is waiting.")
-        answer = client.countersign(found[0]["line"].encode())
+        client.sync()
+        order = _open_order(client, order_id, found[0]["line"])
+        click.echo(f"order by {order.lines[-1].header.iss}: {_order_text(order)}", err=True)
+        if not yes:
+            confirm("Sign it as the second person?")
+        answer = client.countersign(order.lines[0].raw)
         if answer.code is not None:
             if out is None:
                 raise click.UsageError("This order makes an invitation: say where to write it with --out.")
-            _write_letter(client, found[0]["agency"], answer, out)
+            _write_letter(client, str(order.args["agency"]), answer, out)
         else:
             _report(answer)
 
@@ -255,6 +264,17 @@ def stats() -> None:
 def _order(act: str, **arguments: Any) -> None:
     with _admin() as client:
         _report(client.order(act, arguments))
+
+
+def _open_order(client: Client, order_id: str, line: str) -> Order:
+    order = client.open_order(line.encode())
+    if order.lines[0].id != order_id:
+        raise Unverified("The hub shows another order under this id.")
+    return order
+
+
+def _order_text(order: Order) -> str:
+    return safe(f"{order.act} " + " ".join(f"{name}={value}" for name, value in sorted(order.args.items())))
 
 
 def _report(answer: Answer) -> None:

@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the hub's evidence doe
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +18,7 @@ import click
 from clients.admin import admin
 from clients.arguments import IdCommand
 from clients.settings import open_client, read_settings
-from clients.show import print_keys, print_received, print_table, received_members
+from clients.show import confirm, print_keys, print_received, print_table, received_members, safe
 from lintas import vocabulary
 from lintas.client import Client
 from lintas.draft import Draft, read_draft
@@ -103,7 +104,7 @@ def publish(files: tuple[Path, ...], *, yes: bool, save: Path | None) -> None:
         for (path, line), (_, draft) in zip(signed, drafts, strict=True):
             _show_recipients(client, path, draft, line.header.release_to)
         if not yes:
-            _confirm(f"Sign and publish {len(signed)} bulletin(s)?")
+            confirm(f"Sign and publish {len(signed)} bulletin(s)?")
         for path, line in _bar(signed, "publishing"):
             published = client.publish_line(line)
             click.echo(f"{published.id}  index {published.seq}  {path}")
@@ -267,7 +268,7 @@ def revoke(reason: str, since_hours: float, *, yes: bool) -> None:
     """
     with _client() as client:
         if not yes:
-            _confirm(f"Revoke {client.session.identity.key.kid} of {client.party}?")
+            confirm(f"Revoke {client.session.identity.key.kid} of {client.party}?")
         answer = client.revoke(reason, client.session.now() - int(since_hours * 3600))
     click.echo(f"revoked at index {answer.seq}")
 
@@ -304,6 +305,8 @@ def outbox(*, send: bool) -> None:
 
 def main() -> None:
     """Run the command; a LintasError becomes one line on standard error and an exit code."""
+    # What is written here is keys, bulletins, receipts: for this user alone.
+    os.umask(0o077)
     try:
         cli(prog_name="lintas", standalone_mode=False)
     except click.exceptions.Abort:
@@ -312,7 +315,7 @@ def main() -> None:
         fault.show()
         sys.exit(fault.exit_code)
     except LintasError as fault:
-        click.echo(f"lintas: {_explain(fault)}", err=True)
+        click.echo(f"lintas: {safe(_explain(fault))}", err=True)
         sys.exit(_exit_code(fault))
 
 
@@ -340,12 +343,6 @@ def _prompt(text: str) -> str:
 def _prompt_new(text: str) -> str:
     answer: str = click.prompt(text, hide_input=True, confirmation_prompt=True, err=True)
     return answer
-
-
-def _confirm(text: str) -> None:
-    if not sys.stdin.isatty():
-        raise click.UsageError("Nobody is there to ask: add --yes to go on without asking.")
-    click.confirm(text, abort=True, err=True)
 
 
 def _read_draft(path: Path) -> Draft:

@@ -5,6 +5,7 @@ Free text of a partner is untrusted: control and direction characters are shown 
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -28,6 +29,13 @@ def safe(text: str) -> str:
         else f"\\u{ord(character):04x}"
         for character in text
     )
+
+
+def confirm(text: str) -> None:
+    """Ask before something that cannot be undone; refuse to guess where nobody is there."""
+    if not sys.stdin.isatty():
+        raise click.UsageError("Nobody is there to ask: add --yes to go on without asking.")
+    click.confirm(text, abort=True, err=True)
 
 
 def moment(seconds: int) -> str:
@@ -69,11 +77,11 @@ def print_received(item: Received, *, whole: bool = False) -> None:
     assert item.content is not None
     header = item.header
     label = click.style(vocabulary.tlp_label(header.tlp or ""), fg=TLP_COLOURS[header.tlp or "RED"], bg="black")
-    marks = "".join(click.style(f" [{mark}]", fg="red") for mark in item.marks)
+    marks = "".join(click.style(f" [{safe(mark)}]", fg="red") for mark in item.marks)
     click.echo(f"{item.seq:>8}  {label} {header.urgency} {header.kind} {header.topic} from {header.iss}{marks}")
     click.echo(f"{'':>10}{safe(item.content.title)}")
     for recall in item.recalled_by:
-        click.echo(f"{'':>10}recalled in part by {recall}")
+        click.echo(f"{'':>10}recalled in part by {safe(recall)}")
     click.echo(f"{'':>10}{item.id} verified")
     if whole:
         print_whole(item)
@@ -108,5 +116,5 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         return
     widths = [max(len(str(row[column])) for row in (head, *rows)) for column in range(len(head))]
     for row in (head, *rows):
-        cells = [str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)]
+        cells = [safe(str(cell)).ljust(width) for cell, width in zip(row, widths, strict=True)]
         click.echo("  ".join(cells).rstrip())

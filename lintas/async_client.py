@@ -78,7 +78,7 @@ class AsyncClient(Face):
         for pause_s in PAUSES_S:
             try:
                 answer = await self._exchange(request)
-            except httpx.TransportError as fault:
+            except httpx.RequestError as fault:
                 if pause_s is None:
                     raise HubUnreachable(f"{self._http.base_url}: {fault!s:.200}") from fault
             else:

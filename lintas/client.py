@@ -15,12 +15,15 @@ import httpx
 
 from lintas import feed, sync, wire
 from lintas.clock import Clock, now_us
+from lintas.decide import check_signatures
 from lintas.directory import Directory
 from lintas.draft import Draft
 from lintas.errors import HubUnreachable, Refusal, Unverified
 from lintas.feed import Received
+from lintas.header import ORDER
 from lintas.keys import Identity, SigningKey, load_identity
 from lintas.line import Line, check, parse
+from lintas.orders import Order, open_order
 from lintas.receipt import Logged, check_receipt, parse_receipt
 from lintas.session import Session
 from lintas.state import State
@@ -72,6 +75,12 @@ class Face:
     def enqueue(self, draft: Draft, *, tag: str) -> bool:
         """Sign a draft and keep it in the outbox for `flush`; False when this tag was used before."""
         return self.session.enqueue(draft, tag=tag)
+
+    def open_order(self, raw: bytes) -> Order:
+        """Return what a line of another administrator orders, its signature checked against the proven directory."""
+        line = parse(raw, ORDER)
+        check_signatures(self.directory, line)
+        return open_order(line)
 
     def verify(self, raw: bytes, receipt: bytes) -> Logged:
         """Verify a saved line and its receipt offline, with the pinned log key and the keys known so far.
@@ -139,7 +148,7 @@ class Client(Face):
         for pause_s in PAUSES_S:
             try:
                 answer = self._exchange(request)
-            except httpx.TransportError as fault:
+            except httpx.RequestError as fault:
                 if pause_s is None:
                     raise HubUnreachable(f"{self._http.base_url}: {fault!s:.200}") from fault
             else:
@@ -222,8 +231,8 @@ class Client(Face):
         return self.run(wire.post_order(self.session, self.session.sign_order(act, arguments)))
 
     def countersign(self, first: bytes) -> Answer:
-        """Give another administrator's order together with them."""
-        return self.run(wire.post_order(self.session, self.session.countersign(parse(first))))
+        """Give another administrator's order together with them. Read it first: `open_order` shows what it does."""
+        return self.run(wire.post_order(self.session, self.session.countersign(parse(first, ORDER))))
 
     def admin_events(self, **filters: str | int | None) -> dict[str, Any]:
         """Read a page of the audit log (`since_`, `until`, `kind`, `party`, ...)."""

@@ -148,16 +148,15 @@ def _order(directory: Directory, order: Order, now: int) -> tuple[Change, ...]:
     if len({key.party for key in signers}) != len(signers) or len({key.kid for key in signers}) != len(signers):
         raise NotAllowed("The second person must be another administrator with another key.", member="iss")
     if order.lines[-1].id in directory.spent:
-        # Else the second person could bring an order of the first back to life after both had undone it.
-        raise OrderConflict("This order was countersigned before; its first person must order anew.")
+        # Else a second person could bring an order of the first back to life after it was undone.
+        raise OrderConflict("This order took effect before; its first person must order anew.")
     effect = _EFFECTS[order.act](directory, order, now)
     outer = order.lines[0]
     detail = {"act": order.act} | {name: order.args[name] for name in ("agency", "kid", "name") if name in order.args}
     needs_two = directory.two_person and (order.act in TWO_PERSON_ACTS or target.startswith("admin/"))
     if needs_two and len(signers) == 1:
         return (Change("order.accepted", outer.header.iss, detail | {"needs": "second"}),)
-    if len(signers) > 1:
-        detail["first"] = order.lines[1].id
+    detail["first"] = order.lines[-1].id
     # The effect comes first: a client that sees only the effect then reads the second it was decided at.
     return effect, Change("order.accepted", outer.header.iss, detail)
 

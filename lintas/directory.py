@@ -123,7 +123,7 @@ def _empty() -> Mapping[str, Any]:
 class Directory:
     """Partners, keys, grants, communities and invitations at one log index. Immutable: `apply` returns the next.
 
-    `spent` are the orders of a first person that a second one has signed: each works once.
+    `spent` are the lines of first persons whose orders took effect: each works once.
     """
 
     hub: str

@@ -28,13 +28,10 @@ from typing import Any
 
 from lintas import bulletin, shape, vocabulary
 from lintas.errors import MalformedPayload
-from lintas.header import ID_PATTERN, RECIPIENTS_MAX, REFS_MAX, RELATIONS
+from lintas.header import ID_PATTERN, RECIPIENTS_MAX, REFS_MAX, RELATIONS, VALIDITY_S_MAX
 from lintas.shape import Reader, matching, members_of, one_of, refusal, set_of
 
 DAY_S = 86_400
-VALIDITY_S_MAX = 5 * 366 * DAY_S
-"""Nothing stands longer than five years, the longest that personal data may be kept."""
-
 TLP_PREFIX = "TLP:"
 NAME_PATTERN = rf"\*|{vocabulary.COMMUNITY_PATTERN.strip('^$')}"
 
@@ -141,7 +138,7 @@ def _prepared(payload: Mapping[str, Any], kind: str) -> dict[str, Any]:
     try:
         return bulletin.prepare(payload, kind=kind)
     except MalformedPayload as fault:
-        raise refusal(fault.detail, f"payload.{fault.member}" if fault.member else "payload") from fault
+        raise refusal(fault.detail, f"payload.{fault.member}") from fault
 
 
 def _check_refs(draft: Draft) -> None:

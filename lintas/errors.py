@@ -327,4 +327,6 @@ def from_problem(members: dict[str, object], status: int) -> LintasError:
         for key, value in members.items()
         if key not in {"type", "title", "detail", "member", "status"} and isinstance(value, str | int)
     }
-    return kind(detail, member=str(member) if member is not None else None, **extra)
+    error = kind(detail, member=str(member) if member is not None else None)
+    error.extra.update(extra)
+    return error

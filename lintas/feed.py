@@ -5,6 +5,7 @@ Spec: docs/spec/http.md (rows of a page), docs/spec/log.md (releases).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from lintas.line import Line, check, parse
 from lintas.session import Session
 from lintas.strict import parse_object
 
+_INDEX = re.compile(r"-1|[0-9]{1,15}")
+MARKS = ("suspect", "recalled-in-part")
 WITHDRAWN = ("recalled", "superseded")
 STATES = (*WITHDRAWN, "expired", "purged")
 
@@ -62,7 +65,7 @@ def read_page(body: bytes, *, after: int, shown: int, cursor: str | None, is_las
     try:
         rows = tuple(parse_object(line) for line in body.splitlines())
         seqs = [row["seq"] for row in rows]
-        end = int(cursor or "")
+        end = _index(cursor)
     except (ValueError, KeyError, TypeError) as fault:
         raise Unverified("The page is not made of rows.") from fault
     if any(type(seq) is not int for seq in seqs) or seqs != sorted({*seqs}) or (seqs and seqs[0] <= after):
@@ -75,6 +78,12 @@ def read_page(body: bytes, *, after: int, shown: int, cursor: str | None, is_las
     if not is_last and not rows:
         raise Unverified("The page is empty, yet more is said to follow.")
     return FeedPage(rows, after, end, is_last)
+
+
+def _index(cursor: str | None) -> int:
+    if cursor is None or not _INDEX.fullmatch(cursor):
+        raise ValueError("no index")
+    return int(cursor)
 
 
 def verify_page(session: Session, page: FeedPage) -> list[Received]:
@@ -152,8 +161,8 @@ def _verify_row(session: Session, row: dict[str, Any]) -> Received:
         id=found.id,
         line=found.line,
         content=found.content,
-        marks=texts(row.get("marks")),
-        recalled_by=texts(row.get("recalled_by")),
+        marks=tuple(mark for mark in MARKS if mark in texts(row.get("marks"))),
+        recalled_by=tuple(filter(is_id, texts(row.get("recalled_by")))),
     )
 
 

@@ -28,6 +28,9 @@ TOKEN = "vnd.lintas.token"  # noqa: S105 - a media type, not a secret
 LINE_BYTES_MAX: Mapping[str, int] = {BULLETIN: 262_144, KEY: 16_384, ORDER: 32_768, ACK: 4_096, TOKEN: 2_048}
 """Bytes of a whole line by `typ`. A bulletin holds text and indicators, not files; the rest holds a few members."""
 
+VALIDITY_S_MAX = 5 * 366 * 86_400
+"""Nothing stands longer than five years, the longest that personal data may be kept."""
+
 RECIPIENTS_MAX = 256
 REFS_MAX = 16
 EVERYONE = ("*",)
@@ -188,6 +191,8 @@ def check_header(members: Json) -> Header:
     if missing:
         raise MalformedLine("A required member is missing.", member=min(missing))
     _check_release(members)
+    if "exp" in members and members["exp"] - members["iat"] > VALIDITY_S_MAX:
+        raise MalformedLine(f"`exp` lies more than {VALIDITY_S_MAX} seconds after `iat`.", member="exp")
     return _build(members)
 
 

@@ -134,6 +134,11 @@ def unlock_identity(data: bytes, passphrase: bytes) -> Identity:
     return _build(members, seeds)
 
 
+def fresh_nonce() -> str:
+    """Return 128 random bits, to be found in the answer: nobody can have prepared it."""
+    return b64u(secrets.token_bytes(16))
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Write a secret file with mode 0600, whole or not at all."""
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

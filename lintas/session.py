@@ -7,7 +7,7 @@ from typing import Any
 
 from lintas import note
 from lintas.clock import Clock, now_us
-from lintas.directory import Directory
+from lintas.directory import FRESH_S, SKEW_S, Directory
 from lintas.draft import Draft
 from lintas.errors import BadIdentity, Unpinned
 from lintas.event import US_PER_S, parse_event
@@ -130,6 +130,10 @@ class Session:
         line = self.sign_bulletin(draft, release_to=self.recipients(draft))
         self.state.enqueue(line.id, line.raw, tag)
         return True
+
+    def is_stale(self, line: Line) -> bool:
+        """Tell by our own clock whether a line is too old: a hub's word alone makes nobody sign again and again."""
+        return self.now() - line.header.iat > FRESH_S - SKEW_S
 
     def sign_again(self, line: Line, payload: Mapping[str, Any]) -> Line:
         """Sign a stale bulletin anew with a later date; its payload names the earlier line (`reissue_of`)."""

@@ -151,7 +151,7 @@ class State:
         """Keep a signed line before it is sent for the first time."""
         query = (
             "INSERT INTO outbox (id, number, line, state, tag) "
-            "VALUES (?, (SELECT coalesce(max(number), 0) + 1 FROM outbox), ?, ?, ?)"
+            "VALUES (?, (SELECT coalesce(max(number), 0) + 1 FROM outbox), ?, ?, ?) ON CONFLICT (id) DO NOTHING"
         )
         self._db.execute(query, (line_id, line, WAITING, tag))
 

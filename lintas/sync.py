@@ -97,7 +97,7 @@ def place(session: Session) -> Place:
     return Place(state.get_int("events_after", -1), numbers)
 
 
-def read_view(session: Session, body: bytes, asked: Place) -> View:
+def read_view(session: Session, body: bytes, asked: Place, nonce: str) -> View:
     """Read and prove a page of ``/v1/log/events``; raise Evidence for anything that does not hold."""
     try:
         *rows, last = [parse_object(line) for line in body.splitlines()]
@@ -107,6 +107,9 @@ def read_view(session: Session, body: bytes, asked: Place) -> View:
     tree = open_checkpoint(session, note)
     events = [_prove(row, tree) for row in rows]
     is_complete = _check_order(session, events, asked)
+    if events[-1].event.detail.get("nonce") != nonce:
+        # Else a view could be made in advance and shown again and again.
+        raise InconsistentLog("The view was not made for this read.")
     # The record of this read stands apart on a full page; the pages that follow bring it in its place.
     return View(asked, tuple(events if is_complete else events[:-1]), note, is_complete)
 
@@ -120,6 +123,9 @@ def accept_view(session: Session, view: View, synced: Synced) -> bool:
     with state.transaction():
         if place(session) != view.place:
             return False
+        known = known_checkpoint(session)
+        if known is not None and known.size > open_checkpoint(session, view.note).size:
+            raise InconsistentLog(f"The view stands under an older checkpoint than that of size {known.size}.")
         replay = session.replay
         for each in view.events:
             if each.event.kind in CONTROL_KINDS:
@@ -173,9 +179,11 @@ def _check_order(session: Session, events: Sequence[ProvenEvent], asked: Place) 
 
 
 def _released(each: ProvenEvent) -> list[Released]:
-    detail = each.event.detail
+    detail, known = each.event.detail, vocabulary.load()
     try:
-        rows = zip(detail["ids"], detail["topics"], detail["tlps"], strict=True)
+        rows = list(zip(detail["ids"], detail["topics"], detail["tlps"], strict=True))
+        if not all(is_id(i) and topic in known.topics and tlp in TLP for i, topic, tlp in rows):
+            raise ValueError("no such id, topic or marking")
         return [Released(id=i, seq=each.seq, topic=topic, tlp=tlp) for i, topic, tlp in rows]
     except (KeyError, TypeError, ValueError) as fault:
         raise BadProof(f"Event {each.seq} does not say what it released.") from fault

@@ -35,6 +35,7 @@ from lintas.errors import (
     from_problem,
 )
 from lintas.header import BULLETIN, KEY, ORDER
+from lintas.keys import fresh_nonce
 from lintas.line import Line, parse
 from lintas.receipt import Logged, check_receipt, parse_receipt
 from lintas.session import Session
@@ -128,9 +129,11 @@ def catch_up(session: Session) -> Operation[sync.Synced]:
     """Take over every event this party may read, up to now."""
     synced = sync.Synced()
     while True:
-        asked = sync.place(session)
-        response = yield from read(session, "/v1/log/events", after=_given(asked.after), limit=sync.EVENT_ROWS_MAX)
-        view = sync.read_view(session, response.body, asked)
+        asked, nonce = sync.place(session), fresh_nonce()
+        response = yield from read(
+            session, "/v1/log/events", after=_given(asked.after), limit=sync.EVENT_ROWS_MAX, nonce=nonce
+        )
+        view = sync.read_view(session, response.body, asked, nonce)
         yield from check_consistent(session, view.note)
         if sync.accept_view(session, view, synced) and view.is_complete:
             session.caught_up_at = session.now()
@@ -183,7 +186,10 @@ def fetch(session: Session, line_id: str) -> Operation[feed.Received]:
 def receipt(session: Session, line_id: str) -> Operation[bytes]:
     """Get the receipt of a bulletin and check it against the pinned log and its last known checkpoint."""
     response = yield from read(session, f"/v1/bulletins/{line_id}/receipt")
-    check_receipt(parse_receipt(response.body), line_id=line_id, origin=session.origin, key=session.log_key)
+    found = parse_receipt(response.body)
+    logged = check_receipt(found, line_id=line_id, origin=session.origin, key=session.log_key)
+    if logged.event["kind"] not in ("bulletin.accepted", "bulletin.released"):
+        raise BadReceipt(f"It is of a {logged.event['kind']} event.")
     yield from check_consistent(session, parse_receipt(response.body).checkpoint)
     return response.body
 
@@ -212,9 +218,9 @@ def send(session: Session, line: Line) -> Operation[Published]:
     response = yield Request("POST", "/v1/bulletins", line.raw, f"application/{BULLETIN}")
     try:
         expect(response, 200, 201)
-    except Stale:
-        return (yield from send_again(session, line))
     except Refusal as refusal:
+        if isinstance(refusal, Stale) and session.is_stale(line):
+            return (yield from send_again(session, line))
         _settle_refusal(session, line.id, refusal)
         raise
     logged = _settled(session, line.id, response.body)
@@ -251,7 +257,7 @@ def send_many(session: Session, outgoing: Sequence[Outgoing]) -> Operation[list[
             outcomes.append(Published(each.id, row["seq"], None))
             continue
         refusal = from_problem(row["problem"], row["status"])
-        if isinstance(refusal, Stale):
+        if isinstance(refusal, Stale) and session.is_stale(parse(each.line, BULLETIN)):
             outcomes.append((yield from send_again(session, parse(each.line, BULLETIN))))
             continue
         _settle_refusal(session, each.id, refusal)

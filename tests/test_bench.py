@@ -58,12 +58,11 @@ def rounds_of(*outcomes: load.Outcome) -> list[Round]:
 
 def test_a_whole_run(place: Place) -> None:
     """A run measures every cell once a round, and each has its row in the table."""
-    plan = Plan(rounds=1, seconds=0.3, warm_s=0.05, limit_s=0.05, lines=2_000, pulled_lines=200)
+    plan = Plan(rounds=1, seconds=3.0, warm_s=0.0, limit_s=0.05, lines=500, pulled_lines=200)
 
     (found,) = measure(place, plan, progress=lambda _text: None)
 
     assert list(CELLS) == [each.cell for each in found.measured]
-    assert all(each.outcome.units > 0 for each in found.measured)
     assert [cell.name for cell in CELLS] == [line[:29].strip() for line in table([found]).splitlines()[7:12]]
     assert len(CELLS) == len(values([found])["rounds"][0]["cells"])
 
@@ -108,9 +107,8 @@ def test_pages_are_full(served: Served, place: Place) -> None:
     """The reader gets every line; pages are counted, and the empty one at the end is not."""
     load.run(job(served, lines=place.lines, batch=100))
 
-    outcome = load.run(job(served, token=make_token(served.data), seconds=0.3))
+    outcome = load.run(job(served, token=make_token(served.data), seconds=3.0))
 
-    assert outcome.total >= 3
     assert (200, outcome.total) == count_stored(served.data)
 
 
@@ -139,6 +137,26 @@ def test_the_window_leaves_out_the_warm_up() -> None:
     outcome = meter.outcome()
 
     assert (12, 7, (0.002,)) == (outcome.total, outcome.units, outcome.latencies_s)
+
+
+def test_an_empty_window_is_an_error() -> None:
+    """Where nothing was answered there is nothing to tell."""
+    meter = load.Meter(load.Pulls(""), os.getpid())
+    meter.done.append((time.monotonic(), 0.001, 5))
+    meter.read_cpu()
+    meter.stop()
+
+    with pytest.raises(ValueError, match="Nothing was answered"):
+        meter.outcome()
+
+
+def test_lines_that_end_in_the_warm_up_are_an_error() -> None:
+    """A window that never began is no measurement."""
+    meter = load.Meter(load.Pulls(""), os.getpid())
+    meter.stop()
+
+    with pytest.raises(ValueError, match="ran out before"):
+        meter.outcome()
 
 
 @pytest.mark.parametrize("library", ["libsodium", "cryptography"])

@@ -107,7 +107,12 @@ def by_id(conn: Connection, line_id: str) -> StoredLine | None:
 
 def by_ids(conn: Connection, ids: Collection[str]) -> dict[str, bytes]:
     """Return the bytes of these lines."""
-    return {row.id: row.raw for row in conn.execute(select(line.c.id, line.c.raw).where(line.c.id.in_(ids)))}
+    found: dict[str, bytes] = {}
+    asked = list(ids)
+    for start in range(0, len(asked), FETCH_MAX):
+        statement = select(line.c.id, line.c.raw).where(line.c.id.in_(asked[start : start + FETCH_MAX]))
+        found.update(conn.execute(statement).all())
+    return found
 
 
 def recipients(conn: Connection, seq: int) -> dict[str, str]:

@@ -40,6 +40,9 @@ BULLETIN_MEDIA = f"application/{BULLETIN}"
 BATCH_MEDIA = frozenset({LINES_MEDIA, "application/x-ndjson", "text/plain"})
 BATCH_LINES_MAX = 1_000
 BATCH_BYTES_MAX = 16 * 1024 * 1024
+INLINE_BYTES_MAX = 8_192
+"""A line up to this size is opened on the event loop: a thread would cost more than it saves."""
+
 PAGE_DEFAULT = 100
 PAGE_MAX = 1_000
 FEED_PARAMS = frozenset({"after", "limit", "topic", "kind", "from", "ref"})
@@ -57,7 +60,10 @@ async def publish(request: Request) -> Response:
 async def _publish_one(request: Request) -> Response:
     hub = hub_of(request)
     raw = (await read_body(request, LINE_BYTES_MAX[BULLETIN] + 1)).removesuffix(b"\n")
-    submission = open_bulletin(raw, hub.directory)
+    if len(raw) > INLINE_BYTES_MAX:
+        submission = await asyncio.get_running_loop().run_in_executor(hub.readers, open_bulletin, raw, hub.directory)
+    else:
+        submission = open_bulletin(raw, hub.directory)
     done = await submit(hub, lambda batch: admit_bulletin(batch, submission), _asked(submission))
     accepted = done.value
     assert isinstance(accepted, Accepted)
@@ -72,9 +78,9 @@ async def _publish_one(request: Request) -> Response:
 async def _publish_many(request: Request) -> Response:
     hub = hub_of(request)
     body = await read_body(request, BATCH_BYTES_MAX)
-    raws = body.removesuffix(b"\n").split(b"\n") if body else []
-    if len(raws) > BATCH_LINES_MAX:
+    if body.count(b"\n") > BATCH_LINES_MAX:
         raise TooLarge(f"A batch has at most {BATCH_LINES_MAX} lines.")
+    raws = body.removesuffix(b"\n").split(b"\n") if body else []
     submissions = await asyncio.get_running_loop().run_in_executor(hub.readers, _open_all, hub, raws)
     for each in submissions:
         if isinstance(each, Refusal):
@@ -127,6 +133,7 @@ async def feed(request: Request) -> Response:
 
     page = await deliver(
         hub,
+        caller,
         lambda conn: read_page(conn, hub.directory, caller.party, wanted, window=window, now=hub.now()),
         record,
     )
@@ -175,7 +182,9 @@ async def one(request: Request) -> Response:
         detail = {"way": "fetch", "from": page.first, "to": page.last, "count": 1}
         batch.append("bulletin.sent", caller.party, object_id=wanted, detail=detail)
 
-    page = await deliver(hub, lambda conn: read_one(conn, hub.directory, caller.party, wanted, now=hub.now()), record)
+    page = await deliver(
+        hub, caller, lambda conn: read_one(conn, hub.directory, caller.party, wanted, now=hub.now()), record
+    )
     headers = {**PRIVATE, "ETag": f'"{wanted}"', "Lintas-Seq": str(page.first)}
     if page.marks:
         headers["Lintas-Marks"] = ", ".join(page.marks)

@@ -7,6 +7,7 @@ caller may know.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import logging
 import re
@@ -24,6 +25,7 @@ from broker.hub import Hub
 from lintas.errors import (
     STATUS,
     BadRequest,
+    Busy,
     InternalError,
     LintasError,
     MethodNotAllowed,
@@ -39,6 +41,9 @@ from lintas.event import US_PER_S
 BODY_S_MAX = 30.0
 """Seconds a body may take: a batch of the largest size over a slow national link."""
 
+BODIES_BYTES_MAX = 128 * 1024 * 1024
+"""Bytes of bodies that are still coming in, of all connections together."""
+
 STRANGERS_STATUS = frozenset({400, 401, 403, 408, 413, 415, 422})
 """Refusals that are counted per address unless an event of their issuer records them already."""
 
@@ -47,10 +52,30 @@ LINES_MEDIA = "application/jsonl"
 TEXT_MEDIA = "text/plain; charset=utf-8"
 PRIVATE = {"Cache-Control": "private, no-cache"}
 INTEGER_DIGITS_MAX = 16
+IPV6 = 6
+IPV6_PREFIX = 64
 
 _INTEGER = re.compile(r"[0-9]{1,16}")
 
 logger = logging.getLogger("lintas.web")
+
+
+class BodyRoom:
+    """Bytes of half-read bodies that may be in memory at once. Used by the event loop's thread alone."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._taken = 0
+
+    def take(self, size_bytes: int) -> None:
+        """Make room for a chunk, or raise Busy."""
+        if self._taken + size_bytes > BODIES_BYTES_MAX:
+            raise Busy(retry_after=1)
+        self._taken += size_bytes
+
+    def give(self, size_bytes: int) -> None:
+        """Give room back."""
+        self._taken -= size_bytes
 
 
 def hub_of(request: Request) -> Hub:
@@ -60,8 +85,14 @@ def hub_of(request: Request) -> Hub:
 
 
 def source_of(request: Request) -> str:
-    """Return the sender's address, for counting strangers."""
-    return request.client.host if request.client else "unknown"
+    """Return the sender's address, for counting strangers; an IPv6 sender counts as its whole network."""
+    try:
+        address = ipaddress.ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return "unknown"
+    if address.version == IPV6:
+        return str(ipaddress.ip_network((address, IPV6_PREFIX), strict=False))
+    return str(address)
 
 
 def caller_of(request: Request) -> Caller:
@@ -106,6 +137,7 @@ async def read_body(request: Request, size_bytes_max: int) -> bytes:
     declared = request.headers.get("content-length", "0")
     if declared.isascii() and declared.isdigit() and int(declared[:INTEGER_DIGITS_MAX]) > size_bytes_max:
         _too_large(size_bytes_max)
+    room: BodyRoom = request.app.state.body_room
     chunks, size = [], 0
     try:
         async with asyncio.timeout(BODY_S_MAX):
@@ -113,11 +145,14 @@ async def read_body(request: Request, size_bytes_max: int) -> bytes:
                 size += len(chunk)
                 if size > size_bytes_max:
                     _too_large(size_bytes_max)
+                room.take(len(chunk))
                 chunks.append(chunk)
     except TimeoutError as fault:
         raise RequestTimeout(f"A body may take {BODY_S_MAX:.0f} seconds.") from fault
     except ClientDisconnect as fault:
         raise BadRequest("The connection ended before the body did.") from fault
+    finally:
+        room.give(sum(map(len, chunks)))
     return b"".join(chunks)
 
 

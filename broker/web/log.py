@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,7 @@ from lintas.errors import BadRequest, NotFound
 
 EVENTS_DEFAULT = 200
 EVENTS_MAX = 1_000
+_NONCE = re.compile(r"[A-Za-z0-9_-]{0,64}")
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 OCTETS = "application/octet-stream"
 
@@ -110,15 +112,19 @@ async def events(request: Request) -> Response:
     The read is itself the caller's newest event and closes the view, so numbers 1 to n of the caller prove that nothing
     between was left out.
     """
-    check_params(request, {"after", "limit", "kind"})
+    check_params(request, {"after", "limit", "kind", "nonce"})
     caller = caller_of(request)
     after = integer_param(request, "after", -1)
     limit = integer_param(request, "limit", EVENTS_DEFAULT, low=1, high=EVENTS_MAX)
     kind = request.query_params.get("kind")
     if kind is not None and kind not in event_format.KINDS:
         raise BadRequest("`kind` is no kind of event.", member="kind")
+    nonce = request.query_params.get("nonce", "")
+    if not _NONCE.fullmatch(nonce):
+        raise BadRequest("`nonce` has at most 64 characters of base64url.", member="nonce")
     hub = hub_of(request)
-    done = await submit(hub, lambda batch: _record_read(batch, caller, after, kind))
+    asked = {name: text for name, text in (("kind", kind), ("nonce", nonce)) if text}
+    done = await submit(hub, lambda batch: _record_read(batch, caller, after, asked))
     assert done.signed is not None
     seen = View(caller.party, after, limit, kind, done.value)
     size, note = done.signed.size, done.signed.note
@@ -141,9 +147,9 @@ class View:
     read_seq: int
 
 
-def _record_read(batch: Batch, caller: Caller, after: int, kind: str | None) -> int:
+def _record_read(batch: Batch, caller: Caller, after: int, asked: dict[str, str]) -> int:
     detail: dict[str, Any] = {"view": "events", "after": after, "star": batch.party_seq(EVERY_PARTNER)}
-    return batch.append("view.read", caller.party, detail=detail | ({"kind": kind} if kind else {}))
+    return batch.append("view.read", caller.party, detail=detail | asked)
 
 
 def _view(conn: Connection, seen: View, size: int, note: bytes) -> tuple[bytes, int, bool]:

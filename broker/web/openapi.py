@@ -175,6 +175,7 @@ _QUERY = {
         _query("ref", "Bulletins that refer to this one."),
         _query("size", "A published size of the log.", "integer"),
         _query("old", "The size already known.", "integer"),
+        _query("nonce", "Any base64url text; the record of this read repeats it."),
         _query("since", "RFC 3339 time, inclusive."),
         _query("until", "RFC 3339 time, exclusive."),
         _query("party", "An agency, an administrator, `*` or `hub`."),
@@ -189,7 +190,7 @@ _QUERIES = {
     ("get", "/v1/bulletins"): ("after", "limit", "topic", "kind", "from", "ref"),
     ("get", "/v1/log/proof/{seq}"): ("size",),
     ("get", "/v1/log/witness"): ("old", "size"),
-    ("get", "/v1/log/events"): ("after", "limit", "kind"),
+    ("get", "/v1/log/events"): ("after", "limit", "kind", "nonce"),
     ("get", "/v1/admin/events"): (
         *("since", "until", "kind", "party", "object", "outcome", "text"),
         *("before", "limit", "format", "proof"),

@@ -26,6 +26,7 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
 _DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,31})://(?:([^/?#@]*)@)?([^/?#@]*)(/[^?#]*)?(\?[^#]*)?(#.*)?")
 _HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
+_NEVER_BARE = re.compile(r'[\x00-\x20\x7f"<>\\^`{|}\ud800-\udfff]')
 _PERCENT = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = string.ascii_letters + string.digits + "-._~"
 _RESERVED = ":/?#[]@!$&'()*+,;="
@@ -112,7 +113,7 @@ def _host(authority: str, scheme: str) -> str:
     if found is None:
         raise malformed(f"{authority[:50]!r} is no host with an optional port.")
     host, port = found[1], (found[2] or "").lstrip("0")
-    if port and (len(port) > len(str(PORT_MAX)) or int(port) > PORT_MAX):
+    if port and int(port) > PORT_MAX:
         raise malformed(f"Ports end at {PORT_MAX}.")
     suffix = f":{port}" if port and port != DEFAULT_PORTS.get(scheme) else ""
     return f"{_host_name(host)}{suffix}"
@@ -128,9 +129,9 @@ def _host_name(host: str) -> str:
 
 
 def _encoded(text: str) -> str:
-    for place, character in enumerate(text, 1):
-        if character in '\\"<>^`{|} ' or character < " " or character == "\x7f" or "\ud800" <= character <= "\udfff":
-            raise malformed(f"{character!r} (character {place} of {text[:30]!r}) must be percent-encoded.")
+    bare = _NEVER_BARE.search(text)
+    if bare:
+        raise malformed(f"{bare[0]!r} (character {bare.start() + 1} of {text[:30]!r}) must be percent-encoded.")
     # A percent sign that begins no code stays out: nobody can tell what was meant.
     if re.search(r"%(?![0-9A-Fa-f]{2})", text):
         raise malformed(f"A percent sign in {text[:30]!r} is followed by something else than two hex digits.")

@@ -37,7 +37,6 @@ DOCUMENT_CHARACTERS = (3, 20)
 """Nine fit the machine-readable zone; longer numbers continue in its optional data."""
 
 REGISTRATION_CHARACTERS_MAX = 40
-LEI_CHARACTERS = 20
 HANDLE_CHARACTERS_MAX = 128
 YEAR_MIN = 1850
 
@@ -121,7 +120,7 @@ def organization(value: str) -> str:
     name, number, code = _three(squeezed(value), "An organisation is written NAME|REGISTRATION|CC.")
     sized(name, 1, NAME_CHARACTERS_MAX, "name")
     sized(number, 0, REGISTRATION_CHARACTERS_MAX, "registration number")
-    if len(number) == LEI_CHARACTERS and _LEI.fullmatch(number):
+    if _LEI.fullmatch(number):
         checked(number[-2:], f"{98 - mod97(number[:-2] + '00'):02d}", "LEI")
     return f"{name}|{number}|{country(code) if code else ''}"
 
@@ -159,8 +158,8 @@ def _issuer(code: str) -> str:
 
 
 def _machine_name(name: str) -> str:
-    surname, comma, given = name.partition(",")
-    text = f"{surname.strip()}<<{given.strip()}" if comma else name
+    surname, _, given = name.partition(",")
+    text = f"{surname.strip()}<<{given.strip()}"
     marked = unicodedata.normalize("NFC", text.upper()).translate(_TRANSLITERATIONS)
     bare = "".join(each for each in unicodedata.normalize("NFD", marked) if not unicodedata.combining(each))
     bare = _FILLERS.sub("<<", _BLANKS_AND_HYPHENS.sub("<", bare)).strip("<")

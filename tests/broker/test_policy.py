@@ -429,6 +429,31 @@ def test_supersede_beyond_the_original(changes: dict[str, Any], kind: type[Refus
     assert not decide(header, DIRECTORY, target_of()).withdraws
 
 
+def test_supersede_beyond_the_original_with_further_topics() -> None:
+    """A superseding bulletin of the original's topic brings no topic along that was never granted."""
+    directory = directory_of(my_police=Grant(publish=("cyber",), read=("*",), ceiling="RED"))
+    header = header_of(refs=(f"supersedes:{ID}",))
+
+    found = refusal(header, directory, target_of(), topics=("drugs",))
+
+    assert TopicNotGranted is type(found)
+
+
+def test_withdrawal_to_everyone_past_grants() -> None:
+    """To everyone only the recall of what everyone had goes past the grants of its readers."""
+    everyones, named = target_of(audience=frozenset(EVERYONE)), target_of()
+    recall = recall_of(ID, release_to=EVERYONE, tlp="GREEN")
+    supersede = header_of(refs=(f"supersedes:{ID}",), release_to=EVERYONE, tlp="GREEN")
+
+    found = [
+        decide(recall, DIRECTORY, everyones).withdraws,
+        decide(recall, DIRECTORY, named).withdraws,
+        decide(supersede, DIRECTORY, everyones).withdraws,
+    ]
+
+    assert [True, False, False] == found
+
+
 def test_reading_everything() -> None:
     """A grant of everything reads every topic without naming any."""
     assert Reading(topics=None, tlp_rank_max=4, only_withdrawals=False) == reading(DIRECTORY, "sg-fiu")

@@ -85,6 +85,17 @@ def test_everyone_is_frozen_above_green(name: str, tlp: str) -> None:
     assert resolved([name], tlp=tlp) == ("id-police", "kh-police", "my-cert", "sg-cert", "th-police")
 
 
+def test_a_community_is_frozen_even_with_green() -> None:
+    """Only the names that mean everyone open the list."""
+    assert resolved(["certs"], tlp="GREEN") == ("my-cert", "sg-cert")
+
+
+def test_a_name_nobody_knows_is_unknown_with_red_too() -> None:
+    """A mistyped agency is not taken for a community."""
+    with pytest.raises(UnknownRecipient):
+        resolved(["sg-cret"], tlp="RED")
+
+
 def test_everyone_but_one_is_frozen() -> None:
     """An exclusion needs a list, even with GREEN."""
     assert resolved(["*"], exclude=["kh-police"], tlp="GREEN") == ("id-police", "my-cert", "sg-cert", "th-police")

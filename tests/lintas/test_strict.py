@@ -101,7 +101,7 @@ REFUSED = {
     "one too deep": (nested(DEPTH_MAX + 1), "nested"),
     "objects too deep": (b'{"a":' * (DEPTH_MAX + 1) + b"1" + b"}" * (DEPTH_MAX + 1), "nested"),
     "1,200 deep": (nested(1_200), "nested"),
-    "1,000,000 deep, unclosed": (b"[" * 1_000_000, "nested"),
+    "100,000 deep, unclosed": (b"[" * 100_000, "nested"),
     "deep after a quote in a string": (b'{"b":"\\"","a":' + b"[" * DEPTH_MAX + b"]" * DEPTH_MAX + b"}", "nested"),
 }
 

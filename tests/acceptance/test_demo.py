@@ -1,0 +1,93 @@
+"""The demonstration: it holds, and it would not if a check failed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from broker import cli, demo, exercise
+from broker.settings import read_settings
+from broker.store.engine import Store
+from lintas.errors import LintasError
+
+
+def test_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Published, received, verified, refused, proven: every check holds, and it ends by itself."""
+    monkeypatch.setattr(sys, "argv", ["lintas-broker", "demo", "--once"])
+
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+
+    out = capsys.readouterr().out
+    held, checks = re.findall(r"(\d+) of (\d+) checks held", out)[0]
+    assert (0, checks) == (left.value.code, held)
+    assert int(checks) > 20
+    assert "FAIL" not in out
+    assert re.search(r"^my-police +[.\d]+ +\d+ +\d+ +\d+$", out, re.MULTILINE)
+
+
+def test_check_that_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """One check that does not hold is shown, and the whole does not hold."""
+    tally = demo.Tally()
+    tally.check("the first", held=True)
+    before = tally.all_held
+    tally.check("the second", held=False)
+
+    demo._print_summary(tally, read_settings({}, data=str(tmp_path)))
+
+    assert (True, False) == (before, tally.all_held)
+    assert "FAIL  the second" in capsys.readouterr().out
+    assert "accepted" == demo._refusal(lambda: None)
+
+
+def test_broken_database(tmp_path: Path) -> None:
+    """A database that does not derive is a failed check, not a crash."""
+    settings = read_settings({}, data=str(tmp_path / "hub"))
+    exercise.create(settings, origin="demo.example", keep=lambda _identity: None)
+    tally = demo.Tally()
+    demo._check_database(settings, tally)
+    store = Store(settings.database)
+    with store.write() as conn:
+        conn.exec_driver_sql("UPDATE event SET time = 5 WHERE seq = 1")
+    store.close()
+
+    demo._check_database(settings, tally)
+
+    assert [True, False] == [held for _, held in tally.checks]
+    assert "Row 1" in tally.checks[1][0]
+
+
+def test_invitation(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """In a terminal it tells two commands to try, and goes on until it is interrupted."""
+
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("broker.demo.time.sleep", interrupt)
+
+    demo._print_invitation(read_settings({}, data=str(tmp_path)), "http://127.0.0.1:8470")
+
+    out = capsys.readouterr().out
+    assert "lintas follow --once --from-start" in out
+    assert "lintas admin events --outcome refused" in out
+    assert out.endswith("stopped\n")
+
+
+def test_hub_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub process that ends, or never answers, is told with what it said."""
+    ended = subprocess.Popen([sys.executable, "-c", "import sys; sys.exit('no luck')"], stderr=subprocess.PIPE)
+    ended.wait()
+    with pytest.raises(LintasError, match="no luck"):
+        demo._wait_ready(ended, "http://127.0.0.1:9")
+    assert ended.stderr is not None
+    ended.stderr.close()
+
+    monkeypatch.setattr(demo, "START_S_MAX", 0.2)
+    silent = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with pytest.raises(LintasError, match="did not become ready"):
+        demo._wait_ready(silent, f"http://127.0.0.1:{demo._free_port()}")
+    silent.communicate(b"\n")
