@@ -104,7 +104,7 @@ class Batch:
         return seq
 
     def change(self, change: Change, *, object_id: str | None) -> int:
-        """Add the event of a directory change and carry it out."""
+        """Add the event of a directory change and carry it out. Call `record_releases` before deciding on it."""
         seq = self.append(change.kind, change.party, object_id=object_id, detail=change.detail)
         self.directory = apply(self.directory, change, seq=seq, at=self._events[-1][0].time // US_PER_S)
         return seq
@@ -179,7 +179,7 @@ class Batch:
 
     def finish(self) -> Head | None:
         """Write all rows and return the new head, or None when the batch added nothing."""
-        self._record_releases()
+        self.record_releases()
         if not self._events:
             return None
         frontier = self._head.frontier
@@ -200,7 +200,11 @@ class Batch:
         newest = self._events[-1][0].time
         return Head(self.next_seq, newest, frontier, self.withdrawn, self._head.party_seqs, self._head.refused)
 
-    def _record_releases(self) -> None:
+    def record_releases(self) -> None:
+        """Log what was released so far: one event an agency, or more when it is much.
+
+        Done before every change of the directory, so that a key's state at a release is its state at acceptance.
+        """
         released_seq: dict[tuple[str, int], int] = {}
         for agency, released in sorted(self._released.items()):
             for start in range(0, len(released), RELEASED_MAX):
@@ -209,11 +213,14 @@ class Batch:
                     "ids": [line.id for line in part],
                     "topics": [line.header.topic for line in part],
                     "tlps": [line.header.tlp for line in part],
+                    "exps": [line.header.exp for line in part],
+                    "seqs": [self.known[line.id] for line in part],
                 }
                 seq = self.append("bulletin.released", agency, detail=detail)
                 released_seq |= {(agency, self.known[line.id]): seq for line in part}
+        self._released.clear()
         for row in self._recipients:
-            if row["state"] == lines.RELEASED:
+            if row["state"] == lines.RELEASED and row["released_seq"] is None:
                 row["released_seq"] = released_seq[row["agency"], row["seq"]]
 
 

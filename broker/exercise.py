@@ -60,6 +60,7 @@ def create(settings: Settings, *, origin: str, keep: Keep, admin: str = FIRST_AD
     session = Session(identity, State(IN_MEMORY, log_key=hub.log_key), clock)
     payload = canonical({"act": "enrol", **session.key_window(identity.key, HOLDER)})
     open_log(settings, name, key, session.sign_line(KEY, payload).raw, clock)
+    session.state.close()
     return Created(hub, identity)
 
 

@@ -54,6 +54,7 @@ def admit_control(batch: Batch, line: Line, source: str) -> Ordered | Refusal:
     seq = batch.known.get(line.id)
     if seq is not None:
         return Ordered(line.id, seq, is_new=False)
+    batch.record_releases()
     try:
         decided = changes(batch.directory, line, now=batch.now)
         _check_code(batch, line, source)

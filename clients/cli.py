@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def publish(files: tuple[Path, ...], *, yes: bool, save: Path | None) -> None:
     if not files:
         raise click.UsageError("Name at least one file, or `-` for standard input.")
     with _client() as client:
-        _warn(client.sync().alarms)
+        client.sync()
         drafts = [(path, _read_draft(path)) for path in files]
         signed = [(path, client.sign(draft)) for path, draft in drafts]
         for (path, line), (_, draft) in zip(signed, drafts, strict=True):
@@ -191,14 +192,17 @@ def verify(line: Path, proof: Path) -> None:
 
 @cli.command()
 @click.option("--party", help="Only this agency or administrator.")
-def keys(party: str | None) -> None:
+@click.option("--ours", metavar="FINGERPRINT", help="This key is another desk's of ours: alarm no more about it.")
+def keys(party: str | None, ours: str | None) -> None:
     """List keys as proven from the log, with their state.
 
     \b
     Example: lintas keys --party sg-fiu
     """
     with _client() as client:
-        _warn(client.sync().alarms)
+        client.sync()
+        if ours is not None:
+            client.session.state.put(f"ours:{ours}", 1)
         records = [key for key in client.directory.keys.values() if party in (None, key.party)]
         print_keys(records, client.session.now())
 
@@ -331,8 +335,12 @@ def _exit_code(fault: LintasError) -> int:
     return EXIT_UNREACHABLE if isinstance(fault, HubUnreachable) else EXIT_REFUSED
 
 
-def _client() -> Client:
-    return open_client(read_settings(prompt=_prompt))
+@contextmanager
+def _client() -> Iterator[Client]:
+    with open_client(read_settings(prompt=_prompt)) as client:
+        yield client
+        for alarm in client.session.alarms():
+            click.echo(click.style(f"ALARM {safe(alarm)}", fg="red"), err=True)
 
 
 def _prompt(text: str) -> str:
@@ -358,11 +366,6 @@ def _show_recipients(client: Client, path: Path, draft: Draft, to: tuple[str, ..
     click.echo(f"{path}: {draft.kind} on {draft.topic}, {vocabulary.tlp_label(draft.tlp)}", err=True)
     everyone = "every partner, later ones too" if to == ("*",) else f"{len(to)}: {' '.join(to)}"
     click.echo(f"  as {client.party} to {everyone}", err=True)
-
-
-def _warn(alarms: Iterable[str]) -> None:
-    for alarm in alarms:
-        click.echo(click.style(f"ALARM {alarm}", fg="red"), err=True)
 
 
 def _bar(items: list[Any], label: str) -> Iterable[Any]:

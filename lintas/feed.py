@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lintas import bulletin
+from lintas.directory import SKEW_S
 from lintas.errors import LintasError, Unverified, Withheld
 from lintas.header import BULLETIN, EVERYONE, Header, is_id
 from lintas.line import Line, check, parse
 from lintas.session import Session
+from lintas.state import Released
 from lintas.strict import parse_object
 
 _INDEX = re.compile(r"-1|[0-9]{1,15}")
@@ -90,11 +92,27 @@ def verify_page(session: Session, page: FeedPage) -> list[Received]:
     """Verify every row of a page against the directory and the releases learnt from the log."""
     found = [_verify_row(session, row) for row in page.rows]
     shown = {each.id for each in found} | {each.by for each in found if each.by is not None}
-    unreleased = shown - session.state.released_ids(shown)
-    if unreleased:
+    released = session.state.released(shown)
+    if shown - set(released):
         # A recall goes to every holder, so the line named in `by` must have been released to us as well.
-        raise Unverified(f"The log does not say that {min(unreleased)} was released to {session.party}.")
-    return found
+        raise Unverified(f"The log does not say that {min(shown - set(released))} was released to {session.party}.")
+    return [judge(session, each, released[each.id]) for each in found]
+
+
+def judge(session: Session, found: Received, released: Released) -> Received:
+    """Hold a row against what the log said when it released the bulletin; mark it if its key was compromised then."""
+    if found.seq != released.accepted_seq:
+        raise Unverified(f"The log has bulletin {found.id} at index {released.accepted_seq}, not at {found.seq}.")
+    if found.state == "expired" and released.exp > session.now() + SKEW_S:
+        raise Unverified(f"Bulletin {found.id} is said to have expired, but it stands until {released.exp}.")
+    if found.line is None:
+        return found
+    header = found.header
+    if not session.directory.key(header.kid, header.iss).was_active(released.seq, header.iat):
+        raise Unverified(f"The key of bulletin {found.id} was not active when it was released.")
+    is_suspect = session.directory.is_suspect(header.kid, released.at)
+    # The hub may know more of a key than we; what it leaves out we add.
+    return replace(found, marks=("suspect", *found.marks)) if is_suspect and "suspect" not in found.marks else found
 
 
 def confirm_item(session: Session, item: Received) -> None:
@@ -116,7 +134,8 @@ def confirm_page(session: Session, page: FeedPage, found: Sequence[Received]) ->
     known_size = session.state.get_int("events_after", -1)
     for missing in state.unseen(min(page.cursor, known_size)):
         # What later changes of our grants took away is not withheld; those changes are in the log too.
-        if grant.may_read(missing.topic, missing.tlp) and not session.directory.is_suspended(session.party):
+        is_ours = missing.beyond or grant.may_read(missing.topic, missing.tlp)
+        if is_ours and not session.directory.is_suspended(session.party):
             raise Withheld(f"Event {missing.seq} released bulletin {missing.id} to {session.party}.")
 
 

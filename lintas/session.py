@@ -84,6 +84,26 @@ class Session:
         """Partners, keys and communities as proven from the log, with this party's own grants."""
         return self.replay.directory
 
+    def alarms(self) -> list[str]:
+        """Return what somebody must look into: keys in our name that we did not make, bulletins we did not send."""
+        keys, own = self.directory.keys, {self.identity.key.kid}
+        if self.identity.next_key is not None:
+            own.add(self.identity.next_key.kid)
+        ancestor = keys.get(self.identity.key.kid)
+        while ancestor is not None and ancestor.parent is not None:
+            own.add(ancestor.parent)
+            ancestor = keys.get(ancestor.parent)
+        found = [
+            f"A key of {self.party} that this identity did not make: {key.kid} (if yours: lintas keys --ours {key.kid})"
+            for key in keys.values()
+            if key.party == self.party and key.kid not in own and key.state(self.now()) in ("pending", "active")
+            if self.state.get(f"ours:{key.kid}") is None
+        ]
+        strange = self.state.get_int("strange_own", 0)
+        if strange:
+            found.append(f"{strange} bulletins of {self.party} in the log did not go through this identity's outbox.")
+        return found
+
     def token(self) -> str:
         """Return a read token, a new one when the last is nearly over."""
         now = self.now()

@@ -8,17 +8,22 @@ at any moment finds either the state before or the state after.
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lintas.errors import Unpinned
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS control (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, line BLOB);
-CREATE TABLE IF NOT EXISTS released (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, topic TEXT, tlp TEXT, seen INTEGER);
+CREATE TABLE IF NOT EXISTS released (
+  id TEXT PRIMARY KEY, seq INTEGER NOT NULL, accepted_seq INTEGER, at INTEGER, exp INTEGER, topic TEXT, tlp TEXT,
+  beyond INTEGER, seen INTEGER
+);
 CREATE TABLE IF NOT EXISTS outbox (
   id TEXT PRIMARY KEY, number INTEGER NOT NULL, line BLOB NOT NULL, state TEXT NOT NULL, seq INTEGER,
   receipt BLOB, problem TEXT, tag TEXT UNIQUE
@@ -41,12 +46,19 @@ class ControlRow:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """A bulletin that the log says was released to us; `seq` is the index of that event."""
+    """A bulletin that the log says was released to us; `seq` and `at` (seconds) are those of that event.
+
+    `beyond`: released to us by name beyond our grants of that time, as a withdrawal of what we hold is.
+    """
 
     id: str
     seq: int
+    accepted_seq: int
+    at: int
+    exp: int
     topic: str
     tlp: str
+    beyond: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,8 @@ class State:
     def __init__(self, path: Path | str, *, log_key: str) -> None:
         """Open or make the file; raise Unpinned when it belongs to another log key."""
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        # A state that nobody closed closes with its last user.
+        weakref.finalize(self, self._db.close)
         self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
         known = self.get("log_key")
         if known is None:
@@ -122,30 +136,37 @@ class State:
         """Remember what the log says was released to us; one seen before its event stays seen."""
         for row in rows:
             self._db.execute(
-                "INSERT INTO released VALUES (?, ?, ?, ?, 0) ON CONFLICT (id) DO UPDATE SET seq = excluded.seq",
-                (row.id, row.seq, row.topic, row.tlp),
+                "INSERT INTO released VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (id) DO UPDATE SET "
+                "seq = excluded.seq, accepted_seq = excluded.accepted_seq, at = excluded.at, exp = excluded.exp, "
+                "topic = excluded.topic, tlp = excluded.tlp, beyond = excluded.beyond WHERE seq < 0",
+                (row.id, row.seq, row.accepted_seq, row.at, row.exp, row.topic, row.tlp, row.beyond),
             )
 
     def mark_seen(self, ids: Iterable[str]) -> None:
         """Note that these were delivered, or are our own."""
         self._db.executemany(
-            "INSERT INTO released VALUES (?, -1, '', '', 1) ON CONFLICT (id) DO UPDATE SET seen = 1",
+            "INSERT INTO released VALUES (?, -1, -1, 0, 0, '', '', 0, 1) ON CONFLICT (id) DO UPDATE SET seen = 1",
             [(line_id,) for line_id in ids],
         )
 
-    def released_ids(self, ids: Collection[str]) -> set[str]:
-        """Return those of these ids that the log says were released."""
-        found = set()
+    def released(self, ids: Collection[str]) -> dict[str, Released]:
+        """Return what the log says of these ids, as far as they were released to us."""
+        found = {}
         for line_id in ids:
-            query = "SELECT 1 FROM released WHERE id = ? AND seq >= 0"
-            if self._db.execute(query, (line_id,)).fetchone() is not None:
-                found.add(line_id)
+            query = f"SELECT {_RELEASED} FROM released WHERE id = ? AND seq >= 0"  # noqa: S608 - a constant
+            row = self._db.execute(query, (line_id,)).fetchone()
+            if row is not None:
+                found[line_id] = _released(row)
         return found
 
     def unseen(self, until: int) -> list[Released]:
         """Return what was released by log index `until` and never delivered."""
-        query = "SELECT id, seq, topic, tlp FROM released WHERE seen = 0 AND seq BETWEEN 0 AND ? ORDER BY seq"
-        return [Released(*row) for row in self._db.execute(query, (until,))]
+        query = f"SELECT {_RELEASED} FROM released WHERE seen = 0 AND seq BETWEEN 0 AND ? ORDER BY seq"  # noqa: S608
+        return [_released(row) for row in self._db.execute(query, (until,))]
+
+    def is_outgoing(self, line_id: str) -> bool:
+        """Tell whether this line went through our outbox."""
+        return self._db.execute("SELECT 1 FROM outbox WHERE id = ?", (line_id,)).fetchone() is not None
 
     def enqueue(self, line_id: str, line: bytes, tag: str | None = None) -> None:
         """Keep a signed line before it is sent for the first time."""
@@ -182,4 +203,10 @@ class State:
         return None if row is None else Outgoing(*row)
 
 
+def _released(row: tuple[Any, ...]) -> Released:
+    line_id, seq, accepted_seq, at, exp, topic, tlp, beyond = row
+    return Released(line_id, seq, accepted_seq, at, exp, topic, tlp, beyond=bool(beyond))
+
+
+_RELEASED = "id, seq, accepted_seq, at, exp, topic, tlp, beyond"
 _OUTGOING = "id, line, state, seq, receipt, problem, tag"

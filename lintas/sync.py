@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lintas import checkpoint as checkpoint_format
-from lintas import merkle
-from lintas.directory import CONTROL_KINDS, EVERY_PARTNER
+from lintas import merkle, vocabulary
+from lintas.directory import CONTROL_KINDS, EVERY_PARTNER, Grant
 from lintas.errors import BadProof, InconsistentLog, LintasError
-from lintas.event import Event, entry_of, parse_event
+from lintas.event import US_PER_S, Event, entry_of, parse_event
+from lintas.header import is_id
 from lintas.line import Line, parse
 from lintas.session import Session
 from lintas.state import ControlRow, Released
@@ -36,7 +37,7 @@ class ProvenEvent:
 
 @dataclass(slots=True)
 class Synced:
-    """What one catch-up learnt: how many events, whether an own key appeared that this identity did not make."""
+    """What one catch-up learnt: how many events, the size of the log, what must alarm this party."""
 
     events: int = 0
     size: int = 0
@@ -97,7 +98,7 @@ def place(session: Session) -> Place:
     return Place(state.get_int("events_after", -1), numbers)
 
 
-def read_view(session: Session, body: bytes, asked: Place, nonce: str) -> View:
+def read_view(session: Session, body: bytes, asked: Place, nonce: str = "") -> View:
     """Read and prove a page of ``/v1/log/events``; raise Evidence for anything that does not hold."""
     try:
         *rows, last = [parse_object(line) for line in body.splitlines()]
@@ -107,7 +108,7 @@ def read_view(session: Session, body: bytes, asked: Place, nonce: str) -> View:
     tree = open_checkpoint(session, note)
     events = [_prove(row, tree) for row in rows]
     is_complete = _check_order(session, events, asked)
-    if events[-1].event.detail.get("nonce") != nonce:
+    if events[-1].event.detail.get("nonce", "") != nonce:
         # Else a view could be made in advance and shown again and again.
         raise InconsistentLog("The view was not made for this read.")
     # The record of this read stands apart on a full page; the pages that follow bring it in its place.
@@ -131,15 +132,19 @@ def accept_view(session: Session, view: View, synced: Synced) -> bool:
             if each.event.kind in CONTROL_KINDS:
                 replay = replay.step(each.event, seq=each.seq, line=each.line)
                 state.add_control(ControlRow(each.seq, each.body, None if each.line is None else each.line.raw))
-                synced.alarms.extend(_alarm(session, each.event))
             elif each.event.kind == "bulletin.released":
-                state.add_released(_released(each))
+                state.add_released(_released(each, replay.directory.grant(session.party)))
             elif each.event.kind == "bulletin.accepted" and each.event.object is not None:
+                # Our own: never delivered to us. One to everyone that our outbox does not know could hide another's.
                 state.mark_seen([each.event.object])
+                to_all = EVERY_PARTNER in each.event.detail.get("released", ())
+                if to_all and not state.is_outgoing(each.event.object):
+                    state.put("strange_own", state.get_int("strange_own", 0) + 1)
             state.put(f"party_seq:{each.event.party}", each.event.party_seq)
         state.put("events_after", view.events[-1].seq)
         state.put("checkpoint", view.note)
     session.replay = replay
+    synced.alarms = session.alarms()
     synced.events += len(view.events)
     synced.size = open_checkpoint(session, view.note).size
     return True
@@ -178,20 +183,24 @@ def _check_order(session: Session, events: Sequence[ProvenEvent], asked: Place) 
     return is_complete
 
 
-def _released(each: ProvenEvent) -> list[Released]:
-    detail, known = each.event.detail, vocabulary.load()
+def _released(each: ProvenEvent, grant: Grant) -> list[Released]:
+    detail, at = each.event.detail, each.event.time // US_PER_S
+    names = ("ids", "seqs", "exps", "topics", "tlps")
     try:
-        rows = list(zip(detail["ids"], detail["topics"], detail["tlps"], strict=True))
-        if not all(is_id(i) and topic in known.topics and tlp in TLP for i, topic, tlp in rows):
-            raise ValueError("no such id, topic or marking")
-        return [Released(id=i, seq=each.seq, topic=topic, tlp=tlp) for i, topic, tlp in rows]
+        rows = list(zip(*(detail[name] for name in names), strict=True))
     except (KeyError, TypeError, ValueError) as fault:
         raise BadProof(f"Event {each.seq} does not say what it released.") from fault
+    if not all(map(_is_release, rows)):
+        raise BadProof(f"Event {each.seq} does not say what it released.")
+    named = each.event.party != EVERY_PARTNER
+    return [
+        # What was released by name beyond our grants withdraws something we hold: no grant is asked for it later.
+        Released(i, each.seq, seq, at, exp, topic, tlp, beyond=named and not grant.may_read(topic, tlp))
+        for i, seq, exp, topic, tlp in rows
+    ]
 
 
-def _alarm(session: Session, event: Event) -> list[str]:
-    if event.kind not in ("key.enrolled", "key.rotated") or event.detail.get("agency") != session.party:
-        return []
-    own = {session.identity.key.kid} | ({session.identity.next_key.kid} if session.identity.next_key else set())
-    kid = str(event.detail.get("kid"))
-    return [] if kid in own else [f"A key of {session.party} appeared that this identity did not make: {kid}"]
+def _is_release(row: tuple[Any, ...]) -> bool:
+    line_id, seq, exp, topic, tlp = row
+    facts = is_id(line_id) and type(seq) is int and type(exp) is int
+    return facts and topic in vocabulary.load().topics and tlp in vocabulary.TLP

@@ -32,6 +32,7 @@ from lintas.errors import (
     Refusal,
     RequestTimeout,
     Stale,
+    Unverified,
     from_problem,
 )
 from lintas.header import BULLETIN, KEY, ORDER
@@ -179,8 +180,15 @@ def fetch(session: Session, line_id: str) -> Operation[feed.Received]:
     if not seq.isascii() or not seq.isdigit():
         raise MalformedPayload("The hub did not say where in the log the bulletin is.")
     found = feed.verify_line(session, response.body, seq=int(seq), wanted=line_id)
-    marks = tuple(mark for mark in response.headers.get("lintas-marks", "").split(", ") if mark)
-    return replace(found, marks=marks)
+    if found.header.iss == session.party:
+        return found
+    released = session.state.released([line_id])
+    if line_id not in released:
+        raise Unverified(f"The log does not say that {line_id} was released to {session.party}.")
+    shown = response.headers.get("lintas-marks", "").split(", ")
+    return feed.judge(
+        session, replace(found, marks=tuple(each for each in feed.MARKS if each in shown)), released[line_id]
+    )
 
 
 def receipt(session: Session, line_id: str) -> Operation[bytes]:

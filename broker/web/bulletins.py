@@ -78,7 +78,7 @@ async def _publish_one(request: Request) -> Response:
 async def _publish_many(request: Request) -> Response:
     hub = hub_of(request)
     body = await read_body(request, BATCH_BYTES_MAX)
-    if body.count(b"\n") > BATCH_LINES_MAX:
+    if body.count(b"\n", 0, -1) >= BATCH_LINES_MAX:
         raise TooLarge(f"A batch has at most {BATCH_LINES_MAX} lines.")
     raws = body.removesuffix(b"\n").split(b"\n") if body else []
     submissions = await asyncio.get_running_loop().run_in_executor(hub.readers, _open_all, hub, raws)

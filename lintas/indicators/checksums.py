@@ -78,7 +78,7 @@ def unsegwit(hrp: str, data: str) -> tuple[int, bytes] | None:
     None when the checksum of that version (bech32 for 0, bech32m from 1 on) does not fit or the padding is wrong.
     """
     values = [BECH32.index(character) for character in data]
-    if len(values) <= BECH32_CHECKSUM_CHARACTERS:
+    if not values:
         return None
     expanded = [ord(each) >> 5 for each in hrp] + [0] + [ord(each) & 31 for each in hrp]
     if _polymod(expanded + values) != (BECH32M_CONSTANT if values[0] else 1):

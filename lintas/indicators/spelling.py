@@ -92,4 +92,4 @@ def country(code: str) -> str:
 
 
 def _ascii_digit(character: str) -> str:
-    return str(unicodedata.decimal(character)) if character > "\x7f" and character.isdecimal() else character
+    return str(unicodedata.decimal(character, character))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,11 @@ DRAFT: dict[str, Any] = {
 }
 
 
+def another_draft() -> dict[str, Any]:
+    """Return the draft with a reference of its own: two that say the same in one second are one line."""
+    return DRAFT | {"payload": DRAFT["payload"] | {"case_ref": f"SIM-{secrets.token_hex(8)}"}}
+
+
 @dataclass
 class Region:
     """A hub that was made by `lintas-broker init`, and everybody's folder on one machine."""
@@ -83,7 +90,7 @@ class Region:
 
     def publish(self, party: str, **changes: Any) -> str:
         """Publish a draft without being asked; return the id."""
-        draft = json.dumps(DRAFT | changes)
+        draft = json.dumps(another_draft() | changes)
         return self.lintas(party, "publish", "--yes", "-", text=draft).split()[0]
 
     def recall(self, line_id: str, **payload: Any) -> str:
@@ -103,22 +110,28 @@ class Region:
         return httpx.get(self.url + path, headers={"Authorization": f"Bearer {token}"})
 
 
-@pytest.fixture(scope="module")
-def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
-    """A new hub with three agencies, made by nothing but the two commands."""
-    folder = tmp_path_factory.mktemp("region")
+@contextmanager
+def new_region(folder: Path, *agencies: str) -> Iterator[Region]:
+    """Make a hub with these agencies by nothing but the two commands, and serve it."""
     made = CliRunner().invoke(hub_command, ["init", "--data", str(folder / "hub"), "--origin", "region.example"])
     assert made.exit_code == 0, made.output
     hub = open_hub(read_settings({}, data=str(folder / "hub")))
     hub.start()
     with served(hub) as url:
         found = Region(folder, url, hub)
-        for agency in (ISSUER, READER, OUTSIDER):
+        for agency in agencies:
             found.join(agency)
             found.lintas(ADMIN, "admin", "grant", agency, "--publish", "cyber", "--read", "*")
             found.lintas(ADMIN, "admin", "ceiling", agency, "AMBER")
         yield found
     hub.stop()
+
+
+@pytest.fixture(scope="module")
+def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
+    """A new hub with three agencies and one administrator, which all tests of this module use."""
+    with new_region(tmp_path_factory.mktemp("region"), ISSUER, READER, OUTSIDER) as found:
+        yield found
 
 
 def test_enrolment(region: Region) -> None:
@@ -165,7 +178,7 @@ def test_recipients_are_shown(region: Region) -> None:
         agency_command,
         ["publish", "--yes", "-"],
         env=environment,
-        input=json.dumps(DRAFT | {"release_to": [OUTSIDER, READER]}),
+        input=json.dumps(another_draft() | {"release_to": [OUTSIDER, READER]}),
     )
 
     assert f"{READER} {OUTSIDER}" in result.stderr
@@ -175,7 +188,7 @@ def test_verify_offline(region: Region) -> None:
     """A saved line and its receipt verify without the hub, and only together."""
     folder = region.folder / "saved"
     draft = region.folder / "draft.json"
-    draft.write_text(json.dumps(DRAFT))
+    draft.write_text(json.dumps(another_draft()))
     line_id = region.lintas(ISSUER, "publish", "--yes", "--save", str(folder), str(draft)).split()[0]
     line, receipt = folder / f"{line_id}.line", folder / f"{line_id}.tlog-proof"
     of_reader = folder / "reader.tlog-proof"
@@ -286,7 +299,7 @@ def send_to_outbox(region: Region, nowhere: str) -> None:
     """Publish towards an address where nobody listens, with a client that knows its partners already."""
     passphrase = (region.folder / "hub" / "passphrase").read_bytes().strip()
     with Client.open(region.identity(ISSUER), passphrase, hub=nowhere) as client:
-        client.publish(read_draft(DRAFT))
+        client.publish(read_draft(another_draft()))
 
 
 def test_rotation(region: Region) -> None:
@@ -306,17 +319,18 @@ def test_rotation(region: Region) -> None:
     assert new == json.loads(region.identity(party).read_bytes())["kid"]
 
 
-def test_two_persons(region: Region) -> None:
+def test_two_persons(tmp_path: Path) -> None:
     """With a second administrator what touches grants waits for both."""
-    region.join(SECOND)
+    with new_region(tmp_path, OUTSIDER) as region:
+        region.join(SECOND)
 
-    first = region.lintas(ADMIN, "admin", "ceiling", OUTSIDER, "GREEN")
-    order_id = first.split()[-1]
-    before = region.hub.directory.grant(OUTSIDER).ceiling
-    region.lintas(SECOND, "admin", "countersign", order_id)
+        first = region.lintas(ADMIN, "admin", "ceiling", OUTSIDER, "GREEN")
+        order_id = first.split()[-1]
+        before = region.hub.directory.grant(OUTSIDER).ceiling
+        region.lintas(SECOND, "admin", "countersign", "--yes", order_id)
 
-    assert "waits for a second administrator" in first
-    assert ("AMBER", "GREEN") == (before, region.hub.directory.grant(OUTSIDER).ceiling)
+        assert "waits for a second administrator" in first
+        assert ("AMBER", "GREEN") == (before, region.hub.directory.grant(OUTSIDER).ceiling)
 
 
 def test_log_verifies(region: Region) -> None:

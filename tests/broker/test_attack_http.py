@@ -377,11 +377,12 @@ def test_weak_key(shared: Desks, public: bytes) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"tlp": "GREEN"}, {"topic": "drugs"}, {"release_to": ["sg-fiu", "sg-police"]}, {"exp": 4_000_000_000}],
+    [{"tlp": "GREEN"}, {"topic": "drugs"}, {"release_to": ["sg-fiu", "sg-police"]}, {"exp": 90_000}],
 )
 def test_edited_header(shared: Desks, changes: dict[str, Any]) -> None:
     """A header edited on the way does not verify."""
     session = shared.session(ISSUER)
+    changes = {name: session.now() + value if name == "exp" else value for name, value in changes.items()}
     _, body, sig = sign_changed(session).split(b".")
     edited = b64u(json.dumps(header_of(session, **changes)).encode()).encode()
 
@@ -476,6 +477,15 @@ def test_refused_by_policy(
 ) -> None:
     """What policy or the schema refuses names its member, and is logged for its issuer."""
     assert_refused_and_logged(shared, shared.bulletin(ISSUER, to, **changes), expected)
+
+
+def test_refusal_is_logged_once(shared: Desks) -> None:
+    """Captured bytes that are sent again and again fill no log: one event, the rest is counted."""
+    line = shared.bulletin(ISSUER, ["xx-police"])
+    answers = [shared.post(line) for _ in range(3)]
+
+    assert [(422, "unknown-recipient", "release_to")] * 3 == [problem_of(answer) for answer in answers]
+    assert 1 == len(shared.events(kind="bulletin.refused", object=line.id))
 
 
 def test_bulletin_of_an_administrator(shared: Desks) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from broker.auth import Caller
 from broker.batch import Batch
 from broker.delivery import READ_AGAIN_MAX, Page, Window, deliver, read_one, read_page
 from broker.intake import Accepted, admit_bulletin, open_bulletin
 from broker.partners import admit_control, open_control
 from broker.store import lines
 from broker.store.engine import Connection
-from lintas.errors import Busy, NoLongerValid, NotFound, Recalled, Refusal, Superseded
+from lintas.errors import Busy, NoLongerValid, NotFound, Recalled, Refusal, Superseded, Unauthorized
 from lintas.header import ORDER
 from lintas.line import Line
 from lintas.vocabulary import TLP
@@ -46,7 +47,9 @@ def give(inner: Desks, read: Callable[[Connection], Page]) -> Page:
     def record(batch: Batch, page: Page) -> None:
         batch.append("bulletin.sent", READER, detail={"count": len(page.sent)})
 
-    return asyncio.run(deliver(inner.hub, read, record))
+    key = inner.session(READER).identity.key
+    caller = Caller(READER, key.kid, "read", inner.hub.now() + 300)
+    return asyncio.run(deliver(inner.hub, caller, read, record))
 
 
 def reading(inner: Desks, between: Callable[[int], None]) -> tuple[Callable[[Connection], Page], list[Page]]:
@@ -139,6 +142,19 @@ def test_grant_changed_between(inner: Desks) -> None:
     page = give(inner, read)
 
     assert page.is_empty
+    assert [] == inner.details(kind="bulletin.sent")
+
+
+def test_revoked_between(inner: Desks) -> None:
+    """A reader whose key is revoked between reading and recording gets nothing, and nothing is recorded as sent."""
+    publish(inner, inner.bulletin(ISSUER, [READER]))
+    kid = inner.session(READER).identity.key.kid
+    arguments = {"agency": READER, "kid": kid, "reason": "unspecified", "since": inner.hub.now()}
+    read, _ = reading(inner, lambda _time: order(inner, "revoke", **arguments))
+
+    with pytest.raises(Unauthorized, match="revoked"):
+        give(inner, read)
+
     assert [] == inner.details(kind="bulletin.sent")
 
 

@@ -106,11 +106,11 @@ def test_batch_lines(shared: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch of more lines than the limit is refused whole."""
     monkeypatch.setattr(bulletins, "BATCH_LINES_MAX", 2)
 
-    two = post_lines(shared, b"a\nb")
-    three = post_lines(shared, b"a\nb\nc")
+    two = [post_lines(shared, body) for body in (b"a\nb", b"a\nb\n")]
+    three = [post_lines(shared, body) for body in (b"a\nb\nc", b"a\nb\nc\n")]
 
-    assert 200 == two.status_code
-    assert (413, "too-large", None) == problem_of(three)
+    assert [200, 200] == [answer.status_code for answer in two]
+    assert [(413, "too-large", None)] * 2 == [problem_of(answer) for answer in three]
 
 
 def test_batch_bytes(shared: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,4 +385,18 @@ def test_busy(desks: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert (503, "busy", None) == problem_of(answer)
     assert "1" == answer.headers["retry-after"]
+    assert 201 == desks.post(line).status_code
+
+
+def test_room_for_bodies(desks: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half-read bodies of all connections together have a limit; what ended, well or not, gives its room back."""
+    monkeypatch.setattr(http, "BODIES_BYTES_MAX", 2_000)
+    line = desks.bulletin(ISSUER, [READER])
+
+    big = desks.post(b"A" * 3_000)
+    malformed = [desks.post(b"A" * 1_500).status_code for _ in range(3)]
+
+    assert (503, "busy", None) == problem_of(big)
+    assert "1" == big.headers["retry-after"]
+    assert [400, 400, 400] == malformed
     assert 201 == desks.post(line).status_code

@@ -269,6 +269,19 @@ def test_events_of_a_kind(shared: Desks) -> None:
     assert "key.approved" == json.loads(rows[-1]["body"])["detail"]["kind"]
 
 
+def test_events_with_a_nonce(shared: Desks) -> None:
+    """What the reader chose is repeated in the record of the read, so that no older view passes for this one."""
+    rows, _ = view(shared, "?nonce=chosen_by-me&limit=1000", OTHER)
+
+    assert "chosen_by-me" == json.loads(rows[-1]["body"])["detail"]["nonce"]
+
+
+@pytest.mark.parametrize("nonce", ["a" * 65, "a%20b", "%C3%A9"])
+def test_malformed_nonce(shared: Desks, nonce: str) -> None:
+    """A nonce is at most 64 characters of base64url."""
+    assert (400, "bad-request", "nonce") == problem_of(shared.get(f"/v1/log/events?nonce={nonce}", OTHER))
+
+
 def test_events_of_no_kind(shared: Desks) -> None:
     """A kind that does not exist is refused by name."""
     assert (400, "bad-request", "kind") == problem_of(shared.get("/v1/log/events?kind=key.stolen", OTHER))

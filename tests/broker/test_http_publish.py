@@ -68,7 +68,14 @@ def test_released_event(shared: Desks) -> None:
 
     for agency in (READER, OTHER):
         newest = shared.details(kind="bulletin.released", party=agency)[0]
-        assert {"ids": [line.id], "topics": ["cyber.scam"], "tlps": ["AMBER"]} == newest
+        [accepted] = shared.events(kind="bulletin.accepted", object=line.id)
+        assert {
+            "ids": [line.id],
+            "topics": ["cyber.scam"],
+            "tlps": ["AMBER"],
+            "exps": [line.header.exp],
+            "seqs": [accepted.seq],
+        } == newest
 
 
 def test_same_line_again(shared: Desks) -> None:

@@ -113,7 +113,7 @@ def test_problem_example() -> None:
     [
         ("get /v1/bulletins", bulletins.FEED_PARAMS),
         ("get /v1/admin/events", admin.FILTERS | {"before", "limit", "format", "proof"}),
-        ("get /v1/log/events", {"after", "limit", "kind"}),
+        ("get /v1/log/events", {"after", "limit", "kind", "nonce"}),
         ("get /v1/log/witness", {"old", "size"}),
         ("get /v1/log/proof/{seq}", {"size"}),
     ],

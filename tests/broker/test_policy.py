@@ -349,7 +349,7 @@ def test_recall_needs_no_grant() -> None:
     """Nothing stops a recall: no grant of the issuer, no grant or suspension of a holder."""
     directory = suspend(directory_of(my_police=Grant(), sg_fiu=Grant()), "sg-fiu")
 
-    admission = decide(recall_of(ID, topic="drugs", tlp="AMBER+STRICT"), directory, target_of())
+    admission = decide(recall_of(ID), directory, target_of())
 
     assert Admission(released=("sg-fiu",), withheld={}, withdraws=True) == admission
 
@@ -364,10 +364,10 @@ def test_recall_to_a_bystander() -> None:
 
 
 def test_recall_of_what_reached_nobody() -> None:
-    """A bulletin that was withheld from all can be recalled without a grant too."""
-    directory = directory_of(my_police=Grant())
+    """The recall of a bulletin that was withheld from all is judged like any bulletin: nobody waits for it."""
+    admission = decide(recall_of(ID), DIRECTORY, target_of(audience=frozenset()))
 
-    assert decide(recall_of(ID), directory, target_of(audience=frozenset())).withdraws
+    assert (("sg-fiu",), False) == (admission.released, admission.withdraws)
 
 
 def test_recall_of_everyones() -> None:
@@ -405,12 +405,12 @@ def test_recall_and_its_reference_go_together(header: Header) -> None:
 
 
 def test_supersede_within_the_original() -> None:
-    """A superseding bulletin of the same topic, marked no higher, needs no grant and is a withdrawal."""
+    """A superseding bulletin of the same topic, marked no higher, to no one new, needs no grant."""
     directory = directory_of(my_police=Grant(), sg_fiu=Grant())
 
     admission = decide(header_of(refs=(f"supersedes:{ID}",)), directory, target_of())
 
-    assert Admission(released=("sg-fiu",), withheld={}, withdraws=True) == admission
+    assert Admission(released=("sg-fiu",), withheld={}, withdraws=False) == admission
 
 
 @pytest.mark.parametrize(
@@ -437,6 +437,58 @@ def test_supersede_beyond_the_original_with_further_topics() -> None:
     found = refusal(header, directory, target_of(), topics=("drugs",))
 
     assert TopicNotGranted is type(found)
+
+
+@pytest.mark.parametrize("relation", ["recalls", "supersedes"])
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"topic": "drugs"}, TopicNotGranted),
+        ({"tlp": "AMBER+STRICT"}, TlpAboveCeiling),
+    ],
+)
+def test_withdrawal_that_goes_further(relation: str, changes: dict[str, Any], kind: type[Refusal]) -> None:
+    """A withdrawal that says more than what it withdraws is judged like any bulletin."""
+    directory = directory_of(my_police=Grant(publish=("cyber",), read=("*",), ceiling="AMBER"))
+    header = header_of(kind="recall" if relation == "recalls" else "alert", refs=(f"{relation}:{ID}",), **changes)
+
+    assert kind is type(refusal(header, directory, target_of()))
+
+
+def test_withdrawal_to_more() -> None:
+    """A withdrawal to one who did not have the original needs the grant for it."""
+    directory = directory_of(my_police=Grant())
+
+    assert TopicNotGranted is type(refusal(recall_of(ID, release_to=("sg-fiu", "th-cert")), directory, target_of()))
+
+
+def test_withdrawal_that_a_holder_may_not_read() -> None:
+    """A withdrawal that goes further, so that a holder may not read it, is refused."""
+    directory = directory_of(sg_fiu=Grant(read=("cyber",), ceiling="AMBER"))
+    header = header_of(refs=(f"supersedes:{ID}",), topic="drugs")
+
+    assert RecipientsTooFew is type(refusal(header, directory, target_of()))
+    assert ("sg-fiu",) == decide(header, DIRECTORY, target_of()).released
+
+
+@pytest.mark.parametrize(
+    ("relation", "changes", "is_refused"),
+    [
+        ("recalls", {"is_recalled": True}, True),
+        ("supersedes", {"is_recalled": True}, True),
+        ("supersedes", {"is_superseded": True}, True),
+        ("recalls", {"is_superseded": True}, False),
+    ],
+)
+def test_withdrawn_already(relation: str, changes: dict[str, bool], is_refused: bool) -> None:  # noqa: FBT001 - a table
+    """What was recalled is gone for good; what was superseded can still be recalled."""
+    header = header_of(kind="recall" if relation == "recalls" else "alert", refs=(f"{relation}:{ID}",))
+    target = target_of(**changes)
+
+    if is_refused:
+        assert RefUnavailable(member="refs").problem() == refusal(header, DIRECTORY, target).problem()
+    else:
+        assert ("sg-fiu",) == decide(header, DIRECTORY, target).released
 
 
 def test_withdrawal_to_everyone_past_grants() -> None:

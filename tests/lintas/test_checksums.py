@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+import pytest
 from Crypto.Hash import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -123,6 +124,23 @@ def test_segwit_decodes_what_was_encoded(version: int, program: bytes) -> None:
     assert (version, program) == actual
 
 
+@pytest.mark.parametrize(
+    ("data", "version", "program"),
+    [
+        ("qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", 0, "751e76e8199196d454941c45d1b3a323f1433bd6"),
+        (
+            "p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0",
+            1,
+            "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798",
+        ),
+    ],
+    ids=["bech32", "bech32m"],
+)
+def test_segwit_decodes_the_vectors_of_the_standards(data: str, version: int, program: str) -> None:
+    """One address of BIP-173, one of BIP-350."""
+    assert (version, bytes.fromhex(program)) == checksums.unsegwit("bc", data)
+
+
 @given(st.integers(0, 1), st.binary(min_size=20, max_size=20))
 def test_segwit_refuses_the_checksum_of_the_other_version(version: int, program: bytes) -> None:
     """BIP-350: version 0 keeps the old constant, the others must not use it."""
@@ -140,9 +158,10 @@ def test_segwit_refuses_padding_that_is_not_zero_or_too_long() -> None:
     assert spoilt == [None, None]
 
 
-def test_segwit_needs_more_than_a_checksum() -> None:
-    """Six characters leave no room for a version."""
-    assert checksums.unsegwit("bc", "qqqqqq") is None
+@pytest.mark.parametrize("data", ["", "qqqqqq", "gmk9yu"])
+def test_segwit_needs_more_than_a_checksum(data: str) -> None:
+    """Six characters leave no room for a version, even where they are the checksum of nothing."""
+    assert checksums.unsegwit("bc", data) is None
 
 
 def base58check(body: bytes) -> str:

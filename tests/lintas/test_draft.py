@@ -10,8 +10,9 @@ import pytest
 
 from lintas import handling, vocabulary
 from lintas.bulletin import parse
-from lintas.draft import VALIDITY_S_MAX, Draft, read_draft
+from lintas.draft import Draft, read_draft
 from lintas.errors import MalformedPayload
+from lintas.header import VALIDITY_S_MAX
 
 LINE_ID = "A" * 43
 NOW = 1_795_467_600

@@ -48,7 +48,7 @@ def torsion() -> list[bytes]:
 def wycheproof() -> list[Any]:
     """Return (id, key, signature, data, expected) of each vector."""
     if not VECTORS.exists():
-        return [pytest.param("", "", "", "", "", marks=pytest.mark.skip("the Wycheproof vectors are absent"))]
+        return [pytest.param("", "", "", "", marks=pytest.mark.skip("the Wycheproof vectors are absent"))]
     groups = json.loads(VECTORS.read_text())["testGroups"]
     return [
         pytest.param(group["publicKey"]["pk"], each["sig"], each["msg"], each["result"], id=str(each["tcId"]))

@@ -89,7 +89,7 @@ REFUSED = {
     "infinity": (b'{"a":-Infinity}', "has -Infinity"),
     "fraction": (b'{"a":1.0}', "fraction"),
     "exponent": (b'{"a":1e2}', "fraction"),
-    "3,000 digits": (b'{"a":' + b"9" * 3_000 + b"}", "integer"),
+    "5,000 digits": (b'{"a":' + b"9" * 5_000 + b"}", "integer out of range"),
     "seventeen digits": (b'{"a":00000000000000001}', "."),
     "one past the largest": (b'{"a":9007199254740992}', "integer"),
     "one past the least": (b'{"a":-9007199254740992}', "integer"),
@@ -120,6 +120,7 @@ ACCEPTED = {
     "escaped letter": b'{"\\u0061":"\\u00e9"}',
     "largest": b'{"a":9007199254740991,"b":-9007199254740991,"c":0}',
     "depth": nested(DEPTH_MAX),
+    "depth beside others": b'{"b":[[],{}],' + nested(DEPTH_MAX)[1:],
     "wide": b'{"a":[' + b",".join([b"{}"] * 40) + b"]}",
     "brackets in a string": b'{"a":"' + b"[{" * 40 + b'","b":"\\\\"}',
 }

@@ -125,7 +125,7 @@ def test_own_bulletins_are_seen(recording: Recording) -> None:
     rows = rows_of(recording.events)
     own = event_of(rows[place(rows, "bulletin.accepted")])["object"]
 
-    session.state.add_released([Released(own, 5, "cyber", "GREEN")])
+    session.state.add_released([Released(own, 5, 4, 9, 99, "cyber", "GREEN")])
 
     assert own not in [each.id for each in session.state.unseen(10**6)]
 
