@@ -150,6 +150,7 @@ class Batch:
             topic=stored.topic or "",
             tlp_rank=stored.tlp_rank or 0,
             audience=frozenset(agency for agency, state in states.items() if state == lines.RELEASED),
+            named=frozenset(states),
             is_recalled="recalls" in said,
             is_superseded="supersedes" in said,
         )

@@ -32,7 +32,10 @@ RECALL = "recall"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What policy needs to know of a line named in `refs`. `audience` are those it was released to."""
+    """What policy needs to know of a line named in `refs`. `audience` are those it was released to.
+
+    `named` adds those it was addressed to and withheld from.
+    """
 
     seq: int
     id: str
@@ -41,6 +44,7 @@ class Target:
     topic: str
     tlp_rank: int
     audience: frozenset[str]
+    named: frozenset[str] = frozenset()
     is_recalled: bool = False
     is_superseded: bool = False
 
@@ -164,7 +168,7 @@ def _needs_no_grant(header: Header, target: Target, topics: Collection[str]) -> 
     # Nothing may stop a withdrawal that says no more, to no more people, than what it withdraws. One that goes further
     # is judged like any bulletin: otherwise one old bulletin would be a licence for anything.
     same = not topics and header.topic == target.topic and tlp_rank(header.tlp or "RED") <= target.tlp_rank
-    nobody_new = EVERYONE[0] in target.audience or {*header.release_to} <= target.audience
+    nobody_new = EVERYONE[0] in target.audience or {*header.release_to} <= target.audience | target.named
     return same and nobody_new
 
 
@@ -193,7 +197,9 @@ def _check_holders(header: Header, targets: Mapping[str, Target], admission: Adm
     # A holder left out would see its copy withdrawn by something it may not read.
     for target_id in header.targets("recalls", "supersedes"):
         if not targets[target_id].audience.isdisjoint(admission.withheld):
-            raise RecipientsTooFew("Some of those who have the original may not read this; recall it instead.")
+            raise RecipientsTooFew(
+                "Some who have the original may not read this: keep its topic and marking, or recall it."
+            )
 
 
 def _release(header: Header, directory: Directory, holders: frozenset[str]) -> Admission:

@@ -558,3 +558,44 @@ def test_bounds_of_everything() -> None:
 
     assert allows(bounds, topic="cyber", rank=2, withdraws=False)
     assert not allows(bounds, topic="cyber", rank=3, withdraws=False)
+
+
+def test_recall_of_what_was_withheld_from_some() -> None:
+    """A recall to those first named needs no grant, though some of them never had the original."""
+    directory = directory_of(my_police=Grant(), th_cert=Grant())
+    target = target_of(named=frozenset({"sg-fiu", "th-cert"}))
+
+    admission = decide(recall_of(ID, release_to=("sg-fiu", "th-cert")), directory, target)
+
+    assert (("sg-fiu",), {"th-cert": "not-entitled"}) == (admission.released, admission.withheld)
+
+
+@pytest.mark.parametrize(
+    "wider",
+    [
+        {"topic": "documents"},
+        {"tlp": "AMBER+STRICT"},
+        {"release_to": ("sg-fiu", "vn-police")},
+    ],
+)
+def test_recall_that_says_more_needs_a_grant(wider: dict[str, Any]) -> None:
+    """A recall on another topic, of a higher marking or to somebody new is judged like any bulletin."""
+    error = refusal(recall_of(ID, **wider), directory_of(my_police=Grant()), target_of(named=frozenset({"sg-fiu"})))
+
+    assert error.code in {"topic-not-granted", "tlp-above-ceiling"}
+
+
+@pytest.mark.parametrize(("relation", "gone"), [("supersedes", "is_recalled"), ("supersedes", "is_superseded")])
+def test_withdrawn_line_is_not_superseded(relation: str, gone: str) -> None:
+    """What was recalled or superseded is not superseded again."""
+    header = header_of(refs=(f"{relation}:{ID}",))
+
+    assert "ref-unavailable" == refusal(header, DIRECTORY, target_of(**{gone: True})).code
+
+
+def test_superseding_reaches_every_holder() -> None:
+    """A successor that a holder of the original may not read is refused: its copy would vanish unexplained."""
+    directory = directory_of(sg_fiu=Grant(read=("cyber",), ceiling="AMBER"))
+    header = header_of(refs=(f"supersedes:{ID}",), tlp="AMBER+STRICT")
+
+    assert "recipients-too-few" == refusal(header, directory, target_of()).code

@@ -177,7 +177,7 @@ def test_fifty_kills(exercise_data: Path) -> None:
 
 
 def check_promises(storm: Storm, key: note.VerifierKey) -> None:
-    """Post every receipted line again: the same receipt comes back, and it proves the line at the index it was given."""
+    """Post every receipted line again: the same receipt comes back, proving the line at the index it was given."""
     assert storm.receipts
     with httpx.Client(base_url=storm.url, timeout=30) as http:
         for raw, receipt in storm.receipts.items():
