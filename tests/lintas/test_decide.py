@@ -131,6 +131,7 @@ WINDOWS: dict[str, tuple[int, int, str | None]] = {
     "longest": (0, KEY_LIFE_S_MAX, None),
     "too long": (0, KEY_LIFE_S_MAX + 1, "not_after"),
     "empty": (0, 0, "not_after"),
+    "empty, and to come": (5, 5, "not_after"),
     "backwards": (10, 5, "not_after"),
     "over": (-10, 0, "not_after"),
     "nearly over": (-10, 1, None),
@@ -570,6 +571,15 @@ def test_approving_an_approved_key_that_begins_later(ledger: Ledger) -> None:
 
     with pytest.raises(OrderConflict, match="pending"):
         ledger.decide(ledger.order("approve", agency="id-police", kid=kid))
+
+
+def test_approving_a_rotated_key_too_late(ledger: Ledger) -> None:
+    """A rotated key that began by itself needs no approval any more."""
+    ledger.post(ledger.rotation("my-police", new="new", overlap_s=HOUR))
+    ledger.now += ROTATION_DELAY_S
+
+    with pytest.raises(OrderConflict, match="active"):
+        ledger.decide(ledger.order("approve", agency="my-police", kid=ledger.key("new").kid))
 
 
 def test_approving_a_revoked_key(ledger: Ledger) -> None:

@@ -40,7 +40,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 BAD: dict[str, list[Any]] = {
     "agency": ["Police", 7, None, ["my-police"], ""],
     "kid": ["short", 7, KID[:-1] + "B"],
-    "reason": ["", "x" * (TEXT_CHARACTERS_MAX + 1), "two\nlines", 7, "right\u202eleft"],
+    "reason": [["keyCompromise"], "", "x" * (TEXT_CHARACTERS_MAX + 1), "two\nlines", 7, "right\u202eleft"],
     "since": [-1, "0", True],
     "publish": [["drugs", "cyber"], ["cyber", "cyber"], ["*", "cyber"], ["gossip"], "*", [7], None],
     "read": [["drugs", "cyber"], ["cyber", "cyber"], ["*", "cyber"], ["gossip"], "*", [["cyber"]], None],
