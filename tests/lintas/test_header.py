@@ -178,6 +178,27 @@ def test_narrow_marking_names_its_recipients(tlp: str) -> None:
     assert "release_to" == caught.value.member
 
 
+@pytest.mark.parametrize(("more_s", "is_taken"), [(0, True), (1, False)])
+def test_validity_is_bounded(more_s: int, *, is_taken: bool) -> None:
+    """A bulletin dated to the first second of all stands for the longest time allowed, and not a second longer."""
+    members = BULLETIN_MEMBERS | {"iat": 0, "exp": header.VALIDITY_S_MAX + more_s}
+
+    member: str | None = None
+    try:
+        check_header(members)
+    except MalformedLine as refusal:
+        member = refusal.member
+
+    assert (None if is_taken else "exp") == member
+
+
+def test_one_recipient_is_enough() -> None:
+    """A bulletin may go to one agency, with one reference."""
+    found = check_header(BULLETIN_MEMBERS | {"release_to": ["sg-fiu"], "refs": [f"answers:{KID}"]})
+
+    assert (("sg-fiu",), (f"answers:{KID}",)) == (found.release_to, found.refs)
+
+
 def test_issuer_is_no_recipient() -> None:
     """The issuer is not listed among its recipients."""
     with pytest.raises(MalformedLine) as caught:

@@ -63,6 +63,7 @@ def test_jwk_round_trip() -> None:
 
 BAD_JWKS: dict[str, Any] = {
     "not an object": "x",
+    "list of names": ["crv", "kty", "x"],
     "member missing": {"kty": "OKP", "crv": "Ed25519"},
     "private": {**jwk(KEY.public), "d": b64u(KEY.seed)},
     "other curve": {**jwk(KEY.public), "crv": "X25519"},

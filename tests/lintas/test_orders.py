@@ -147,10 +147,11 @@ def test_empty_sets_are_taken(ledger: Ledger) -> None:
 
 
 def test_limits_of_an_order(ledger: Ledger) -> None:
-    """A text, a name, a community of just the largest size are taken."""
+    """Texts of the least and the largest size are taken, and a name and a community of the largest."""
     members = [f"aa-x{number:03}" for number in range(COMMUNITY_MEMBERS_MAX)]
 
-    open_order(ledger.order("suspend", "admin/one", agency="my-police", reason="x" * TEXT_CHARACTERS_MAX))
+    for reason in ("x", "x" * TEXT_CHARACTERS_MAX):
+        open_order(ledger.order("suspend", "admin/one", agency="my-police", reason=reason))
     found = open_order(ledger.order("community", "admin/one", name="a" * 64, members=members))
 
     assert members == found.args["members"]
