@@ -23,7 +23,7 @@ from clients.show import confirm, print_keys, print_received, print_table, recei
 from lintas import vocabulary
 from lintas.client import Client
 from lintas.draft import Draft, read_draft
-from lintas.errors import BadRequest, Evidence, HubUnreachable, LintasError, MalformedPayload, Refusal
+from lintas.errors import BadRequest, BadSettings, Evidence, HubUnreachable, LintasError, MalformedPayload, Refusal
 from lintas.keys import Hub, Identity, SigningKey, save_identity
 from lintas.orders import REASONS
 from lintas.state import REFUSED, WAITING, State
@@ -84,7 +84,7 @@ def enrol(letter: Path, identity: Path | None, holder: str) -> None:
 
 
 @cli.command()
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, allow_dash=True, exists=True, dir_okay=False))
 @click.option("--yes", is_flag=True, help="Do not ask before signing.")
 @click.option("--save", type=click.Path(path_type=Path, file_okay=False), help="Keep lines and receipts here.")
 def publish(files: tuple[Path, ...], *, yes: bool, save: Path | None) -> None:
@@ -318,6 +318,9 @@ def main() -> None:
     except click.ClickException as fault:
         fault.show()
         sys.exit(fault.exit_code)
+    except OSError as fault:
+        click.echo(f"lintas: {fault.filename}: {fault.strerror}", err=True)
+        sys.exit(EXIT_REFUSED)
     except LintasError as fault:
         click.echo(f"lintas: {safe(_explain(fault))}", err=True)
         sys.exit(_exit_code(fault))
@@ -344,6 +347,8 @@ def _client() -> Iterator[Client]:
 
 
 def _prompt(text: str) -> str:
+    if not sys.stdin.isatty():
+        raise BadSettings("LINTAS_PASSPHRASE_FILE is not set and nobody is there to ask.")
     answer: str = click.prompt(text, hide_input=True, err=True)
     return answer
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lintas import feed, sync
-from lintas.directory import Change, apply
+from lintas.directory import SKEW_S, Change, apply
 from lintas.errors import Evidence, Unverified, Withheld
 from lintas.header import BULLETIN, KEY
 from lintas.keys import SigningKey
@@ -266,11 +266,23 @@ def test_shapeless_page(body: bytes) -> None:
         feed.read_page(body, after=-1, shown=-1, cursor="9", is_last=True)
 
 
-@pytest.mark.parametrize("cursor", [None, "", "x", "1.5", "9" * 5_000, "-1"])
+@pytest.mark.parametrize(
+    "cursor", [None, "", "x", "1.5", "9" * 5_000, "9" * 16, "-1", "-2", "+99999", " 99999", "99_999", "\u0669" * 5]
+)
 def test_cursor_is_a_number(session: Session, rows: Rows, recording: Recording, cursor: str | None) -> None:
     """A page says where it ends, and not before its rows."""
     with pytest.raises(Unverified):
         read(session, rows, recording, cursor=cursor)
+
+
+def test_rows_lie_after_the_cursor(session: Session, rows: Rows, recording: Recording) -> None:
+    """A page has nothing that was taken over before; before the first event, the cursor is -1."""
+    first = rows[0]["seq"]
+
+    assert 4 == len(read(session, rows, recording, after=first - 1).rows)
+    assert -1 == feed.read_page(b"", after=-1, shown=-1, cursor="-1", is_last=True).cursor
+    with pytest.raises(Unverified):
+        read(session, rows, recording, after=first)
 
 
 def test_cursor_of_an_empty_page() -> None:
@@ -359,6 +371,57 @@ def test_release_is_what_makes_a_bulletin_ours(session: Session, rows: Rows, rec
         verified(session, rows, recording)
 
 
+def test_index_is_the_one_of_the_release(session: Session, rows: Rows, recording: Recording) -> None:
+    """A bulletin stands where the log says it was accepted: it cannot be dated back behind its key's history."""
+    rows[0]["seq"] -= 1
+
+    with pytest.raises(Unverified, match="at index"):
+        verified(session, rows, recording)
+
+
+@pytest.mark.parametrize(("late_s", "is_good"), [(0, True), (-SKEW_S, True), (-SKEW_S - 1, False)])
+def test_expiry_is_the_signers(
+    session: Session, rows: Rows, recording: Recording, late_s: int, *, is_good: bool
+) -> None:
+    """A bulletin is believed to have expired when its signed time is over, give or take a clock."""
+    rows[0] = {"seq": rows[0]["seq"], "id": recording.published[0].id, "state": "expired"}
+    session.clock = lambda: ((recording.published[0].header.exp or 0) + late_s) * 1_000_000
+
+    try:
+        found = verified(session, rows, recording)[0].state
+    except Unverified:
+        found = None
+
+    assert ("expired" if is_good else None) == found
+
+
+@pytest.mark.parametrize(("shift", "is_good"), [(0, True), (-1, False)])
+def test_key_at_the_release(session: Session, rows: Rows, recording: Recording, shift: int, *, is_good: bool) -> None:
+    """A bulletin whose key was revoked between its acceptance and its release is not shown."""
+    line = recording.published[0]
+    released = session.state.released([line.id])[line.id]
+    revise(session, line, revoked_seq=released.seq + shift)
+
+    try:
+        found = verified(session, rows[:1], recording)[0].id
+    except Unverified:
+        found = ""
+
+    assert (line.id if is_good else "") == found
+
+
+def test_suspect_is_told_though_the_hub_does_not(session: Session, rows: Rows, recording: Recording) -> None:
+    """A bulletin released after its key was compromised is marked, by whomever, once."""
+    line = recording.published[0]
+    released = session.state.released([line.id])[line.id]
+    revise(session, line, revoked_seq=10**6, revoked_since=released.at)
+    rows[2]["marks"] = ["suspect"]
+
+    found = verified(session, rows, recording)
+
+    assert [("suspect",), ("suspect",), ()] == [found[at].marks for at in (0, 2, 3)]
+
+
 # --- one line ---
 
 
@@ -375,6 +438,13 @@ def with_key(session: Session, **record: Any) -> SigningKey:
     keys = {**session.directory.keys, key.kid: replace(old, kid=key.kid, public=key.public, **record)}
     session.replay = replace(session.replay, directory=replace(session.directory, keys=keys))
     return key
+
+
+def revise(session: Session, line: Line, **record: Any) -> None:
+    """Give the key of a line another history."""
+    keys = session.directory.keys
+    revised = {**keys, line.header.kid: replace(keys[line.header.kid], **record)}
+    session.replay = replace(session.replay, directory=replace(session.directory, keys=revised))
 
 
 def test_bulletin_that_was_asked_for(session: Session, recording: Recording) -> None:
