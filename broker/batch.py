@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from broker.policy import Target
-from broker.store import lines, log
+from broker.store import indicators, lines, log
 from broker.store.engine import Connection
 from lintas import merkle
 from lintas.directory import Change, Directory, apply
@@ -57,10 +57,16 @@ class Head:
 class Batch:
     """One transaction's worth of changes, built by the writer's thread."""
 
-    def __init__(self, conn: Connection, head: Head, directory: Directory, *, now_us: int) -> None:
-        """Begin at the head; `known` is filled by the writer with the ids that jobs asked about."""
+    def __init__(
+        self, conn: Connection, head: Head, directory: Directory, *, now_us: int, index_key: bytes = b""
+    ) -> None:
+        """Begin at the head; `known` is filled by the writer with the ids that jobs asked about.
+
+        `index_key` is what indicator values are hidden with in indexes.
+        """
         self.conn = conn
         self.directory = directory
+        self.index_key = index_key
         self.known: dict[str, int] = {}
         self._head = head
         # One reading of the clock a batch, clamped so that time rises strictly along the log.
@@ -69,6 +75,7 @@ class Batch:
         self._pending: dict[str, dict[str, Any]] = {}
         self._recipients: list[dict[str, Any]] = []
         self._refs: list[dict[str, Any]] = []
+        self._indicators: list[dict[str, Any]] = []
         self._released: dict[str, list[Line]] = defaultdict(list)
 
     @property
@@ -109,7 +116,7 @@ class Batch:
         self.directory = apply(self.directory, change, seq=seq, at=self._events[-1][0].time // US_PER_S)
         return seq
 
-    def keep(self, line: Line, seq: int, *, withdraws: bool = False) -> None:
+    def keep(self, line: Line, seq: int, *, withdraws: bool = False, is_personal: bool = False) -> None:
         """Store an accepted line under the log index of its event."""
         header = line.header
         self.known[line.id] = seq
@@ -124,9 +131,15 @@ class Batch:
             "exp": header.exp,
             "kind": header.kind,
             "topic": header.topic,
+            "urgency": header.urgency,
             "tlp_rank": tlp_rank(header.tlp) if header.tlp is not None else None,
             "withdraws": withdraws,
+            "is_personal": is_personal,
         }
+
+    def index(self, seq: int, values: Iterable[tuple[str, str]]) -> None:
+        """Note the (type, canonical value) pairs of a clear bulletin for filters, watch lists."""
+        self._indicators += indicators.rows(self.index_key, seq, values)
 
     def find(self, line_id: str) -> Target | None:
         """Return a bulletin accepted earlier, in this batch too, as policy needs to know it."""
@@ -195,6 +208,7 @@ class Batch:
             (lines.insert_lines, list(self._pending.values())),
             (lines.insert_recipients, self._recipients),
             (lines.insert_refs, self._refs),
+            (indicators.insert_indicators, self._indicators),
         ):
             if rows:
                 insert(self.conn, rows)

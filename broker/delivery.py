@@ -30,7 +30,12 @@ READ_AGAIN_MAX = 5
 SUSPECT = "suspect"
 PARTLY_RECALLED = "recalled-in-part"
 HIDING = {"recalls": "recalled", "supersedes": "superseded"}
-GONE: dict[str, type[Refusal]] = {"recalled": Recalled, "superseded": Superseded, "expired": NoLongerValid}
+GONE: dict[str, type[Refusal]] = {
+    "recalled": Recalled,
+    "superseded": Superseded,
+    "expired": NoLongerValid,
+    "purged": NoLongerValid,
+}
 
 T = TypeVar("T")
 
@@ -145,6 +150,7 @@ def read_one(conn: Connection, directory: Directory, agency: str, line_id: str, 
     standing = stand(conn, directory, [row], now=now)[row.seq]
     if standing.state is not None:
         raise GONE[standing.state](**({"by": standing.by} if standing.by else {}))
+    assert row.raw is not None
     marks = standing.marks
     return Page(directory, size, row.raw, (row.id,), row.seq, row.seq, row.seq, marks=marks)
 
@@ -183,6 +189,8 @@ def _standing(row: lines.StoredLine, said: list[lines.Reference], directory: Dir
         by = next((reference.id for reference in said if reference.relation == relation), None)
         if by is not None:
             return Standing(state=state, by=by)
+    if row.raw is None:
+        return Standing(state="purged")
     if row.exp is not None and row.exp <= now:
         return Standing(state="expired")
     recalled_by = tuple(reference.id for reference in said if reference.relation == PART)
@@ -194,6 +202,7 @@ def _row(row: lines.StoredLine, standing: Standing) -> bytes:
     if standing.state is not None:
         members = {"seq": row.seq, "id": row.id, "state": standing.state}
         return canonical(members | ({"by": standing.by} if standing.by else {})) + b"\n"
+    assert row.raw is not None
     # The stored bytes go out as they are: a line is ASCII without quotes or backslashes.
     extra = b""
     if standing.marks:

@@ -86,6 +86,8 @@ def _check_lines(conn: Connection) -> int:
     counted = 0
     for stored in lines.every(conn):
         counted += 1
+        if stored.raw is None:
+            continue
         if line_id(stored.raw) != stored.id:
             raise LogHalted(f"Line {stored.id}: its bytes have another hash.")
         event = log.event_at(conn, stored.seq)
@@ -107,8 +109,9 @@ def _released(event: log.EventRow) -> dict[str, str]:
 
 def _columns(header: Header) -> tuple[object, ...]:
     rank = tlp_rank(header.tlp) if header.tlp is not None else None
-    return header.typ, header.iss, header.kid, header.exp, header.kind, header.topic, rank
+    return header.typ, header.iss, header.kid, header.exp, header.kind, header.topic, header.urgency, rank
 
 
 def _stored_columns(stored: lines.StoredLine) -> tuple[object, ...]:
-    return stored.typ, stored.iss, stored.kid, stored.exp, stored.kind, stored.topic, stored.tlp_rank
+    facts = (stored.typ, stored.iss, stored.kid, stored.exp, stored.kind, stored.topic, stored.urgency)
+    return (*facts, stored.tlp_rank)

@@ -12,6 +12,7 @@ from typing import IO
 
 from broker.auth import Tokens
 from broker.batch import Batch, Head
+from broker.secret import HubSecret, read_secret
 from broker.settings import Settings
 from broker.signer import LogSigner
 from broker.store import log, migrate
@@ -38,6 +39,7 @@ class Hub:
 
     settings: Settings
     clock: Clock
+    secret: HubSecret
     store: Store
     signer: LogSigner
     strangers: Strangers
@@ -79,16 +81,18 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
     """Wire a hub from its settings; raise BadSettings when there is none at the data directory."""
     key = read_log_key(settings.log_key_file)
     lock = _lock(settings.data / "hub.lock")
+    secret = read_secret(settings.secret_file)
     store = Store(settings.database)
     signer = LogSigner(store, key)
     strangers = Strangers(clock)
     return Hub(
         settings=settings,
         clock=clock,
+        secret=secret,
         store=store,
         signer=signer,
         strangers=strangers,
-        writer=Writer(store, signer, clock, due=strangers.record),
+        writer=Writer(store, signer, clock, index_key=secret.index_key, due=(strangers.record,)),
         tokens=Tokens(),
         readers=ThreadPoolExecutor(READERS, thread_name_prefix="lintas-reader"),
         lock=lock,

@@ -27,9 +27,23 @@ class Submission:
     """A bulletin whose signature is good. A payload that breaks its schema is refused only after policy had its say."""
 
     line: Line
-    topics: tuple[str, ...] = ()
-    is_partial: bool = False
+    content: bulletin.Bulletin | None = None
     fault: MalformedPayload | None = None
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The further topics of a clear payload."""
+        return () if self.content is None else self.content.topics
+
+    @property
+    def is_partial(self) -> bool:
+        """Tell whether this is a recall of some indicators only. A sealed one cannot be: the hub sees none."""
+        return self.content is not None and bulletin.is_partial_recall(self.content)
+
+    @property
+    def is_personal(self) -> bool:
+        """Tell whether it has person data, or is sealed and may have some."""
+        return self.content is None or bulletin.has_person_data(self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +62,9 @@ def open_bulletin(raw: bytes, directory: Directory) -> Submission:
     if line.header.enc is not None:
         return Submission(line)
     try:
-        content = bulletin.parse(line.payload, kind=line.header.kind or "")
+        return Submission(line, bulletin.parse(line.payload, kind=line.header.kind or ""))
     except MalformedPayload as fault:
         return Submission(line, fault=fault)
-    return Submission(line, topics=content.topics, is_partial=bulletin.is_partial_recall(content))
 
 
 def admit_bulletins(batch: Batch, submissions: Sequence[Submission | Refusal]) -> list[Accepted | Refusal]:
@@ -99,7 +112,9 @@ def _accept(
         "refs": list(header.refs),
     }
     seq = batch.append("bulletin.accepted", header.iss, object_id=line.id, detail=detail)
-    batch.keep(line, seq, withdraws=admission.withdraws)
+    batch.keep(line, seq, withdraws=admission.withdraws, is_personal=submission.is_personal)
+    if submission.content is not None:
+        batch.index(seq, ((each.type, each.value) for each in submission.content.indicators))
     for agency in admission.released:
         batch.release(line, seq, agency)
     for agency, reason in admission.withheld.items():

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from broker.batch import Batch
@@ -42,6 +42,12 @@ class Ordered:
     extra: Mapping[str, str | int] = field(default_factory=dict)
 
 
+Effect = Callable[[Batch, Line, int], None]
+
+EFFECTS: Mapping[str, Effect] = {}
+"""What an order does to rows that are not in the log, by the kind of its first event; `seq` is that event's index."""
+
+
 def open_control(raw: bytes, typ: str, directory: Directory) -> Line:
     """Read and verify a posted key line or order; raise a Refusal that any stranger may cause."""
     line = parse(raw, typ)
@@ -69,6 +75,9 @@ def admit_control(batch: Batch, line: Line, source: str) -> Ordered | Refusal:
 def _carry_out(batch: Batch, line: Line, decided: tuple[Change, ...]) -> Ordered:
     seqs = [batch.change(change, object_id=line.id) for change in decided]
     batch.keep(line, seqs[0])
+    effect = EFFECTS.get(decided[0].kind)
+    if effect is not None:
+        effect(batch, line, seqs[0])
     kinds = tuple(change.kind for change in decided)
     needs_second = decided[-1].detail.get("needs") == "second"
     extra = _make_code(batch, decided[0]) if decided[0].kind == "partner.invited" else {}

@@ -35,6 +35,11 @@ class Settings:
         """Where the log's signing key is kept (mode 0600)."""
         return self.data / "log.key"
 
+    @property
+    def secret_file(self) -> Path:
+        """Where the hub's own secret is kept (mode 0600)."""
+        return self.data / "hub.secret"
+
 
 def read_settings(environ: Mapping[str, str] | None = None, **given: str | int | None) -> Settings:
     """Build the settings from what the command line gave, the environment, the file, the defaults, in this order."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -62,11 +62,14 @@ class _Entry:
 class Writer:
     """Owns the writing connection, the directory and the thread that uses them."""
 
-    def __init__(self, store: Store, signer: LogSigner, clock: Clock, *, due: Callable[[Batch], None]) -> None:
-        """Take its parts; `due` is called in every batch and may add what is to be recorded by now."""
+    def __init__(
+        self, store: Store, signer: LogSigner, clock: Clock, *, index_key: bytes, due: Sequence[Callable[[Batch], None]]
+    ) -> None:
+        """Take its parts; each of `due` is called in every batch and may add what is to be recorded by now."""
         self._store = store
         self._signer = signer
         self._clock = clock
+        self._index_key = index_key
         self._due = due
         self._queue: queue.Queue[_Entry | None] = queue.Queue(QUEUE_MAX)
         self._thread = threading.Thread(target=self._run, name="lintas-writer", daemon=True)
@@ -172,12 +175,13 @@ class Writer:
             self._signer.sign_new()
         assert self._head is not None
         with self._store.write() as conn:
-            batch = Batch(conn, self._head, self.directory, now_us=self._clock())
+            batch = Batch(conn, self._head, self.directory, now_us=self._clock(), index_key=self._index_key)
             wanted = [line_id for entry in entries for line_id in entry.ids]
             if wanted:
                 batch.known.update(lines.known(conn, wanted))
             answers = [entry.job(batch) for entry in entries]
-            self._due(batch)
+            for due in self._due:
+                due(batch)
             head = batch.finish()
         if head is None:
             return answers, None

@@ -181,6 +181,12 @@ def is_partial_recall(bulletin: Bulletin) -> bool:
     return bulletin.kind == "recall" and bool(bulletin.indicators)
 
 
+def has_person_data(bulletin: Bulletin) -> bool:
+    """Tell whether any of its indicators is of a type that the vocabulary calls personal."""
+    types = vocabulary.load().indicator_types
+    return any(types[each.type].is_personal for each in bulletin.indicators)
+
+
 def _prepared(indicator: object, path: str) -> object:
     if not isinstance(indicator, Mapping):
         return indicator

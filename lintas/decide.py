@@ -7,6 +7,8 @@ Spec: docs/spec/orders.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lintas.directory import (
     EVERY_PARTNER,
     FRESH_S,
@@ -17,7 +19,15 @@ from lintas.directory import (
     KeyRecord,
     check_fresh,
 )
-from lintas.errors import BadInvite, KeyNotActive, LifeTooLong, NotAllowed, OrderConflict, UnknownKey
+from lintas.errors import (
+    BadInvite,
+    KeyNotActive,
+    LifeTooLong,
+    NotAllowed,
+    OrderConflict,
+    PartnerSuspended,
+    UnknownKey,
+)
 from lintas.header import KEY, ORDER
 from lintas.line import Line, check
 from lintas.orders import COMPROMISED, Enrol, Order, Revoke, Rotate, open_key_line, open_order
@@ -27,6 +37,9 @@ KEY_LIFE_S_MAX = 397 * 86_400
 
 INVITE_S = 72 * 3600
 """An invitation can be used for three days."""
+
+AGENCY_ACTS: Mapping[str, tuple[str, tuple[str, ...]]] = {}
+"""Acts that an agency orders for itself: the event each causes, and the arguments that event names."""
 
 TWO_PERSON_ACTS = frozenset({"approve", "revoke", "grant", "ceiling"})
 """Acts that two administrators sign once there have been two; so does every act on an administrator."""
@@ -141,6 +154,8 @@ def _revocation(directory: Directory, party: str, kid: str, reason: str, since: 
 
 
 def _order(directory: Directory, order: Order, now: int) -> tuple[Change, ...]:
+    if order.act in AGENCY_ACTS:
+        return _agency_order(directory, order, now)
     signers = [_check_signer(directory, line, now) for line in order.lines]
     target = str(order.args.get("agency", ""))
     if target in {key.party for key in signers} and order.act != "invite":
@@ -159,6 +174,19 @@ def _order(directory: Directory, order: Order, now: int) -> tuple[Change, ...]:
     detail["first"] = order.lines[-1].id
     # The effect comes first: a client that sees only the effect then reads the second it was decided at.
     return effect, Change("order.accepted", outer.header.iss, detail)
+
+
+def _agency_order(directory: Directory, order: Order, now: int) -> tuple[Change, ...]:
+    outer = order.lines[0]
+    if len(order.lines) > 1 or outer.header.iss not in directory.partners:
+        raise NotAllowed("An agency gives this order for itself, alone.", member="iss")
+    directory.active_key(outer.header.kid, outer.header.iss, now)
+    if directory.is_suspended(outer.header.iss):
+        raise PartnerSuspended(member="iss")
+    kind, facts = AGENCY_ACTS[order.act]
+    detail = {name: order.args[name] for name in facts}
+    effect = Change(kind, outer.header.iss, detail)
+    return effect, Change("order.accepted", outer.header.iss, {"act": order.act})
 
 
 def _check_signer(directory: Directory, line: Line, now: int) -> KeyRecord:

@@ -10,6 +10,8 @@ LintasError
 │   ├── BadSignature · UnknownKey · KeyNotActive · WeakKey · BadInvite
 │   ├── Stale · FromTheFuture · Expired · ForeignLine
 │   ├── UnknownRecipient · TopicNotGranted · TlpAboveCeiling · RedNeedsSealing · SealingNotOffered
+│   ├── NoOpeningKey · WrongOpeningKeys · DataProtection · PurposeNeeded
+│   ├── CursorBeyondLog · QuotaExceeded
 │   ├── RefUnavailable · RecipientsTooFew · PartnerSuspended
 │   ├── NotAllowed · OrderConflict · LifeTooLong
 │   ├── Unauthorized · NotFound · Recalled · Superseded · NoLongerValid
@@ -18,7 +20,7 @@ LintasError
 ├── Evidence                     what the hub showed does not prove what it claims: nothing of it is shown
 │   └── BadNote · BadCheckpoint · BadProof · BadReceipt · InconsistentLog · Unverified · Withheld · Unpinned
 └── Trouble                      the agency's own side needs attention
-    └── HubUnreachable · IdentityLocked · BadIdentity · BadSettings · LogHalted
+    └── HubUnreachable · IdentityLocked · BadIdentity · BadSettings · LogHalted · SealedToOldKey
 """
 
 from __future__ import annotations
@@ -139,6 +141,30 @@ class RedNeedsSealing(Refusal):
 
 class SealingNotOffered(Refusal):
     """This hub does not take sealed bulletins yet. Send it clear with a lower marking, or by another way."""
+
+
+class NoOpeningKey(Refusal):
+    """A recipient has no current opening key, so nothing can be sealed to it. Ask it to run `lintas rotate`."""
+
+
+class WrongOpeningKeys(Refusal):
+    """This is not sealed to exactly the current opening keys of its recipients and issuer. Sync, then seal again."""
+
+
+class DataProtection(Refusal):
+    """This would share person data in a way the rules forbid. Change what the detail names and sign again."""
+
+
+class PurposeNeeded(Refusal):
+    """This bulletin may hold person data. Say why you open it: `--purpose CODE --case-ref REFERENCE`."""
+
+
+class CursorBeyondLog(Refusal):
+    """The log has not reached this cursor, so nothing can be served from it. Begin from a cursor this hub gave you."""
+
+
+class QuotaExceeded(Refusal):
+    """Your agency has used up what it may ask here for now. Wait until `Retry-After`, or end what is not needed."""
 
 
 class RefUnavailable(Refusal):
@@ -269,6 +295,10 @@ class BadSettings(Trouble):
     """A setting is missing or wrong. Set the one named in the detail; docs/operate.md lists them all."""
 
 
+class SealedToOldKey(Trouble):
+    """This is sealed to an opening key you no longer hold. Ask its originator to run `lintas reseal`."""
+
+
 class LogHalted(Trouble):
     """The stored log does not match its own hashes. Nothing is signed; run `lintas-broker fsck` and do not delete."""
 
@@ -286,11 +316,13 @@ STATUS: dict[type[LintasError], int] = {
     TopicNotGranted: 403,
     TlpAboveCeiling: 403,
     PartnerSuspended: 403,
+    PurposeNeeded: 403,
     NotAllowed: 403,
     NotFound: 404,
     MethodNotAllowed: 405,
     RequestTimeout: 408,
     OrderConflict: 409,
+    CursorBeyondLog: 409,
     Recalled: 410,
     Superseded: 410,
     NoLongerValid: 410,
@@ -304,9 +336,13 @@ STATUS: dict[type[LintasError], int] = {
     UnknownRecipient: 422,
     RedNeedsSealing: 422,
     SealingNotOffered: 422,
+    NoOpeningKey: 422,
+    WrongOpeningKeys: 422,
+    DataProtection: 422,
     RefUnavailable: 422,
     RecipientsTooFew: 422,
     LifeTooLong: 422,
+    QuotaExceeded: 429,
     InternalError: 500,
     Busy: 503,
     ReadOnly: 503,

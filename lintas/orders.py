@@ -1,4 +1,4 @@
-"""What a key line or an admin order asks for, read from its payload.
+"""What a key line or an order asks for, read from its payload.
 
 Promises: a request that exists is well formed; whether it may be done now is decided in ``lintas.directory``.
 Spec: docs/spec/orders.md; RFC 5280 section 5.3.1 (revocation reasons).
@@ -66,7 +66,7 @@ class Revoke:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An admin's order: what it does, with which arguments, and the lines that ask for it, outermost first."""
+    """An order: what it does, with which arguments, and the lines that ask for it, outermost first."""
 
     act: str
     args: Mapping[str, Any]

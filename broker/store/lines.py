@@ -18,20 +18,25 @@ FETCH_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class StoredLine:
-    """A line with the columns that decide who may read it. `at` is the second it was accepted."""
+    """A line with the columns that decide who may read it. `at` is the second it was accepted.
+
+    `raw` is None once the content was purged; `is_personal` tells that it has person data, or may have some.
+    """
 
     seq: int
     id: str
     typ: str
-    raw: bytes
+    raw: bytes | None
     iss: str
     kid: str
     at: int
     exp: int | None
     kind: str | None
     topic: str | None
+    urgency: str | None
     tlp_rank: int | None
     withdraws: bool
+    is_personal: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +79,10 @@ _COLUMNS = (
     line.c.exp,
     line.c.kind,
     line.c.topic,
+    line.c.urgency,
     line.c.tlp_rank,
     line.c.withdraws,
+    line.c.is_personal,
 )
 
 
@@ -106,12 +113,12 @@ def by_id(conn: Connection, line_id: str) -> StoredLine | None:
 
 
 def by_ids(conn: Connection, ids: Collection[str]) -> dict[str, bytes]:
-    """Return the bytes of these lines."""
+    """Return the bytes of these lines; those that were purged are left out."""
     found: dict[str, bytes] = {}
     asked = list(ids)
     for start in range(0, len(asked), FETCH_MAX):
         statement = select(line.c.id, line.c.raw).where(line.c.id.in_(asked[start : start + FETCH_MAX]))
-        found.update(conn.execute(statement).all())
+        found |= {row.id: row.raw for row in conn.execute(statement) if row.raw is not None}
     return found
 
 

@@ -1,7 +1,8 @@
 """The tables of the hub.
 
-All are insert-only except `invite` and `invite_try`; triggers refuse UPDATE and DELETE of `log` and `checkpoint`
-(see migrations). Whatever can be derived (state of a bulletin, partners, keys, grants) has no table.
+Lines, recipients and references are inserted and never changed, except that a purge empties `line.raw` and
+`event.body`; triggers refuse UPDATE and DELETE of `log` and `checkpoint` (see migrations). What readers hold (cursors,
+webhooks, watch lists) changes in place. What can be derived (state of a bulletin, partners, keys, grants) has no table.
 """
 
 from __future__ import annotations
@@ -33,23 +34,28 @@ _INDEX = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class _LineColumns(TypedColumns):
-    """A stored line; `seq` is the log index of the event that accepted it."""
+    """A stored line; `seq` is the log index of the event that accepted it. `raw` is None after a purge.
+
+    `is_personal`: a bulletin with person data, or sealed so that nobody but its readers can tell.
+    """
 
     seq: Named[int] = Column(_INDEX, primary_key=True, autoincrement=False)
     id: Named[str] = Column(Text, unique=True)
     typ: Named[str] = Column(Text)
-    raw: Named[bytes] = Column(LargeBinary)
+    raw: Named[bytes | None] = Column(LargeBinary)
     iss: Named[str] = Column(Text)
     kid: Named[str] = Column(Text)
     at: Named[int] = Column(BigInteger)
     exp: Named[int | None] = Column(BigInteger)
     kind: Named[str | None] = Column(Text)
     topic: Named[str | None] = Column(Text)
+    urgency: Named[str | None] = Column(Text)
     tlp_rank: Named[int | None] = Column(BigInteger)
     withdraws: Named[bool]
+    is_personal: Named[bool]
 
 
-line = Table("line", metadata, _LineColumns, Index(None, "iss", "seq"))
+line = Table("line", metadata, _LineColumns, Index(None, "iss", "seq"), Index(None, "exp"))
 
 
 class _RecipientColumns(TypedColumns):
@@ -72,7 +78,139 @@ class _RefColumns(TypedColumns):
     seq: Named[int] = Column(_INDEX, primary_key=True, autoincrement=False)
 
 
-ref = Table("ref", metadata, _RefColumns)
+ref = Table("ref", metadata, _RefColumns, Index(None, "seq"))
+
+
+class _DeliveryColumns(TypedColumns):
+    """A bulletin (`seq`) on its way to an agency: the events that sent it and that moved the agency's cursor past it.
+
+    `way` is how it went: ``fetch``, or the name of the subscription that gave it.
+    """
+
+    agency: Named[str] = Column(Text, primary_key=True)
+    way: Named[str] = Column(Text, primary_key=True)
+    seq: Named[int] = Column(_INDEX, primary_key=True, autoincrement=False)
+    sent_seq: Named[int] = Column(BigInteger)
+    received_seq: Named[int | None] = Column(BigInteger)
+
+
+delivery = Table("delivery", metadata, _DeliveryColumns, Index(None, "seq"))
+Index(
+    "ix_delivery_unreceived",
+    delivery.c.agency,
+    delivery.c.way,
+    delivery.c.seq,
+    sqlite_where=delivery.c.received_seq.is_(None),
+    postgresql_where=delivery.c.received_seq.is_(None),
+)
+
+
+class _AckColumns(TypedColumns):
+    """What a reader's client signed of a bulletin (`seq`): `ack_seq` is the index of its event, where its line is."""
+
+    seq: Named[int] = Column(_INDEX, primary_key=True, autoincrement=False)
+    agency: Named[str] = Column(Text, primary_key=True)
+    state: Named[str] = Column(Text, primary_key=True)
+    ack_seq: Named[int] = Column(BigInteger)
+
+
+ack = Table("ack", metadata, _AckColumns)
+
+
+class _SubscriptionColumns(TypedColumns):
+    """A named place in an agency's feed: which part of it (canonical JSON), how far it was taken over."""
+
+    agency: Named[str] = Column(Text, primary_key=True)
+    name: Named[str] = Column(Text, primary_key=True)
+    filter: Named[str] = Column(Text)
+    cursor: Named[int] = Column(BigInteger)
+    created_seq: Named[int] = Column(BigInteger)
+
+
+subscription = Table("subscription", metadata, _SubscriptionColumns)
+
+
+class _WebhookColumns(TypedColumns):
+    """Where a subscription is pushed to. `state` is pending, active or dead; times are Unix seconds.
+
+    `since` is when the present row of failures began, `next_at` when the next attempt is due.
+    """
+
+    agency: Named[str] = Column(Text, primary_key=True)
+    subscription: Named[str] = Column(Text, primary_key=True)
+    url: Named[str] = Column(Text)
+    state: Named[str] = Column(Text)
+    order_seq: Named[int] = Column(BigInteger)
+    tries: Named[int] = Column(BigInteger)
+    since: Named[int | None] = Column(BigInteger)
+    next_at: Named[int] = Column(BigInteger)
+
+
+webhook = Table("webhook", metadata, _WebhookColumns)
+
+
+class _IndicatorColumns(TypedColumns):
+    """An indicator of a clear bulletin (`seq`); `digest` is an HMAC of its canonical value with a key of the hub."""
+
+    type: Named[str] = Column(Text, primary_key=True)
+    digest: Named[bytes] = Column(LargeBinary, primary_key=True)
+    seq: Named[int] = Column(_INDEX, primary_key=True, autoincrement=False)
+
+
+indicator = Table("indicator", metadata, _IndicatorColumns, Index(None, "seq"))
+
+
+class _WatchColumns(TypedColumns):
+    """One saved indicator of an agency's watch list `name`."""
+
+    agency: Named[str] = Column(Text, primary_key=True)
+    name: Named[str] = Column(Text, primary_key=True)
+    type: Named[str] = Column(Text, primary_key=True)
+    digest: Named[bytes] = Column(LargeBinary, primary_key=True)
+
+
+watch = Table("watch", metadata, _WatchColumns)
+
+
+class _InterestColumns(TypedColumns):
+    """A registered interest: `seq` is the index of its order, `until` (Unix seconds) when it ends.
+
+    `checked_seq` is the index of the event that told its results, None until the next minute.
+    """
+
+    seq: Named[int] = Column(_INDEX, primary_key=True, autoincrement=False)
+    id: Named[str] = Column(Text, unique=True)
+    agency: Named[str] = Column(Text)
+    mode: Named[str] = Column(Text)
+    case_ref: Named[str] = Column(Text)
+    until: Named[int] = Column(BigInteger)
+    checked_seq: Named[int | None] = Column(BigInteger)
+
+
+interest = Table("interest", metadata, _InterestColumns, Index(None, "agency", "seq"), Index(None, "checked_seq"))
+
+
+class _InterestValueColumns(TypedColumns):
+    """One indicator of an interest (`seq`), by its HMAC; `place` is its index in the order."""
+
+    type: Named[str] = Column(Text, primary_key=True)
+    digest: Named[bytes] = Column(LargeBinary, primary_key=True)
+    seq: Named[int] = Column(_INDEX, primary_key=True, autoincrement=False)
+    place: Named[int] = Column(BigInteger)
+
+
+interest_value = Table("interest_value", metadata, _InterestValueColumns, Index(None, "seq"))
+
+
+class _MatchColumns(TypedColumns):
+    """What interest `seq` is told at its indicator `place`: somebody else's interest `other` has the same."""
+
+    seq: Named[int] = Column(_INDEX, primary_key=True, autoincrement=False)
+    place: Named[int] = Column(BigInteger, primary_key=True, autoincrement=False)
+    other: Named[int] = Column(BigInteger, primary_key=True, autoincrement=False)
+
+
+match = Table("match", metadata, _MatchColumns)
 
 
 class _InviteColumns(TypedColumns):

@@ -160,8 +160,10 @@ def test_line_columns(small_hub: Hub, inner: Desks) -> None:
             header.exp,
             "alert",
             "cyber.scam",
+            "routine",
             1,
             withdraws=False,
+            is_personal=False,
         )
         == stored
     )
