@@ -25,17 +25,39 @@ BEARER = "bearer "
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The party behind a request and the key it used."""
+    """The party behind a request, the key it used, and why it asks, as far as its token says.
+
+    `purpose`, `case_ref` and `sub` (the acting officer, by post) are what the agency itself signed.
+    """
 
     party: str
     kid: str
     scope: str
     exp: int
+    purpose: str | None = None
+    case_ref: str | None = None
+    sub: str | None = None
 
     @property
     def is_admin(self) -> bool:
         """Tell whether this caller may read what administrators read."""
         return self.scope == "admin"
+
+    @property
+    def may_subscribe(self) -> bool:
+        """Tell whether this caller may change what it reads: subscriptions, their cursors."""
+        return self.scope == "subscribe"
+
+    @property
+    def has_purpose(self) -> bool:
+        """Tell whether it says why it reads, and for which case."""
+        return self.purpose is not None and self.case_ref is not None
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why it reads, as the record of the reading keeps it."""
+        given = {"purpose": self.purpose, "case_ref": self.case_ref, "sub": self.sub}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class Tokens:
@@ -91,4 +113,12 @@ def _accept(header: Header, payload: bytes, directory: Directory, now: int) -> C
         raise Unauthorized(f"A token lives at most {TOKEN_LIFE_S_MAX} seconds.")
     if (header.scope == "admin") != header.iss.startswith("admin/"):
         raise NotAllowed("Administrators read with scope `admin`, agencies with scope `read`.", member="scope")
-    return Caller(party=header.iss, kid=header.kid, scope=header.scope, exp=header.exp)
+    return Caller(
+        party=header.iss,
+        kid=header.kid,
+        scope=header.scope,
+        exp=header.exp,
+        purpose=header.purpose,
+        case_ref=header.case_ref,
+        sub=header.sub,
+    )

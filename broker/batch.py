@@ -139,6 +139,11 @@ class Batch:
         """Note the (type, canonical value) pairs of a clear bulletin for filters, watch lists."""
         self._indicators += indicators.rows(self.index_key, seq, values)
 
+    def id_at(self, seq: int) -> str:
+        """Return the id of the line that was accepted at this log index, in this batch or earlier."""
+        pending = (line_id for line_id, row in self._pending.items() if row["seq"] == seq)
+        return next(pending, None) or lines.by_seq(self.conn, [seq])[seq].id
+
     def find(self, line_id: str) -> Target | None:
         """Return a bulletin accepted earlier, in this batch too, as policy needs to know it."""
         row = self._pending.get(line_id)

@@ -78,13 +78,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a page, prepared. `is_line`: it carries the bulletin itself, not only what became of it."""
+    """One row of a page, prepared. `is_line`: it carries the bulletin itself, not only what became of it.
+
+    `is_personal`: somebody else's bulletin with person data, or sealed so that the hub cannot tell.
+    """
 
     seq: int
     id: str
     data: bytes
     is_line: bool
     urgency: str | None = None
+    is_personal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,20 @@ async def submit(hub: Hub, job: Callable[[Batch], T | Refusal], ids: tuple[str, 
     return await asyncio.wrap_future(hub.writer.submit(job, ids))
 
 
+async def submit_as(hub: Hub, caller: Caller, job: Callable[[Batch], T | Refusal]) -> Done[T]:
+    """As `submit`, for what a caller asks by token alone: its key is looked at again in the log's own order."""
+    return await submit(hub, lambda batch: refused(batch, caller) or job(batch))
+
+
+def refused(batch: Batch, caller: Caller) -> Refusal | None:
+    """Return the refusal of a caller whose key was revoked between the request and now; nothing leaves then."""
+    try:
+        batch.directory.active_key(caller.kid, caller.party, batch.now)
+    except Refusal as refusal:
+        return Unauthorized(str(refusal))
+    return None
+
+
 async def deliver(
     hub: Hub, caller: Caller, read: Callable[[Connection], Page], record: Callable[[Batch, Page], object]
 ) -> Page:
@@ -152,11 +170,9 @@ async def deliver(
 
 
 def _recorded(batch: Batch, caller: Caller, page: Page, record: Callable[[Batch, Page], object]) -> bool | Refusal:
-    try:
-        batch.directory.active_key(caller.kid, caller.party, batch.now)
-    except Refusal as refusal:
-        # Revoked between the request and now: the log decides, and nothing leaves.
-        return Unauthorized(str(refusal))
+    refusal = refused(batch, caller)
+    if refusal is not None:
+        return refusal
     if batch.directory is not page.directory or batch.withdrawn >= page.size:
         return False
     record(batch, page)
@@ -208,7 +224,8 @@ def read_one(conn: Connection, directory: Directory, agency: str, line_id: str, 
     if standing.state is not None:
         raise GONE[standing.state](**({"by": standing.by} if standing.by else {}))
     assert row.raw is not None
-    found = Row(row.seq, row.id, row.raw, is_line=True, urgency=row.urgency)
+    is_personal = row.is_personal and row.iss != agency
+    found = Row(row.seq, row.id, row.raw, is_line=True, urgency=row.urgency, is_personal=is_personal)
     return Page(directory, size, (found,), cursor=row.seq, marks=standing.marks)
 
 

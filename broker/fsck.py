@@ -18,8 +18,10 @@ from lintas import checkpoint, merkle, note
 from lintas.directory import CONTROL_KINDS
 from lintas.errors import LintasError, LogHalted
 from lintas.event import parse_event
-from lintas.header import BULLETIN, Header
+from lintas.header import ACK, BULLETIN, Header
 from lintas.line import line_id, parse
+from lintas.receipt import ACK_KINDS, named
+from lintas.strict import parse_object
 from lintas.vocabulary import tlp_rank
 
 
@@ -91,13 +93,20 @@ def _check_lines(conn: Connection) -> int:
         if line_id(stored.raw) != stored.id:
             raise LogHalted(f"Line {stored.id}: its bytes have another hash.")
         event = log.event_at(conn, stored.seq)
-        if event is None or event.object != stored.id:
+        if event is None or not _is_of(event, stored):
             raise LogHalted(f"Line {stored.id}: the event at its index {stored.seq} is of another line.")
         if _columns(parse(stored.raw).header) != _stored_columns(stored):
             raise LogHalted(f"Line {stored.id}: the columns differ from its header.")
         if stored.typ == BULLETIN and _released(event) != lines.recipients(conn, stored.seq):
             raise LogHalted(f"Line {stored.id}: its recipients are not those that the log released it to.")
     return counted
+
+
+def _is_of(event: log.EventRow, stored: lines.StoredLine) -> bool:
+    if stored.typ != ACK:
+        return event.object == stored.id
+    # The object of an acknowledgement's event is the bulletin, so that its history is found together.
+    return event.kind in ACK_KINDS and (event.body is None or stored.id in named(parse_object(event.body)))
 
 
 def _released(event: log.EventRow) -> dict[str, str]:

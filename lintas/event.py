@@ -40,6 +40,7 @@ KINDS: Mapping[str, str] = {
     "key.revoked": "accepted",
     "key.opening": "accepted",
     "key.refused": "refused",
+    "ack.refused": "refused",
     "partner.invited": "accepted",
     "partner.suspended": "accepted",
     "partner.resumed": "accepted",

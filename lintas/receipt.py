@@ -22,6 +22,9 @@ FIRST_LINE = b"c2sp.org/tlog-proof@v1"
 RECEIPT_BYTES_MAX = 256 * 1024
 """An event of a release names at most 200 bulletins, some 25 KB; a proof and its checkpoint add 5 KB."""
 
+ACK_KINDS = frozenset({"bulletin.opened", "bulletin.acknowledged"})
+"""Events of an acknowledgement: their object is the bulletin, and `ack` in their detail the line that says so."""
+
 PROOF_HASHES_MAX = 63
 """A tree of 2^63 leaves has no longer path."""
 
@@ -79,7 +82,7 @@ def check_receipt(receipt: Receipt, *, line_id: str, origin: str, key: VerifierK
         event = parse_object(receipt.extra)
     except (BadNote, BadCheckpoint, BadProof, ValueError) as fault:
         raise BadReceipt(f"The receipt does not hold. {fault}") from fault
-    if line_id not in _named(event):
+    if line_id not in named(event):
         raise BadReceipt("The receipt is for another line.")
     if KINDS.get(str(event.get("kind"))) == "refused":
         raise BadReceipt("The log says that the hub refused this line.")
@@ -96,8 +99,10 @@ def _parse(lines: list[str], checkpoint: bytes) -> Receipt:
     return Receipt(index, tuple(map(parse_hash, lines)), checkpoint, extra)
 
 
-def _named(event: Json) -> list[object]:
+def named(event: Json) -> list[object]:
     """Return the ids of the lines an event is about."""
-    detail = event.get("detail")
-    released = detail.get("ids") if event.get("kind") == "bulletin.released" and isinstance(detail, dict) else None
-    return [event.get("object"), *(released if isinstance(released, list) else [])]
+    kind, detail = event.get("kind"), event.get("detail")
+    facts = detail if isinstance(detail, dict) else {}
+    released = facts.get("ids") if kind == "bulletin.released" else None
+    acks = [facts.get("ack")] if kind in ACK_KINDS else []
+    return [event.get("object"), *(released if isinstance(released, list) else []), *acks]

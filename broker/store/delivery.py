@@ -49,6 +49,12 @@ def mark_received(conn: Connection, agency: str, ways: Collection[str], until: i
     return conn.execute(statement).rowcount
 
 
+def was_sent(conn: Connection, seq: int, agency: str) -> bool:
+    """Tell whether a bulletin was ever sent to this agency."""
+    statement = select(delivery.c.seq).where(delivery.c.seq == seq, delivery.c.agency == agency).limit(1)
+    return conn.execute(statement).first() is not None
+
+
 def of_bulletin(conn: Connection, seq: int) -> list[Delivered]:
     """Return every delivery of a bulletin, in the order of the log."""
     columns = (delivery.c.agency, delivery.c.way, delivery.c.sent_seq, delivery.c.received_seq)

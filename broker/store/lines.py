@@ -117,6 +117,11 @@ def by_ids(conn: Connection, ids: Collection[str]) -> dict[str, bytes]:
     return found
 
 
+def by_seq(conn: Connection, seqs: Collection[int]) -> dict[int, StoredLine]:
+    """Return the lines that were accepted at these log indexes."""
+    return {row.seq: _line(row) for row in conn.execute(select(*_COLUMNS).where(line.c.seq.in_(seqs)))}
+
+
 def recipients(conn: Connection, seq: int) -> dict[str, str]:
     """Return the state (released, not-entitled, suspended) of each recipient of a bulletin."""
     statement = select(recipient.c.agency, recipient.c.state).where(recipient.c.seq == seq)

@@ -142,6 +142,16 @@ def event_at(conn: Connection, seq: int) -> EventRow | None:
     return EventRow(*row) if row else None
 
 
+def times(conn: Connection, seqs: Collection[int]) -> dict[int, int]:
+    """Return when the events at these indexes were logged, in Unix microseconds."""
+    found: dict[int, int] = {}
+    asked = sorted({*seqs})
+    for start in range(0, len(asked), FETCH_MAX):
+        statement = select(event.c.seq, event.c.time).where(event.c.seq.in_(asked[start : start + FETCH_MAX]))
+        found |= {row.seq: row.time for row in conn.execute(statement)}
+    return found
+
+
 def events_of(
     conn: Connection, parties: Collection[str], *, after: int, limit: int, kinds: Collection[str] | None = None
 ) -> list[EventRow]:

@@ -11,7 +11,19 @@ from starlette.responses import Response
 from broker import proofs
 from broker.auth import Caller
 from broker.batch import Batch
-from broker.delivery import Page, Source, Window, deliver, in_reader, read_one, read_page, readable, record_page, submit
+from broker.delivery import (
+    Page,
+    Source,
+    Window,
+    deliver,
+    in_reader,
+    read_one,
+    read_page,
+    readable,
+    record_page,
+    submit,
+    submit_as,
+)
 from broker.hub import Hub
 from broker.intake import Accepted, Submission, admit_bulletin, admit_bulletins, open_bulletin
 from broker.store import lines
@@ -30,7 +42,7 @@ from broker.web.http import (
     source_of,
 )
 from lintas import filter as filters
-from lintas.errors import BadRequest, LintasError, MalformedPayload, NotFound, Refusal, TooLarge
+from lintas.errors import BadRequest, LintasError, MalformedPayload, NotFound, PurposeNeeded, Refusal, TooLarge
 from lintas.header import BULLETIN, LINE_BYTES_MAX, is_id
 from lintas.line import line_id
 from lintas.strict import canonical
@@ -119,28 +131,32 @@ async def feed(request: Request) -> Response:
     """Give a page of the caller's feed."""
     hub, caller = hub_of(request), agency_of(request)
     check_params(request, FEED_PARAMS)
-    source, window = _source(request, caller.party), _window(request)
-    page = await deliver(
+    source, window = _source(request, caller.party), Window(integer_param(request, "after", -1), limit_of(request))
+    return page_response(request, await page_of(hub, caller, source, window))
+
+
+async def page_of(hub: Hub, caller: Caller, source: Source, window: Window) -> Page:
+    """Deliver a page of a feed to a caller, recorded with the reasons that its token gives."""
+    return await deliver(
         hub,
         caller,
         lambda conn: read_page(conn, hub.directory, source, window=window, now=hub.now()),
-        lambda batch, page: record_page(batch, source, page),
+        lambda batch, page: record_page(batch, source, page, **caller.reasons),
     )
-    return _page_response(request, page)
 
 
-def _page_response(request: Request, page: Page) -> Response:
-    headers = {**PRIVATE, "Lintas-Cursor": str(page.cursor)}
+def page_response(request: Request, page: Page, **further: str) -> Response:
+    """Answer with a page, its cursor, and the address of the next one if there is more; `further` headers beside."""
+    headers = {**PRIVATE, "Lintas-Cursor": str(page.cursor), **further}
     if page.is_full:
         url = request.url.include_query_params(after=page.cursor)
         headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
     return Response(page.body, 200, headers, media_type=LINES_MEDIA)
 
 
-def _window(request: Request) -> Window:
-    after = integer_param(request, "after", -1)
-    limit = integer_param(request, "limit", PAGE_DEFAULT, low=1, high=PAGE_MAX)
-    return Window(after, limit)
+def limit_of(request: Request) -> int:
+    """Return how many rows at most are asked for."""
+    return integer_param(request, "limit", PAGE_DEFAULT, low=1, high=PAGE_MAX)
 
 
 def _source(request: Request, agency: str) -> Source:
@@ -164,8 +180,8 @@ async def one(request: Request) -> Response:
     page = await deliver(
         hub,
         caller,
-        lambda conn: read_one(conn, hub.directory, caller.party, wanted, now=hub.now()),
-        lambda batch, page: record_page(batch, source, page, object_id=wanted),
+        lambda conn: _with_purpose(caller, read_one(conn, hub.directory, caller.party, wanted, now=hub.now())),
+        lambda batch, page: record_page(batch, source, page, object_id=wanted, **caller.reasons),
     )
     headers = {**PRIVATE, "ETag": f'"{wanted}"', "Lintas-Seq": str(page.rows[0].seq)}
     if page.marks:
@@ -175,13 +191,20 @@ async def one(request: Request) -> Response:
     return Response(page.body, 200, headers, media_type=BULLETIN_MEDIA)
 
 
+def _with_purpose(caller: Caller, page: Page) -> Page:
+    # Asked last: to whom there is nothing to see, nothing is said about what it holds.
+    if any(row.is_personal for row in page.rows) and not caller.has_purpose:
+        raise PurposeNeeded
+    return page
+
+
 async def receipt(request: Request) -> Response:
     """Give the proof that a bulletin is in the log: its acceptance to the issuer, its release to a recipient."""
     hub, caller = hub_of(request), agency_of(request)
     check_params(request, ())
     wanted = _id(request)
     body = await in_reader(hub, lambda conn: _receipt(conn, hub, caller, wanted))
-    await submit(hub, lambda batch: _viewed(batch, caller, wanted))
+    await submit_as(hub, caller, lambda batch: viewed(batch, caller, "receipt", wanted))
     return Response(body, 200, PRIVATE, media_type=TEXT_MEDIA)
 
 
@@ -194,8 +217,9 @@ def _receipt(conn: Connection, hub: Hub, caller: Caller, wanted: str) -> bytes:
     return proofs.receipt(conn, seq)
 
 
-def _viewed(batch: Batch, caller: Caller, wanted: str) -> int:
-    return batch.append("view.read", caller.party, object_id=wanted, detail={"view": "receipt"})
+def viewed(batch: Batch, caller: Caller, view: str, object_id: str | None = None) -> int:
+    """Record that a caller read a view."""
+    return batch.append("view.read", caller.party, object_id=object_id, detail={"view": view, **caller.reasons})
 
 
 def _id(request: Request) -> str:

@@ -48,6 +48,7 @@ STRANGERS_STATUS = frozenset({400, 401, 403, 408, 413, 415, 422})
 """Refusals that are counted per address unless an event of their issuer records them already."""
 
 PROBLEM_MEDIA = "application/problem+json"
+JSON_MEDIA = "application/json"
 LINES_MEDIA = "application/jsonl"
 TEXT_MEDIA = "text/plain; charset=utf-8"
 PRIVATE = {"Cache-Control": "private, no-cache"}
@@ -106,6 +107,14 @@ def agency_of(request: Request) -> Caller:
     caller = caller_of(request)
     if caller.is_admin:
         raise NotAllowed("Administrators do not read bulletins; agencies do.", member="scope")
+    return caller
+
+
+def subscriber_of(request: Request) -> Caller:
+    """Return the calling agency if its token may change subscriptions; a token to read must not move a cursor."""
+    caller = agency_of(request)
+    if not caller.may_subscribe:
+        raise NotAllowed("This needs a token of scope `subscribe`.", member="scope")
     return caller
 
 
@@ -206,7 +215,7 @@ def rfc3339(time_us: int) -> str:
 def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with JSON that no cache may keep for others."""
     body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    return Response(body, status, {**PRIVATE, **(headers or {})}, media_type="application/json")
+    return Response(body, status, {**PRIVATE, **(headers or {})}, media_type=JSON_MEDIA)
 
 
 def problem_members(error: LintasError) -> dict[str, Any]:

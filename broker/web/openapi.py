@@ -7,10 +7,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from broker.web.http import LINES_MEDIA, PROBLEM_MEDIA
+from broker.web.http import JSON_MEDIA, LINES_MEDIA, PROBLEM_MEDIA
 from lintas import filter as filters
 from lintas.errors import STATUS, NotFound, Unauthorized
-from lintas.header import BULLETIN, KEY, ORDER
+from lintas.header import ACK, BULLETIN, KEY, ORDER
 
 _EXAMPLE_ID = "dGhpcyBpcyBhbiBleGFtcGxlIGlkIG9mIDMyIGJ5dGU"
 _LINE = "eyJhbGciOiJFZDI1NTE5IiwidHlwIjoi...fQ.eyJ0aXRsZSI6Ii4uLiJ9.c2lnbmF0dXJl..."
@@ -20,7 +20,12 @@ _TEXT: dict[str, Any] = {"type": "string"}
 _OBJECT: dict[str, Any] = {"type": "object"}
 _ID = {"name": "id", "in": "path", "required": True, "schema": _TEXT, "example": _EXAMPLE_ID}
 _PUBLIC = frozenset({"/healthz", "/readyz", "/.well-known/lintas", "/v1/log/checkpoint", "/v1/log/key"})
-_SIGNED_POSTS = {"/v1/keys": KEY, "/v1/orders": ORDER}
+_SIGNED_POSTS = {"/v1/keys": KEY, "/v1/orders": ORDER, "/v1/bulletins/{id}/ack": ACK}
+_TOKEN_POSTS = frozenset({"/v1/subscriptions/{name}/cursor"})
+_BODIES: dict[tuple[str, str], Any] = {
+    ("put", "/v1/subscriptions/{name}"): {"filter": {"topic": ["cyber"], "tlp": ["AMBER"]}, "start": "now"},
+    ("post", "/v1/subscriptions/{name}/cursor"): {"cursor": 12},
+}
 
 
 def install(app: FastAPI) -> None:
@@ -67,11 +72,13 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> No
         media, example = _ANSWERS[method, path]
         for code in {"200", "201"}.intersection(operation["responses"]):
             operation["responses"][code] |= _content({media: example})
-    is_signed = method == "post"
+    is_signed = method == "post" and path not in _TOKEN_POSTS
     operation["security"] = [] if path in _PUBLIC or is_signed else [{"token": []}]
     if path in _SIGNED_POSTS and is_signed:
         media = f"application/{_SIGNED_POSTS[path]}"
         operation["requestBody"] = _content({media: _LINE}) | {"required": True}
+    if (method, path) in _BODIES:
+        operation["requestBody"] = _content({JSON_MEDIA: _BODIES[method, path]}) | {"required": True}
     for name in _QUERIES.get((method, path), ()):
         operation.setdefault("parameters", []).append(_QUERY[name])
 
@@ -193,6 +200,7 @@ _QUERY = {
 }
 _QUERIES = {
     ("get", "/v1/bulletins"): ("after", "limit", *filters.MEMBERS, "ref"),
+    ("get", "/v1/subscriptions/{name}/bulletins"): ("after", "limit"),
     ("get", "/v1/log/proof/{seq}"): ("size",),
     ("get", "/v1/log/witness"): ("old", "size"),
     ("get", "/v1/log/events"): ("after", "limit", "kind", "nonce"),
@@ -202,7 +210,6 @@ _QUERIES = {
     ),
 }
 
-_JSON = "application/json"
 _PLAIN = "text/plain"
 _OCTETS = "application/octet-stream"
 _TIME = "2026-11-24T03:00:00.000000Z"
@@ -243,11 +250,21 @@ _EXAMPLE_ORDER = {
 }
 _EXAMPLE_POSTED = {"id": _EXAMPLE_ID, "seq": 12, "events": ["key.enrolled"], "needs_second": False, "receipt": _RECEIPT}
 _EXAMPLE_PROVEN = {"seq": 7, "body": '{"v":1,"kind":"key.approved","...":"..."}', "line": _LINE, "proof": ["..."]}
+_EXAMPLE_SUBSCRIPTION = {"name": "scams", "filter": {"topic": ["cyber.scam"]}, "cursor": 12}
+_EXAMPLE_STEP = {"seq": 12, "time": _TIME}
+_EXAMPLE_READER = {
+    "agency": "sg-fiu",
+    "state": "released",
+    "released": _EXAMPLE_STEP,
+    "sent": {"seq": 15, "time": _TIME, "ways": ["feed", "fetch"]},
+    "received": {"seq": 16, "time": _TIME},
+    "opened": {"seq": 18, "time": _TIME, "line": _LINE},
+}
 _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
-    ("get", "/healthz"): (_JSON, {"status": "ok"}),
-    ("get", "/readyz"): (_JSON, {"status": "ready", "size": 13}),
+    ("get", "/healthz"): (JSON_MEDIA, {"status": "ok"}),
+    ("get", "/readyz"): (JSON_MEDIA, {"status": "ready", "size": 13}),
     ("get", "/.well-known/lintas"): (
-        _JSON,
+        JSON_MEDIA,
         {
             "name": "lintas.example-k3v9q2xa",
             "origin": "lintas.example-k3v9q2xa/log/1",
@@ -257,24 +274,38 @@ _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
             "simulated": True,
         },
     ),
-    ("get", "/v1/partners"): (_JSON, {"partners": [_EXAMPLE_PARTNER]}),
-    ("get", "/v1/communities"): (_JSON, {"communities": {"fiu-net": ["id-fiu", "my-fiu", "sg-fiu"]}}),
-    ("get", "/v1/keys"): (_JSON, {"keys": [_EXAMPLE_KEY], "events": [_EXAMPLE_PROVEN], "checkpoint": _CHECKPOINT}),
-    ("post", "/v1/keys"): (_JSON, _EXAMPLE_POSTED),
-    ("post", "/v1/orders"): (_JSON, _EXAMPLE_POSTED | {"events": ["grant.changed", "order.accepted"]}),
+    ("get", "/v1/partners"): (JSON_MEDIA, {"partners": [_EXAMPLE_PARTNER]}),
+    ("get", "/v1/communities"): (JSON_MEDIA, {"communities": {"fiu-net": ["id-fiu", "my-fiu", "sg-fiu"]}}),
+    ("get", "/v1/keys"): (JSON_MEDIA, {"keys": [_EXAMPLE_KEY], "events": [_EXAMPLE_PROVEN], "checkpoint": _CHECKPOINT}),
+    ("post", "/v1/keys"): (JSON_MEDIA, _EXAMPLE_POSTED),
+    ("post", "/v1/orders"): (JSON_MEDIA, _EXAMPLE_POSTED | {"events": ["grant.changed", "order.accepted"]}),
+    ("post", "/v1/bulletins/{id}/ack"): (
+        JSON_MEDIA,
+        {"id": _EXAMPLE_ID, "state": "opened", "seq": 18, "receipt": _RECEIPT},
+    ),
+    ("get", "/v1/bulletins/{id}/readers"): (
+        JSON_MEDIA,
+        {"id": _EXAMPLE_ID, "seq": 11, "readers": [_EXAMPLE_READER, {"agency": "th-cert", "state": "not-entitled"}]},
+    ),
+    ("get", "/v1/subscriptions"): (JSON_MEDIA, {"subscriptions": [_EXAMPLE_SUBSCRIPTION]}),
+    ("get", "/v1/subscriptions/{name}"): (JSON_MEDIA, _EXAMPLE_SUBSCRIPTION),
+    ("put", "/v1/subscriptions/{name}"): (JSON_MEDIA, _EXAMPLE_SUBSCRIPTION),
+    ("delete", "/v1/subscriptions/{name}"): (JSON_MEDIA, _EXAMPLE_SUBSCRIPTION),
+    ("get", "/v1/subscriptions/{name}/bulletins"): (LINES_MEDIA, _ROW),
+    ("post", "/v1/subscriptions/{name}/cursor"): (JSON_MEDIA, _EXAMPLE_SUBSCRIPTION),
     ("get", "/v1/log/checkpoint"): (_PLAIN, _CHECKPOINT),
     ("get", "/v1/log/key"): (_PLAIN, "lintas.example-k3v9q2xa/log/1+1b2c3d4e+AQ...\n"),
     ("get", "/v1/log/tile/{path}"): (_OCTETS, "32 bytes a hash"),
     ("get", "/v1/log/proof/{seq}"): (_PLAIN, "c2sp.org/tlog-proof@v1\nindex 12\n\n" + _CHECKPOINT),
     ("get", "/v1/log/witness"): (_PLAIN, "old 9\n...\n\n" + _CHECKPOINT),
     ("get", "/v1/log/events"): (LINES_MEDIA, '{"seq":7,"body":"{...}","proof":["..."]}\n{"checkpoint":"..."}\n'),
-    ("get", "/v1/admin/events"): (_JSON, {"events": [_EXAMPLE_EVENT], "next": None, "checkpoint": _CHECKPOINT}),
-    ("get", "/v1/admin/partners"): (_JSON, {"partners": [_EXAMPLE_PARTNER | _EXAMPLE_GRANT]}),
-    ("get", "/v1/admin/keys"): (_JSON, {"keys": [_EXAMPLE_KEY | {"state": "pending"}]}),
-    ("get", "/v1/admin/grants"): (_JSON, {"grants": {"my-police": _EXAMPLE_GRANT}}),
-    ("get", "/v1/admin/orders"): (_JSON, {"orders": [_EXAMPLE_ORDER]}),
+    ("get", "/v1/admin/events"): (JSON_MEDIA, {"events": [_EXAMPLE_EVENT], "next": None, "checkpoint": _CHECKPOINT}),
+    ("get", "/v1/admin/partners"): (JSON_MEDIA, {"partners": [_EXAMPLE_PARTNER | _EXAMPLE_GRANT]}),
+    ("get", "/v1/admin/keys"): (JSON_MEDIA, {"keys": [_EXAMPLE_KEY | {"state": "pending"}]}),
+    ("get", "/v1/admin/grants"): (JSON_MEDIA, {"grants": {"my-police": _EXAMPLE_GRANT}}),
+    ("get", "/v1/admin/orders"): (JSON_MEDIA, {"orders": [_EXAMPLE_ORDER]}),
     ("get", "/v1/admin/stats"): (
-        _JSON,
+        JSON_MEDIA,
         {
             "size": 13,
             "newest": _TIME,

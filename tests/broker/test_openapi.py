@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from broker.app import build_app
 from broker.hub import Hub
-from broker.web import admin, bulletins
+from broker.web import admin, bulletins, subscriptions
 from lintas.errors import BY_CODE, PROBLEM_TYPE_PREFIX
 from tests.broker.conftest import Desks
 
@@ -20,7 +20,8 @@ DOCUMENT: dict[str, Any] = APP.openapi()
 OPERATIONS = {
     f"{method} {path}": operation for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
 }
-SIGNED_POSTS = {"post /v1/bulletins", "post /v1/keys", "post /v1/orders"}
+SIGNED_POSTS = {"post /v1/bulletins", "post /v1/bulletins/{id}/ack", "post /v1/keys", "post /v1/orders"}
+TOKEN_BODIES = {"put /v1/subscriptions/{name}", "post /v1/subscriptions/{name}/cursor"}
 PUBLIC = {"get /healthz", "get /readyz", "get /.well-known/lintas", "get /v1/log/checkpoint", "get /v1/log/key"}
 
 
@@ -77,7 +78,7 @@ def test_security(name: str) -> None:
     assert expected == OPERATIONS[name]["security"]
 
 
-@pytest.mark.parametrize("name", sorted(SIGNED_POSTS))
+@pytest.mark.parametrize("name", sorted(SIGNED_POSTS | TOKEN_BODIES))
 def test_bodies_have_examples(name: str) -> None:
     """Each body that is posted is required and shown by an example."""
     body = OPERATIONS[name]["requestBody"]
@@ -112,6 +113,7 @@ def test_problem_example() -> None:
     ("name", "parameters"),
     [
         ("get /v1/bulletins", bulletins.FEED_PARAMS),
+        ("get /v1/subscriptions/{name}/bulletins", subscriptions.PAGE_PARAMS),
         ("get /v1/admin/events", admin.FILTERS | {"before", "limit", "format", "proof"}),
         ("get /v1/log/events", {"after", "limit", "kind", "nonce"}),
         ("get /v1/log/witness", {"old", "size"}),
