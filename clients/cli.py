@@ -9,21 +9,24 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from clients.acting import acting, prompt
 from clients.admin import admin
 from clients.arguments import IdCommand
-from clients.settings import open_client, read_settings
+from clients.purpose import purpose_options, with_purpose
+from clients.readers import ack, status, tell_opened
+from clients.settings import read_settings
 from clients.show import confirm, print_keys, print_received, print_table, received_members, safe
+from clients.subscriptions import subscription
 from lintas import vocabulary
 from lintas.client import Client
 from lintas.draft import Draft, read_draft
-from lintas.errors import BadRequest, BadSettings, Evidence, HubUnreachable, LintasError, MalformedPayload, Refusal
+from lintas.errors import BadRequest, Evidence, HubUnreachable, LintasError, MalformedPayload, Refusal
 from lintas.keys import Hub, Identity, SigningKey, save_identity
 from lintas.orders import REASONS
 from lintas.state import REFUSED, WAITING, State
@@ -49,7 +52,8 @@ def cli() -> None:
     """
 
 
-cli.add_command(admin)
+for command in (admin, subscription, ack, status):
+    cli.add_command(command)
 
 
 @cli.command()
@@ -98,7 +102,7 @@ def publish(files: tuple[Path, ...], *, yes: bool, save: Path | None) -> None:
     """
     if not files:
         raise click.UsageError("Name at least one file, or `-` for standard input.")
-    with _client() as client:
+    with acting() as client:
         client.sync()
         drafts = [(path, _read_draft(path)) for path in files]
         signed = [(path, client.sign(draft)) for path, draft in drafts]
@@ -119,21 +123,29 @@ def publish(files: tuple[Path, ...], *, yes: bool, save: Path | None) -> None:
 @click.option("--once", is_flag=True, help="Stop at the present instead of waiting for more.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--from-start", is_flag=True, help="Begin again at the first bulletin.")
-def follow(*, once: bool, as_json: bool, from_start: bool) -> None:
+@click.option("--subscription", "name", help="Follow this subscription, whose place the hub keeps.")
+@purpose_options
+def follow(*, once: bool, as_json: bool, from_start: bool, name: str | None, **reason: str | None) -> None:
     """Show verified bulletins as they come, each once; the place is kept beside the identity.
+
+    With --json, bulletins with person data come without their content unless --purpose and --case-ref are given.
 
     \b
     Example: lintas follow
     Example: lintas follow --once --json > today.jsonl
     """
-    with _client() as client:
-        if from_start:
+    with acting() as opened:
+        client = with_purpose(opened, **reason)
+        if from_start and name is not None:
+            client.move(name, -1)
+        elif from_start:
             client.session.state.put("feed_after", -1)
         count = 0
-        for item in client.follow(once=once):
+        for item in client.follow(once=once, subscription=name):
             count += 1
             if as_json:
-                click.echo(json.dumps(received_members(item), ensure_ascii=False))
+                members = received_members(item, with_person_data=client.session.has_purpose)
+                click.echo(json.dumps(members, ensure_ascii=False))
             else:
                 print_received(item)
         if not as_json:
@@ -143,18 +155,25 @@ def follow(*, once: bool, as_json: bool, from_start: bool) -> None:
 @cli.command(cls=IdCommand)
 @click.argument("line_id")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def show(line_id: str, *, as_json: bool) -> None:
-    """Fetch one bulletin, verify it, show it whole.
+@purpose_options
+def show(line_id: str, *, as_json: bool, **reason: str | None) -> None:
+    """Fetch one bulletin, verify it, show it whole, tell its originator that you opened it.
+
+    One with person data is given for a stated purpose and case only.
 
     \b
     Example: lintas show dGhpcyBpcyBhbiBleGFtcGxlIGlkIG9mIDMyIGJ5dGU
+    Example: lintas show ID --purpose investigation --case-ref SIM-12
     """
-    with _client() as client:
+    with acting() as opened:
+        client = with_purpose(opened, **reason)
         item = client.fetch(line_id)
-    if as_json:
-        click.echo(json.dumps(received_members(item), ensure_ascii=False))
-    else:
-        print_received(item, whole=True)
+        if as_json:
+            click.echo(json.dumps(received_members(item), ensure_ascii=False))
+        else:
+            print_received(item, whole=True)
+        if item.header.iss != client.party:
+            tell_opened(client, line_id)
 
 
 @cli.command(cls=IdCommand)
@@ -166,7 +185,7 @@ def receipt(line_id: str, out: Path | None) -> None:
     \b
     Example: lintas receipt ID --out alert.tlog-proof
     """
-    with _client() as client:
+    with acting() as client:
         found = client.receipt(line_id)
     if out is None:
         click.echo(found.decode(), nl=False)
@@ -183,7 +202,7 @@ def verify(line: Path, proof: Path) -> None:
     \b
     Example: lintas verify alert.line --receipt alert.tlog-proof
     """
-    with _client() as client:
+    with acting() as client:
         raw = line.read_bytes().removesuffix(b"\n")
         logged = client.verify(raw, proof.read_bytes())
     click.echo(f"verified: {logged.event['kind']} at index {logged.seq} of a log of {logged.size}")
@@ -199,7 +218,7 @@ def keys(party: str | None, ours: str | None) -> None:
     \b
     Example: lintas keys --party sg-fiu
     """
-    with _client() as client:
+    with acting() as client:
         client.sync()
         if ours is not None:
             client.session.state.put(f"ours:{ours}", 1)
@@ -214,7 +233,7 @@ def partners() -> None:
     \b
     Example: lintas partners
     """
-    with _client() as client:
+    with acting() as client:
         client.sync()
         known = vocabulary.load().agencies
         rows = [
@@ -241,8 +260,8 @@ def rotate(holder: str, overlap_days: int) -> None:
     \b
     Example: lintas rotate --overlap-days 7
     """
-    settings = read_settings(prompt=_prompt)
-    with _client() as client:
+    settings = read_settings(prompt=prompt)
+    with acting() as client:
         client.sync()
         identity = client.session.identity
         if identity.next_key is not None:
@@ -270,7 +289,7 @@ def revoke(reason: str, since_hours: float, *, yes: bool) -> None:
     \b
     Example: lintas revoke --reason keyCompromise --since-hours 6
     """
-    with _client() as client:
+    with acting() as client:
         if not yes:
             confirm(f"Revoke {client.session.identity.key.kid} of {client.party}?")
         answer = client.revoke(reason, client.session.now() - int(since_hours * 3600))
@@ -278,14 +297,16 @@ def revoke(reason: str, since_hours: float, *, yes: bool) -> None:
 
 
 @cli.command()
-def token() -> None:
-    """Print a read token for curl and other tools, good for 300 seconds.
+@click.option("--scope", default="read", show_default=True, type=click.Choice(["read", "subscribe"]), help="For what.")
+@purpose_options
+def token(scope: str, **reason: str | None) -> None:
+    """Print a token for curl and other tools, good for 300 seconds.
 
     \b
     Example: curl -H "Authorization: Bearer $(lintas token)" $LINTAS_HUB/v1/bulletins
     """
-    with _client() as client:
-        click.echo(client.token())
+    with acting() as client:
+        click.echo(with_purpose(client, **reason).token(scope))
 
 
 @cli.command()
@@ -296,7 +317,7 @@ def outbox(*, send: bool) -> None:
     \b
     Example: lintas outbox --send
     """
-    with _client() as client:
+    with acting() as client:
         if send:
             outcomes = client.flush()
             click.echo(f"{sum(not isinstance(each, Refusal) for each in outcomes)} of {len(outcomes)} accepted")
@@ -336,21 +357,6 @@ def _exit_code(fault: LintasError) -> int:
     if isinstance(fault, Evidence):
         return EXIT_EVIDENCE
     return EXIT_UNREACHABLE if isinstance(fault, HubUnreachable) else EXIT_REFUSED
-
-
-@contextmanager
-def _client() -> Iterator[Client]:
-    with open_client(read_settings(prompt=_prompt)) as client:
-        yield client
-        for alarm in client.session.alarms():
-            click.echo(click.style(f"ALARM {safe(alarm)}", fg="red"), err=True)
-
-
-def _prompt(text: str) -> str:
-    if not sys.stdin.isatty():
-        raise BadSettings("LINTAS_PASSPHRASE_FILE is not set and nobody is there to ask.")
-    answer: str = click.prompt(text, hide_input=True, err=True)
-    return answer
 
 
 def _prompt_new(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from lintas import vocabulary
+from lintas.bulletin import has_person_data
 from lintas.directory import KeyRecord
 from lintas.feed import Received
 from lintas.strict import parse_object
@@ -43,14 +44,21 @@ def moment(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def received_members(item: Received) -> dict[str, Any]:
-    """Return a received bulletin as one JSON object for scripts."""
+def received_members(item: Received, *, with_person_data: bool = True) -> dict[str, Any]:
+    """Return a received bulletin as one JSON object for scripts.
+
+    Without person data, a bulletin that has some, or is sealed and may have some, is shown by its header alone.
+    """
     members: dict[str, Any] = {"seq": item.seq, "id": item.id}
     if item.state is not None:
         return members | {"state": item.state, "by": item.by}
     assert item.line is not None
     header = item.header
     payload = parse_object(item.line.payload, floats=True) if header.enc is None else None
+    line: str | None = item.line.raw.decode()
+    is_left_out = not with_person_data and (item.content is None or has_person_data(item.content))
+    if is_left_out:
+        payload = line = None
     return members | {
         "issuer": header.iss,
         "kind": header.kind,
@@ -64,8 +72,9 @@ def received_members(item: Received) -> dict[str, Any]:
         "marks": list(item.marks),
         "recalled_by": list(item.recalled_by),
         "verified": True,
+        "purpose_needed": is_left_out,
         "payload": payload,
-        "line": item.line.raw.decode(),
+        "line": line,
     }
 
 

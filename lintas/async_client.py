@@ -6,13 +6,15 @@ One AsyncClient runs its operations one after another (a lock guards its state);
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import feed, sync, wire
+from lintas import acknowledge, readers, subscribe, sync, wire
+from lintas.ack import ACKNOWLEDGED, OPENED
+from lintas.acknowledge import Told
 from lintas.client import FOLLOW_S, PAUSES_S, TIMEOUT_S, UNAVAILABLE, Face, Room, open_state, parts_of, response_of
 from lintas.clock import Clock, now_us
 from lintas.draft import Draft
@@ -20,7 +22,9 @@ from lintas.errors import HubUnreachable, Refusal
 from lintas.feed import Received
 from lintas.keys import Identity, SigningKey, load_identity
 from lintas.line import Line, parse
+from lintas.readers import Reader
 from lintas.state import State
+from lintas.subscribe import Subscription
 from lintas.wire import Answer, Operation, Published, Pulled, Request, Response
 
 T = TypeVar("T")
@@ -108,26 +112,30 @@ class AsyncClient(Face):
         """As `Client.publish_line`."""
         return await self.run(wire.publish(self.session, line))
 
-    async def flush(self) -> list[Published | Refusal]:
+    async def flush(self) -> list[Published | Told | Refusal]:
         """As `Client.flush`."""
-        return await self.run(wire.flush(self.session))
+        return await self.run(acknowledge.flush(self.session))
 
-    async def pull(self) -> Pulled:
+    async def pull(self, subscription: str | None = None) -> Pulled:
         """As `Client.pull`."""
-        return await self.run(wire.pull(self.session))
+        if subscription is None:
+            return await self.run(wire.pull(self.session))
+        return await self.run(subscribe.pull(self.session, subscription))
 
-    def confirm(self, pulled: Pulled) -> None:
+    async def confirm(self, pulled: Pulled) -> None:
         """As `Client.confirm`."""
-        feed.confirm_page(self.session, pulled.page, pulled.items)
+        await self.run(subscribe.confirm(self.session, pulled))
 
-    async def follow(self, *, once: bool = False, pause_s: float = FOLLOW_S) -> AsyncIterator[Received]:
+    async def follow(
+        self, *, once: bool = False, pause_s: float = FOLLOW_S, subscription: str | None = None
+    ) -> AsyncIterator[Received]:
         """As `Client.follow`."""
         while True:
-            pulled = await self.pull()
+            pulled = await self.pull(subscription)
             for item in pulled.items:
                 yield item
-                feed.confirm_item(self.session, item)
-            self.confirm(pulled)
+                subscribe.confirm_item(self.session, pulled, item)
+            await self.confirm(pulled)
             if pulled.page.is_last:
                 if once:
                     return
@@ -140,6 +148,36 @@ class AsyncClient(Face):
     async def receipt(self, line_id: str) -> bytes:
         """As `Client.receipt`."""
         return await self.run(wire.receipt(self.session, line_id))
+
+    async def opened(self, line_id: str) -> Told:
+        """As `Client.opened`."""
+        return await self.run(acknowledge.tell(self.session, line_id, OPENED))
+
+    async def acknowledge(self, line_id: str) -> Told:
+        """As `Client.acknowledge`."""
+        return await self.run(acknowledge.tell(self.session, line_id, ACKNOWLEDGED))
+
+    async def readers(self, line_id: str) -> tuple[Reader, ...]:
+        """As `Client.readers`."""
+        return await self.run(readers.readers(self.session, line_id))
+
+    async def subscriptions(self) -> list[Subscription]:
+        """As `Client.subscriptions`."""
+        return await self.run(subscribe.subscriptions(self.session))
+
+    async def subscribe(
+        self, name: str, wanted: Mapping[str, Sequence[str]] | None = None, *, start: str | int = "now"
+    ) -> Subscription:
+        """As `Client.subscribe`."""
+        return await self.run(subscribe.subscribe(self.session, name, wanted or {}, start))
+
+    async def unsubscribe(self, name: str) -> Subscription:
+        """As `Client.unsubscribe`."""
+        return await self.run(subscribe.unsubscribe(self.session, name))
+
+    async def move(self, name: str, cursor: int) -> Subscription:
+        """As `Client.move`."""
+        return await self.run(subscribe.move(self.session, name, cursor))
 
     async def enrol(self, *, invite: str | None, code: str, holder: str) -> Answer:
         """As `Client.enrol`."""

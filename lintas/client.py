@@ -6,6 +6,7 @@ Requests are sent again after a lost connection or a 503: every line is the same
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import feed, sync, wire
+from lintas import acknowledge, readers, subscribe, sync, wire
+from lintas.ack import ACKNOWLEDGED, OPENED
+from lintas.acknowledge import Told
 from lintas.clock import Clock, now_us
 from lintas.decide import check_signatures
 from lintas.directory import Directory
@@ -24,9 +27,11 @@ from lintas.header import ORDER
 from lintas.keys import Identity, SigningKey, load_identity
 from lintas.line import Line, check, parse
 from lintas.orders import Order, open_order
+from lintas.readers import Reader
 from lintas.receipt import Logged, check_receipt, parse_receipt
 from lintas.session import Session
 from lintas.state import State
+from lintas.subscribe import Subscription
 from lintas.wire import Answer, Operation, Published, Pulled, Request, Response
 
 PAUSES_S = (0.2, 1.0, 3.0, None)
@@ -60,9 +65,18 @@ class Face:
         """Partners, keys, communities as proven from the log so far (`sync` brings it up to date)."""
         return self.session.directory
 
-    def token(self) -> str:
-        """Return a read token for other tools (`Authorization: Bearer`), good for at most 300 seconds."""
-        return self.session.token()
+    def token(self, scope: str = "read") -> str:
+        """Return a token for other tools (`Authorization: Bearer`), to `read` or `subscribe`, for 300 seconds."""
+        return self.session.token(scope)
+
+    def with_purpose(self, purpose: str, case_ref: str, *, officer: str | None = None) -> Self:
+        """Return this client with a reason to read: a purpose of the vocabulary, a case, by which post.
+
+        It goes into each of its tokens and is recorded with what they open. Connection and memory are shared.
+        """
+        found = copy.copy(self)
+        found.session = self.session.with_purpose(purpose, case_ref, officer)
+        return found
 
     def recipients(self, draft: Draft) -> tuple[str, ...]:
         """Return whom a draft would go to: show this before signing."""
@@ -178,26 +192,33 @@ class Client(Face):
         """Keep and send a line signed before (`sign`)."""
         return self.run(wire.publish(self.session, line))
 
-    def flush(self) -> list[Published | Refusal]:
+    def flush(self) -> list[Published | Told | Refusal]:
         """Send everything that waits in the outbox; one outcome a line."""
-        return self.run(wire.flush(self.session))
+        return self.run(acknowledge.flush(self.session))
 
-    def pull(self) -> Pulled:
-        """Return the next verified page of the feed; `confirm` it once its items are taken over."""
-        return self.run(wire.pull(self.session))
+    def pull(self, subscription: str | None = None) -> Pulled:
+        """Return the next verified page of the feed, or of a subscription; `confirm` it once it is taken over."""
+        if subscription is None:
+            return self.run(wire.pull(self.session))
+        return self.run(subscribe.pull(self.session, subscription))
 
     def confirm(self, pulled: Pulled) -> None:
-        """Move the cursor past a page; raise Withheld if the hub kept back what the log released."""
-        feed.confirm_page(self.session, pulled.page, pulled.items)
+        """Move the cursor past a page and tell the hub; raise Withheld if it kept back what the log released."""
+        self.run(subscribe.confirm(self.session, pulled))
 
-    def follow(self, *, once: bool = False, pause_s: float = FOLLOW_S) -> Iterator[Received]:
-        """Yield verified bulletins in log order, for ever or until the present; the cursor is kept on disk."""
+    def follow(
+        self, *, once: bool = False, pause_s: float = FOLLOW_S, subscription: str | None = None
+    ) -> Iterator[Received]:
+        """Yield verified bulletins in log order, for ever or until the present.
+
+        The cursor is kept on disk; that of a `subscription` by the hub.
+        """
         while True:
-            pulled = self.pull()
+            pulled = self.pull(subscription)
             for item in pulled.items:
                 yield item
                 # Control is back, so it was taken over: one killed in the middle of a page goes on with the next item.
-                feed.confirm_item(self.session, item)
+                subscribe.confirm_item(self.session, pulled, item)
             self.confirm(pulled)
             if pulled.page.is_last:
                 if once:
@@ -211,6 +232,36 @@ class Client(Face):
     def receipt(self, line_id: str) -> bytes:
         """Return a checked receipt of a bulletin."""
         return self.run(wire.receipt(self.session, line_id))
+
+    def opened(self, line_id: str) -> Told:
+        """Tell the originator, signed, that somebody here looked at a bulletin."""
+        return self.run(acknowledge.tell(self.session, line_id, OPENED))
+
+    def acknowledge(self, line_id: str) -> Told:
+        """Tell the originator, signed, that we have taken note of a bulletin."""
+        return self.run(acknowledge.tell(self.session, line_id, ACKNOWLEDGED))
+
+    def readers(self, line_id: str) -> tuple[Reader, ...]:
+        """Return who has a bulletin of ours and how far it got; what they signed is verified."""
+        return self.run(readers.readers(self.session, line_id))
+
+    def subscriptions(self) -> list[Subscription]:
+        """Return our subscriptions as the hub keeps them."""
+        return self.run(subscribe.subscriptions(self.session))
+
+    def subscribe(
+        self, name: str, wanted: Mapping[str, Sequence[str]] | None = None, *, start: str | int = "now"
+    ) -> Subscription:
+        """Make a subscription or exchange its filter; `start` (now, beginning, an index) counts when it is made."""
+        return self.run(subscribe.subscribe(self.session, name, wanted or {}, start))
+
+    def unsubscribe(self, name: str) -> Subscription:
+        """End a subscription; return what it was."""
+        return self.run(subscribe.unsubscribe(self.session, name))
+
+    def move(self, name: str, cursor: int) -> Subscription:
+        """Move the cursor of a subscription: forward, everything up to it was received; back, it comes again."""
+        return self.run(subscribe.move(self.session, name, cursor))
 
     def enrol(self, *, invite: str | None, code: str, holder: str) -> Answer:
         """Ask for the admission of this identity's key."""

@@ -67,7 +67,7 @@ def read_page(body: bytes, *, after: int, shown: int, cursor: str | None, is_las
     try:
         rows = tuple(parse_object(line) for line in body.splitlines())
         seqs = [row["seq"] for row in rows]
-        end = _index(cursor)
+        end = _number(cursor)
     except (ValueError, KeyError, TypeError) as fault:
         raise Unverified("The page is not made of rows.") from fault
     if any(type(seq) is not int for seq in seqs) or seqs != sorted({*seqs}) or (seqs and seqs[0] <= after):
@@ -82,7 +82,15 @@ def read_page(body: bytes, *, after: int, shown: int, cursor: str | None, is_las
     return FeedPage(rows, after, end, is_last)
 
 
-def _index(cursor: str | None) -> int:
+def index(text: str | None) -> int:
+    """Read a log index of the hub's headers; raise Unverified."""
+    try:
+        return _number(text)
+    except ValueError as fault:
+        raise Unverified("The hub does not say where the page begins.") from fault
+
+
+def _number(cursor: str | None) -> int:
     if cursor is None or not _INDEX.fullmatch(cursor):
         raise ValueError("no index")
     return int(cursor)

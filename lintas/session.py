@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lintas import note
+from lintas.ack import Ack
 from lintas.clock import Clock, now_us
 from lintas.directory import FRESH_S, SKEW_S, Directory
 from lintas.draft import Draft
 from lintas.errors import BadIdentity, Unpinned
 from lintas.event import US_PER_S, parse_event
 from lintas.handling import resolve
-from lintas.header import BULLETIN, KEY, ORDER, TOKEN
+from lintas.header import ACK, BULLETIN, KEY, ORDER, TOKEN
 from lintas.jwk import jwk
 from lintas.keys import Identity, SigningKey
 from lintas.line import Line, parse, sign
@@ -33,15 +34,21 @@ KEY_LIFE_S = 365 * 86_400
 class Session:
     """What every operation of a client shares. Used by one thread at a time."""
 
-    def __init__(self, identity: Identity, state: State, clock: Clock = now_us) -> None:
-        """Pin the hub's name and log key from the identity; raise Unpinned when there is none."""
+    def __init__(
+        self, identity: Identity, state: State, clock: Clock = now_us, *, reasons: Mapping[str, str] | None = None
+    ) -> None:
+        """Pin the hub's name and log key from the identity; raise Unpinned when there is none.
+
+        `reasons` are the members of each token that say why we read (`with_purpose`).
+        """
         self.identity = identity
         self.state = state
         self.clock = clock
         self.log_key = _pinned(identity)
         self._replay: Replay | None = None
         self._replayed_to = -1
-        self._token: tuple[str, int] | None = None
+        self._tokens: dict[str, tuple[str, int]] = {}
+        self._reasons: dict[str, Any] = dict(reasons or {})
         self.caught_up_at: int | None = None
 
     @property
@@ -104,14 +111,30 @@ class Session:
             found.append(f"{strange} bulletins of {self.party} in the log did not go through this identity's outbox.")
         return found
 
-    def token(self) -> str:
-        """Return a read token, a new one when the last is nearly over."""
+    def with_purpose(self, purpose: str, case_ref: str, officer: str | None = None) -> Session:
+        """Return this session with a reason to read that goes into each of its tokens; the memory is the same one."""
+        reasons = {"purpose": purpose, "case_ref": case_ref} | ({"sub": officer} if officer else {})
+        return Session(self.identity, self.state, self.clock, reasons=reasons)
+
+    @property
+    def has_purpose(self) -> bool:
+        """Tell whether the tokens say why we read."""
+        return bool(self._reasons)
+
+    def token(self, scope: str = "read") -> str:
+        """Return a token to read, or of another scope; a new one when the last is nearly over."""
         now = self.now()
-        if self._token is None or self._token[1] - TOKEN_SPARE_S <= now:
-            scope = "admin" if self.party.startswith("admin/") else "read"
-            line = self.sign_line(TOKEN, b"", exp=now + TOKEN_LIFE_S, scope=scope)
-            self._token = (line.raw.decode(), now + TOKEN_LIFE_S)
-        return self._token[0]
+        scope = "admin" if self.party.startswith("admin/") else scope
+        token, exp = self._tokens.get(scope, ("", 0))
+        if exp - TOKEN_SPARE_S <= now:
+            token = self.sign_line(TOKEN, b"", exp=now + TOKEN_LIFE_S, scope=scope, **self._reasons).raw.decode()
+            self._tokens[scope] = (token, now + TOKEN_LIFE_S)
+        return token
+
+    def sign_ack(self, ack: Ack) -> Line:
+        """Sign an acknowledgement, naming the acting officer if one was given."""
+        officer: dict[str, Any] = {"sub": self._reasons["sub"]} if "sub" in self._reasons else {}
+        return self.sign_line(ACK, ack.payload(), **officer)
 
     def sign_line(self, typ: str, payload: bytes, *, key: SigningKey | None = None, **members: Any) -> Line:
         """Sign a line of this type as this party, dated now."""

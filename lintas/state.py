@@ -164,6 +164,17 @@ class State:
         query = f"SELECT {_RELEASED} FROM released WHERE seen = 0 AND seq BETWEEN 0 AND ? ORDER BY seq"  # noqa: S608
         return [_released(row) for row in self._db.execute(query, (until,))]
 
+    def unseen_between(self, after: int, until: int) -> list[Released]:
+        """Return what was accepted at log indexes above `after` up to `until`, released to us and never delivered."""
+        where = "seen = 0 AND seq >= 0 AND accepted_seq > ? AND accepted_seq <= ?"
+        query = f"SELECT {_RELEASED} FROM released WHERE {where} ORDER BY seq"  # noqa: S608 - constants
+        return [_released(row) for row in self._db.execute(query, (after, until))]
+
+    def receipt_of(self, line_id: str) -> bytes | None:
+        """Return the receipt that is kept with a line we sent."""
+        row = self._db.execute("SELECT receipt FROM outbox WHERE id = ?", (line_id,)).fetchone()
+        return None if row is None else row[0]
+
     def is_outgoing(self, line_id: str) -> bool:
         """Tell whether this line went through our outbox."""
         return self._db.execute("SELECT 1 FROM outbox WHERE id = ?", (line_id,)).fetchone() is not None

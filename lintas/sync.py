@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lintas import checkpoint as checkpoint_format
-from lintas import merkle, vocabulary
+from lintas import merkle, subscription, vocabulary
 from lintas.directory import CONTROL_KINDS, EVERY_PARTNER, Grant
 from lintas.errors import BadProof, InconsistentLog, LintasError
 from lintas.event import US_PER_S, Event, entry_of, parse_event
@@ -140,6 +140,8 @@ def accept_view(session: Session, view: View, synced: Synced) -> bool:
                 to_all = EVERY_PARTNER in each.event.detail.get("released", ())
                 if to_all and not state.is_outgoing(each.event.object):
                     state.put("strange_own", state.get_int("strange_own", 0) + 1)
+            elif each.event.party == session.party:
+                subscription.remember(state, each.event)
             state.put(f"party_seq:{each.event.party}", each.event.party_seq)
         state.put("events_after", view.events[-1].seq)
         state.put("checkpoint", view.note)

@@ -85,11 +85,12 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """A verified page of the feed; confirm it once its items are taken over."""
+    """A verified page of the feed, or of a subscription; confirm it once its items are taken over."""
 
     items: tuple[feed.Received, ...]
     page: feed.FeedPage
     alarms: tuple[str, ...] = ()
+    subscription: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +230,7 @@ def send(session: Session, line: Line) -> Operation[Published]:
     except Refusal as refusal:
         if isinstance(refusal, Stale) and session.is_stale(line):
             return (yield from send_again(session, line))
-        _settle_refusal(session, line.id, refusal)
+        settle_refusal(session, line.id, refusal)
         raise
     logged = _settled(session, line.id, response.body)
     return Published(line.id, logged.seq, response.body)
@@ -246,7 +247,8 @@ def send_again(session: Session, stale: Line) -> Operation[Published]:
 def flush(session: Session) -> Operation[list[Published | Refusal]]:
     """Send everything that waits in the outbox, many lines a request; one outcome a line, in order."""
     outcomes: list[Published | Refusal] = []
-    waiting = session.state.outgoing()
+    # Acknowledgements wait in the same outbox and go to an address each (lintas.acknowledge).
+    waiting = [each for each in session.state.outgoing() if parse(each.line).header.typ == BULLETIN]
     for start in range(0, len(waiting), BATCH_LINES_MAX):
         outcomes += yield from send_many(session, waiting[start : start + BATCH_LINES_MAX])
     return outcomes
@@ -268,7 +270,7 @@ def send_many(session: Session, outgoing: Sequence[Outgoing]) -> Operation[list[
         if isinstance(refusal, Stale) and session.is_stale(parse(each.line, BULLETIN)):
             outcomes.append((yield from send_again(session, parse(each.line, BULLETIN))))
             continue
-        _settle_refusal(session, each.id, refusal)
+        settle_refusal(session, each.id, refusal)
         outcomes.append(refusal if isinstance(refusal, Refusal) else Refusal(str(refusal)))
     return outcomes
 
@@ -298,13 +300,13 @@ def enrol(session: Session, *, invite: str | None, code: str, holder: str) -> Op
 def admin_events(session: Session, **filters: str | int | None) -> Operation[Json]:
     """Read a page of the audit log."""
     response = yield from read(session, "/v1/admin/events", **filters)
-    return _object(response.body)
+    return object_of(response.body)
 
 
 def admin_view(session: Session, view: str) -> Operation[Json]:
     """Read one of the administrators' views: partners, keys, grants, orders, stats."""
     response = yield from read(session, f"/v1/admin/{view}")
-    return _object(response.body)
+    return object_of(response.body)
 
 
 def _given(after: int) -> int | None:
@@ -312,7 +314,8 @@ def _given(after: int) -> int | None:
     return after if after >= 0 else None
 
 
-def _object(body: bytes) -> Json:
+def object_of(body: bytes) -> Json:
+    """Return the JSON object of an answer."""
     try:
         return parse_object(body, floats=True)
     except ValueError as fault:
@@ -320,7 +323,7 @@ def _object(body: bytes) -> Json:
 
 
 def _results(response: Response) -> list[Json]:
-    rows = [_object(row) for row in response.body.splitlines()]
+    rows = [object_of(row) for row in response.body.splitlines()]
     for row in rows:
         status, seq = row.get("status"), row.get("seq")
         is_accepted = status in (200, 201) and type(seq) is int and "problem" not in row
@@ -340,8 +343,9 @@ def _settled(session: Session, line_id: str, body: bytes) -> Logged:
     return logged
 
 
-def _settle_refusal(session: Session, line_id: str, refusal: LintasError) -> None:
-    # What may pass by itself leaves the line waiting, and so does what no hub says but a proxy before it: the same
+def settle_refusal(session: Session, line_id: str, refusal: LintasError) -> None:
+    """Note in the outbox that the hub refused a line, unless that may pass by itself."""
+    # The line is left waiting then, and so it is by what no hub says but a proxy before it: the same
     # bytes are sent again.
     may_pass = Busy | ReadOnly | InternalError | RequestTimeout | KeyNotActive
     if type(refusal) is not Refusal and not isinstance(refusal, may_pass):
@@ -349,7 +353,7 @@ def _settle_refusal(session: Session, line_id: str, refusal: LintasError) -> Non
 
 
 def _answer(session: Session, line: Line, response: Response) -> Answer:
-    members = _object(response.body)
+    members = object_of(response.body)
     receipt_bytes = str(members.get("receipt", "")).encode()
     logged = check_receipt(parse_receipt(receipt_bytes), line_id=line.id, origin=session.origin, key=session.log_key)
     if logged.event["kind"] not in CONTROL_KINDS:

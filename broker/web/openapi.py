@@ -210,6 +210,7 @@ _QUERIES = {
     ),
 }
 
+_JSON = JSON_MEDIA
 _PLAIN = "text/plain"
 _OCTETS = "application/octet-stream"
 _TIME = "2026-11-24T03:00:00.000000Z"
@@ -261,10 +262,10 @@ _EXAMPLE_READER = {
     "opened": {"seq": 18, "time": _TIME, "line": _LINE},
 }
 _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
-    ("get", "/healthz"): (JSON_MEDIA, {"status": "ok"}),
-    ("get", "/readyz"): (JSON_MEDIA, {"status": "ready", "size": 13}),
+    ("get", "/healthz"): (_JSON, {"status": "ok"}),
+    ("get", "/readyz"): (_JSON, {"status": "ready", "size": 13}),
     ("get", "/.well-known/lintas"): (
-        JSON_MEDIA,
+        _JSON,
         {
             "name": "lintas.example-k3v9q2xa",
             "origin": "lintas.example-k3v9q2xa/log/1",
@@ -274,38 +275,38 @@ _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
             "simulated": True,
         },
     ),
-    ("get", "/v1/partners"): (JSON_MEDIA, {"partners": [_EXAMPLE_PARTNER]}),
-    ("get", "/v1/communities"): (JSON_MEDIA, {"communities": {"fiu-net": ["id-fiu", "my-fiu", "sg-fiu"]}}),
-    ("get", "/v1/keys"): (JSON_MEDIA, {"keys": [_EXAMPLE_KEY], "events": [_EXAMPLE_PROVEN], "checkpoint": _CHECKPOINT}),
-    ("post", "/v1/keys"): (JSON_MEDIA, _EXAMPLE_POSTED),
-    ("post", "/v1/orders"): (JSON_MEDIA, _EXAMPLE_POSTED | {"events": ["grant.changed", "order.accepted"]}),
+    ("get", "/v1/partners"): (_JSON, {"partners": [_EXAMPLE_PARTNER]}),
+    ("get", "/v1/communities"): (_JSON, {"communities": {"fiu-net": ["id-fiu", "my-fiu", "sg-fiu"]}}),
+    ("get", "/v1/keys"): (_JSON, {"keys": [_EXAMPLE_KEY], "events": [_EXAMPLE_PROVEN], "checkpoint": _CHECKPOINT}),
+    ("post", "/v1/keys"): (_JSON, _EXAMPLE_POSTED),
+    ("post", "/v1/orders"): (_JSON, _EXAMPLE_POSTED | {"events": ["grant.changed", "order.accepted"]}),
     ("post", "/v1/bulletins/{id}/ack"): (
-        JSON_MEDIA,
+        _JSON,
         {"id": _EXAMPLE_ID, "state": "opened", "seq": 18, "receipt": _RECEIPT},
     ),
     ("get", "/v1/bulletins/{id}/readers"): (
-        JSON_MEDIA,
+        _JSON,
         {"id": _EXAMPLE_ID, "seq": 11, "readers": [_EXAMPLE_READER, {"agency": "th-cert", "state": "not-entitled"}]},
     ),
-    ("get", "/v1/subscriptions"): (JSON_MEDIA, {"subscriptions": [_EXAMPLE_SUBSCRIPTION]}),
-    ("get", "/v1/subscriptions/{name}"): (JSON_MEDIA, _EXAMPLE_SUBSCRIPTION),
-    ("put", "/v1/subscriptions/{name}"): (JSON_MEDIA, _EXAMPLE_SUBSCRIPTION),
-    ("delete", "/v1/subscriptions/{name}"): (JSON_MEDIA, _EXAMPLE_SUBSCRIPTION),
+    ("get", "/v1/subscriptions"): (_JSON, {"subscriptions": [_EXAMPLE_SUBSCRIPTION]}),
+    ("get", "/v1/subscriptions/{name}"): (_JSON, _EXAMPLE_SUBSCRIPTION),
+    ("put", "/v1/subscriptions/{name}"): (_JSON, _EXAMPLE_SUBSCRIPTION),
+    ("delete", "/v1/subscriptions/{name}"): (_JSON, _EXAMPLE_SUBSCRIPTION),
     ("get", "/v1/subscriptions/{name}/bulletins"): (LINES_MEDIA, _ROW),
-    ("post", "/v1/subscriptions/{name}/cursor"): (JSON_MEDIA, _EXAMPLE_SUBSCRIPTION),
+    ("post", "/v1/subscriptions/{name}/cursor"): (_JSON, _EXAMPLE_SUBSCRIPTION),
     ("get", "/v1/log/checkpoint"): (_PLAIN, _CHECKPOINT),
     ("get", "/v1/log/key"): (_PLAIN, "lintas.example-k3v9q2xa/log/1+1b2c3d4e+AQ...\n"),
     ("get", "/v1/log/tile/{path}"): (_OCTETS, "32 bytes a hash"),
     ("get", "/v1/log/proof/{seq}"): (_PLAIN, "c2sp.org/tlog-proof@v1\nindex 12\n\n" + _CHECKPOINT),
     ("get", "/v1/log/witness"): (_PLAIN, "old 9\n...\n\n" + _CHECKPOINT),
     ("get", "/v1/log/events"): (LINES_MEDIA, '{"seq":7,"body":"{...}","proof":["..."]}\n{"checkpoint":"..."}\n'),
-    ("get", "/v1/admin/events"): (JSON_MEDIA, {"events": [_EXAMPLE_EVENT], "next": None, "checkpoint": _CHECKPOINT}),
-    ("get", "/v1/admin/partners"): (JSON_MEDIA, {"partners": [_EXAMPLE_PARTNER | _EXAMPLE_GRANT]}),
-    ("get", "/v1/admin/keys"): (JSON_MEDIA, {"keys": [_EXAMPLE_KEY | {"state": "pending"}]}),
-    ("get", "/v1/admin/grants"): (JSON_MEDIA, {"grants": {"my-police": _EXAMPLE_GRANT}}),
-    ("get", "/v1/admin/orders"): (JSON_MEDIA, {"orders": [_EXAMPLE_ORDER]}),
+    ("get", "/v1/admin/events"): (_JSON, {"events": [_EXAMPLE_EVENT], "next": None, "checkpoint": _CHECKPOINT}),
+    ("get", "/v1/admin/partners"): (_JSON, {"partners": [_EXAMPLE_PARTNER | _EXAMPLE_GRANT]}),
+    ("get", "/v1/admin/keys"): (_JSON, {"keys": [_EXAMPLE_KEY | {"state": "pending"}]}),
+    ("get", "/v1/admin/grants"): (_JSON, {"grants": {"my-police": _EXAMPLE_GRANT}}),
+    ("get", "/v1/admin/orders"): (_JSON, {"orders": [_EXAMPLE_ORDER]}),
     ("get", "/v1/admin/stats"): (
-        JSON_MEDIA,
+        _JSON,
         {
             "size": 13,
             "newest": _TIME,

@@ -1,0 +1,31 @@
+"""The client that a command acts with, opened from the settings."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from clients.settings import open_client, read_settings
+from clients.show import safe
+from lintas.client import Client
+from lintas.errors import BadSettings
+
+
+@contextmanager
+def acting() -> Iterator[Client]:
+    """Yield the client of the agency; at the end, say aloud what somebody must look into."""
+    with open_client(read_settings(prompt=prompt)) as client:
+        yield client
+        for alarm in client.session.alarms():
+            click.echo(click.style(f"ALARM {safe(alarm)}", fg="red"), err=True)
+
+
+def prompt(text: str) -> str:
+    """Ask for a passphrase; refuse to wait where nobody is there."""
+    if not sys.stdin.isatty():
+        raise BadSettings("LINTAS_PASSPHRASE_FILE is not set and nobody is there to ask.")
+    answer: str = click.prompt(text, hide_input=True, err=True)
+    return answer
