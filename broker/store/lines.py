@@ -147,6 +147,11 @@ def references(conn: Connection, seqs: Collection[int]) -> list[Reference]:
     return [Reference(*row) for row in conn.execute(statement)]
 
 
+def targets(conn: Connection, seq: int) -> set[int]:
+    """Return the log indexes of the bulletins that this one says something of."""
+    return set(conn.scalars(select(ref.c.target).where(ref.c.seq == seq)))
+
+
 def feed(conn: Connection, reader: Reader, wanted: FeedFilter, *, after: int, limit: int) -> list[StoredLine]:
     """Return the bulletins the reader may have with seq > after, oldest first.
 
