@@ -52,7 +52,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What is about to leave, and what it was read with. `sent` are the ids whose bytes are in `body`."""
+    """What is about to leave, and what it was read with. `sent` are the ids whose bytes are in `body`.
+
+    `is_full`: there may be another page. `is_cut`: there is more, and no page gives it.
+    """
 
     directory: Directory
     size: int
@@ -62,6 +65,7 @@ class Page:
     last: int = 0
     cursor: int = 0
     is_full: bool = False
+    is_cut: bool = False
     marks: tuple[str, ...] = field(default=())
 
     @property
@@ -129,8 +133,15 @@ def read_page(
         rows = lines.published(conn, agency, wanted, after=after, limit=limit)
     else:
         rows = lines.feed(conn, reader(directory, agency), wanted, after=after, limit=limit)
+    return page_of(conn, directory, rows, window=window, size=size, now=now)
+
+
+def page_of(
+    conn: Connection, directory: Directory, rows: Sequence[lines.StoredLine], *, window: Window, size: int, now: int
+) -> Page:
+    """Return the page that these rows make, read when the log had this size."""
     standings = stand(conn, directory, rows, now=now)
-    is_full = len(rows) == limit
+    after, is_full = window.after, len(rows) == window.limit
     return Page(
         directory=directory,
         size=size,

@@ -31,6 +31,7 @@ ANSWERED_BY: Mapping[str, str] = {"rfi": "answer", "consent-request": "consent-a
 RESERVED = ("recalls", "answers", "endorses")
 """Relations that only the kinds above use. Any kind may comment on a bulletin or supersede one."""
 
+RECALL = "recall"
 CONSENT_REQUEST = "consent-request"
 CONSENT_ANSWER = "consent-answer"
 PASS_ON = "pass-on"  # noqa: S105 - a permission, not a secret

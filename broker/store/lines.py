@@ -181,6 +181,21 @@ def published(conn: Connection, issuer: str, wanted: FeedFilter, *, after: int, 
     return [_line(row) for row in conn.execute(statement)]
 
 
+def matching(conn: Connection, *conditions: ColumnElement[bool], limit: int) -> list[StoredLine]:
+    """Return the lines that meet these conditions, oldest first."""
+    statement = select(*_COLUMNS).where(*conditions).order_by(line.c.seq).limit(limit)
+    return [_line(row) for row in conn.execute(statement)]
+
+
+def released_to(reader: Reader) -> ColumnElement[bool]:
+    """Return the condition that a line was released to the reader, who may still have it."""
+    mine = recipient.alias()
+    released = select(mine.c.seq).where(
+        mine.c.agency.in_((reader.agency, EVERYONE)), mine.c.seq == line.c.seq, mine.c.state == RELEASED
+    )
+    return and_(line.c.iss != reader.agency, released.correlate(line).exists(), _allowed(reader))
+
+
 def every(conn: Connection) -> Iterator[StoredLine]:
     """Yield every stored line, oldest first."""
     after = -1

@@ -121,7 +121,7 @@ async def feed(request: Request) -> Response:
     hub, caller = hub_of(request), agency_of(request)
     check_params(request, FEED_PARAMS)
     wanted = _wanted(request)
-    window = _window(request)
+    window = window_of(request, limit_max=PAGE_MAX)
 
     def record(batch: Batch, page: Page) -> None:
         detail: dict[str, Any] = {"way": "feed", "from": page.first, "to": page.last, "count": len(page.sent)}
@@ -137,10 +137,11 @@ async def feed(request: Request) -> Response:
         lambda conn: read_page(conn, hub.directory, caller.party, wanted, window=window, now=hub.now()),
         record,
     )
-    return _page_response(request, page)
+    return page_response(request, page)
 
 
-def _page_response(request: Request, page: Page) -> Response:
+def page_response(request: Request, page: Page) -> Response:
+    """Answer with a page: its rows, its cursor, where the next one is."""
     headers = {**PRIVATE, "Lintas-Cursor": str(page.cursor)}
     if page.is_full:
         url = request.url.include_query_params(after=page.cursor)
@@ -148,9 +149,10 @@ def _page_response(request: Request, page: Page) -> Response:
     return Response(page.body, 200, headers, media_type=LINES_MEDIA)
 
 
-def _window(request: Request) -> Window:
+def window_of(request: Request, *, limit_max: int) -> Window:
+    """Return which part of a list the caller asks for."""
     after = integer_param(request, "after", -1)
-    limit = integer_param(request, "limit", PAGE_DEFAULT, low=1, high=PAGE_MAX)
+    limit = integer_param(request, "limit", PAGE_DEFAULT, low=1, high=limit_max)
     return Window(after, limit)
 
 
@@ -176,7 +178,7 @@ async def one(request: Request) -> Response:
     """Give one bulletin, as it was signed."""
     hub, caller = hub_of(request), agency_of(request)
     check_params(request, ())
-    wanted = _id(request)
+    wanted = id_of(request)
 
     def record(batch: Batch, page: Page) -> None:
         detail = {"way": "fetch", "from": page.first, "to": page.last, "count": 1}
@@ -197,7 +199,7 @@ async def receipt(request: Request) -> Response:
     """Give the proof that a bulletin is in the log: its acceptance to the issuer, its release to a recipient."""
     hub, caller = hub_of(request), agency_of(request)
     check_params(request, ())
-    wanted = _id(request)
+    wanted = id_of(request)
     body = await in_reader(hub, lambda conn: _receipt(conn, hub, caller, wanted))
     await submit(hub, lambda batch: _viewed(batch, caller, wanted))
     return Response(body, 200, PRIVATE, media_type=TEXT_MEDIA)
@@ -216,7 +218,8 @@ def _viewed(batch: Batch, caller: Caller, wanted: str) -> int:
     return batch.append("view.read", caller.party, object_id=wanted, detail={"view": "receipt"})
 
 
-def _id(request: Request) -> str:
+def id_of(request: Request) -> str:
+    """Return the id in the path; NotFound when it is none."""
     wanted: str = request.path_params["id"]
     if not is_id(wanted):
         # The same answer as for an id that does not exist.
