@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,16 @@ import click
 
 from clients.admin import admin
 from clients.arguments import IdCommand
-from clients.settings import open_client, read_settings
-from clients.show import confirm, print_keys, print_received, print_table, received_members, safe
+from clients.desk import ask_passphrase as _prompt
+from clients.desk import open_desk as _client
+from clients.exchange import READING, print_said, said_members
+from clients.settings import read_settings
+from clients.show import confirm, print_keys, print_received, print_table, received_members, safe, show_recipients
+from clients.workflow import SIGNING
 from lintas import vocabulary
 from lintas.client import Client
 from lintas.draft import Draft, read_draft
-from lintas.errors import BadRequest, BadSettings, Evidence, HubUnreachable, LintasError, MalformedPayload, Refusal
+from lintas.errors import BadRequest, Evidence, HubUnreachable, LintasError, MalformedPayload, Refusal
 from lintas.keys import Hub, Identity, SigningKey, save_identity
 from lintas.orders import REASONS
 from lintas.state import REFUSED, WAITING, State
@@ -49,7 +52,8 @@ def cli() -> None:
     """
 
 
-cli.add_command(admin)
+for _command in (admin, *READING, *SIGNING):
+    cli.add_command(_command)
 
 
 @cli.command()
@@ -100,10 +104,9 @@ def publish(files: tuple[Path, ...], *, yes: bool, save: Path | None) -> None:
         raise click.UsageError("Name at least one file, or `-` for standard input.")
     with _client() as client:
         client.sync()
-        drafts = [(path, _read_draft(path)) for path in files]
-        signed = [(path, client.sign(draft)) for path, draft in drafts]
-        for (path, line), (_, draft) in zip(signed, drafts, strict=True):
-            _show_recipients(client, path, draft, line.header.release_to)
+        signed = [(path, client.sign(_read_draft(path))) for path in files]
+        for path, line in signed:
+            show_recipients(line.header, str(path))
         if not yes:
             confirm(f"Sign and publish {len(signed)} bulletin(s)?")
         for path, line in _bar(signed, "publishing"):
@@ -144,17 +147,19 @@ def follow(*, once: bool, as_json: bool, from_start: bool) -> None:
 @click.argument("line_id")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def show(line_id: str, *, as_json: bool) -> None:
-    """Fetch one bulletin, verify it, show it whole.
+    """Fetch one bulletin, verify it, show it whole, with what was said of it.
 
     \b
     Example: lintas show dGhpcyBpcyBhbiBleGFtcGxlIGlkIG9mIDMyIGJ5dGU
     """
     with _client() as client:
         item = client.fetch(line_id)
+        said = client.thread(line_id).said()
     if as_json:
-        click.echo(json.dumps(received_members(item), ensure_ascii=False))
+        click.echo(json.dumps(received_members(item) | {"said": said_members(said)}, ensure_ascii=False))
     else:
         print_received(item, whole=True)
+        print_said(said)
 
 
 @cli.command(cls=IdCommand)
@@ -338,21 +343,6 @@ def _exit_code(fault: LintasError) -> int:
     return EXIT_UNREACHABLE if isinstance(fault, HubUnreachable) else EXIT_REFUSED
 
 
-@contextmanager
-def _client() -> Iterator[Client]:
-    with open_client(read_settings(prompt=_prompt)) as client:
-        yield client
-        for alarm in client.session.alarms():
-            click.echo(click.style(f"ALARM {safe(alarm)}", fg="red"), err=True)
-
-
-def _prompt(text: str) -> str:
-    if not sys.stdin.isatty():
-        raise BadSettings("LINTAS_PASSPHRASE_FILE is not set and nobody is there to ask.")
-    answer: str = click.prompt(text, hide_input=True, err=True)
-    return answer
-
-
 def _prompt_new(text: str) -> str:
     answer: str = click.prompt(text, hide_input=True, confirmation_prompt=True, err=True)
     return answer
@@ -365,12 +355,6 @@ def _read_draft(path: Path) -> Draft:
     except ValueError as fault:
         raise MalformedPayload(f"{path} {fault}.") from fault
     return read_draft(members)
-
-
-def _show_recipients(client: Client, path: Path, draft: Draft, to: tuple[str, ...]) -> None:
-    click.echo(f"{path}: {draft.kind} on {draft.topic}, {vocabulary.tlp_label(draft.tlp)}", err=True)
-    everyone = "every partner, later ones too" if to == ("*",) else f"{len(to)}: {' '.join(to)}"
-    click.echo(f"  as {client.party} to {everyone}", err=True)
 
 
 def _bar(items: list[Any], label: str) -> Iterable[Any]:
