@@ -102,15 +102,13 @@ def _open(conn: Connection, directory: Directory, rows: Sequence[StoredLine]) ->
     bounds = {agency: policy.reading(directory, agency) for agency in directory.partners}
     found = []
     for row in rows:
-        named = sorted(bounds.keys() - {row.iss}) if EVERYONE in released[row.seq] else released[row.seq]
-        may = {agency for agency in named if _may_read(bounds[agency], row)}
-        duties = [
-            _duty(row, agency, sent.get((row.seq, agency)), is_met=(row.seq, agency) in met)
-            for agency in named
-            if agency in may or (row.seq, agency) in met
-        ]
-        owing = {duty.agency for duty in duties}
-        found.append(Open(row, tuple(duties), tuple(agency for agency in named if agency not in owing)))
+        is_for_all = EVERYONE in released[row.seq]
+        named = sorted(bounds.keys() - {row.iss}) if is_for_all else released[row.seq]
+        owing = [each for each in named if (row.seq, each) in met or _may_read(bounds[each], row)]
+        duties = [_duty(row, each, sent.get((row.seq, each)), is_met=(row.seq, each) in met) for each in owing]
+        # Of those whom the issuer did not name it learns nothing, least of all what they may not read.
+        barred = () if is_for_all else tuple(each for each in named if each not in owing)
+        found.append(Open(row, tuple(duties), barred))
     return found
 
 

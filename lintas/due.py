@@ -20,7 +20,7 @@ from lintas.wire import Operation, read
 LISTS = ("to_acknowledge", "to_answer", "waiting_for_answer", "waiting_for_acknowledgement")
 STATES = ("open", "answered", "acknowledged", "withheld")
 
-PAGE_LIMIT = 200
+PAGE_LIMIT = 100
 PAGES_MAX = 100
 """Pages of one list: a hub that never comes to an end is not listened to."""
 

@@ -1,8 +1,8 @@
 """What was said of one bulletin: who endorsed, answered or consented, what it was worth.
 
 Pure: it counts over verified bulletins of a thread, for whoever holds them. Two readers may count differently, since
-each sees what was released to it. What comes from outside the circle of the bulletin, or is consent of another than its
-originator, does not count, whatever a hub let through. Spec: docs/spec/bulletin.md.
+each sees what was released to it. What comes from outside the circle of the bulletin, praise of one's own, or consent of another
+than the originator does not count, whatever a hub let through. Spec: docs/spec/bulletin.md.
 """
 
 from __future__ import annotations
@@ -69,10 +69,11 @@ def said_of(line_id: str, thread: Iterable[Statement]) -> Said:
         for each in statements
         if line_id in each.header.targets("answers", "endorses", "comments") and _is_within(subject, each.header.iss)
     ]
-    feedback = [each for each in about if each.header.kind == "feedback"]
+    others = [each for each in about if subject is None or each.header.iss != subject.iss]
+    feedback = [each for each in others if each.header.kind == "feedback"]
     results, actions = _totals(feedback)
     return Said(
-        endorsed_by=tuple(sorted({each.header.iss for each in about if each.header.kind == "endorsement"})),
+        endorsed_by=tuple(sorted({each.header.iss for each in others if each.header.kind == "endorsement"})),
         answers=tuple(_answer(each) for each in about if each.header.kind == "answer"),
         consents=() if subject is None else _consents(line_id, subject, statements),
         comments=sum(each.header.kind == "comment" for each in about),

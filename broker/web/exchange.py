@@ -22,7 +22,7 @@ from lintas.exchange import Duty
 THREAD_PAGE_MAX = 500
 """Rows of a thread in one answer: its record names each."""
 
-DUE_PAGE_MAX = 200
+DUE_PAGE_MAX = 100
 """Open requests or recalls looked at for one answer; each may have a row for every partner."""
 
 WAY = "thread"

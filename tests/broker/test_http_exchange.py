@@ -337,6 +337,15 @@ def test_request_to_everyone(desks: Desks) -> None:
     assert 1 == len(due(desks, OUTSIDER)["to_answer"])
 
 
+def test_request_to_everyone_tells_nobody_s_grants(desks: Desks) -> None:
+    """Who may not read a request to every partner is not told to whoever made it."""
+    desks.order("grant", agency=OTHER, publish=["*"], read=["drugs"])
+
+    say(desks, ISSUER, "rfi", ["*"], tlp="GREEN")
+
+    assert OTHER not in str(due(desks, ISSUER)["waiting_for_answer"])
+
+
 def test_barred_agency_owes_nothing(desks: Desks) -> None:
     """One who may no longer read a request owes no answer, and whoever asked sees that it is withheld."""
     say(desks, ISSUER, "rfi", [READER])
