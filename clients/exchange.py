@@ -123,7 +123,7 @@ def _answer_text(each: Answer) -> str:
 def _consent_text(each: Consent) -> str:
     what = each.permission or "what was asked"
     whom = f" to {', '.join(each.pass_to)}" if each.pass_to else ""
-    return f"{each.result or 'sealed'} by {each.by} for {' '.join(each.to)}: {what}{whom} ({each.id})"
+    return f"{each.result or 'sealed'} by {each.by} for {each.to or 'an agency unknown'}: {what}{whom} ({each.id})"
 
 
 def _duty_row(duty: Duty) -> tuple[str, ...]:

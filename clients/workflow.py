@@ -253,6 +253,7 @@ def consent(
             "title": title_of(item, f"Consent {result}"),
             "summary": summary or vocabulary.load().title("consent_results", result),
             "result": result,
+            "requester": item.header.iss,
             "permission": asked.permission,
             "case_ref": asked.case_ref,
         }

@@ -12,6 +12,7 @@ incident                  needs `event`; may have `recaap_category`
 rfi                       needs `questions`, `purpose`, `case_ref`; may have `answer_due`
 consent-request           needs `permission`, `purpose`, `case_ref`; `pass_to` names whom it would go to
 answer, consent-answer    need `result`; a refusal also needs `reason`, one of the refusal grounds
+consent-answer            also needs `requester`, who asked
 feedback                  needs `result`, what the bulletin was worth; `counts` says what was done on it
 recall                    needs `reason`; with `indicators` it withdraws only these
 ========================  ==========================================================================
@@ -123,6 +124,7 @@ class Bulletin:
     reason: str | None = None
     permission: str | None = None
     pass_to: tuple[str, ...] = ()
+    requester: str | None = None
     counts: Mapping[str, int] | None = None
     recaap_category: str | None = None
     named_recipients: tuple[str, ...] = ()
@@ -349,6 +351,7 @@ def _reader_of(kind: str, name: str) -> Reader:
         "reason": one_of(known.recall_reasons if kind == "recall" else known.refusal_grounds),
         "permission": one_of(known.consent_permissions),
         "pass_to": set_of(text(PHRASE_CHARACTERS_MAX), exchange.PASS_TO_MAX),
+        "requester": matching(vocabulary.AGENCY_PATTERN, "an agency"),
         "counts": shape.counts_of(exchange.ACTIONS, exchange.ACTIONS_MAX),
         "recaap_category": one_of(known.recaap_categories),
     }
@@ -372,7 +375,7 @@ _MANDATORY: Mapping[str, tuple[str, ...]] = {
     "rfi": ("questions", "purpose", "case_ref"),
     "consent-request": ("permission", "purpose", "case_ref"),
     "answer": ("result",),
-    "consent-answer": ("result",),
+    "consent-answer": ("result", "requester"),
     "feedback": ("result",),
     "recall": ("reason",),
 }

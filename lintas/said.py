@@ -1,8 +1,8 @@
 """What was said of one bulletin: who endorsed, answered or consented, what it was worth.
 
 Pure: it counts over verified bulletins of a thread, for whoever holds them. Two readers may count differently, since
-each sees what was released to it. What comes from outside the circle of the bulletin, praise of one's own, or consent of another
-than the originator does not count, whatever a hub let through. Spec: docs/spec/bulletin.md.
+each sees what was released to it. What comes from outside the circle of the bulletin, praise of one's own, or consent
+of another than the originator does not count, whatever a hub let through. Spec: docs/spec/bulletin.md.
 """
 
 from __future__ import annotations
@@ -37,11 +37,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What an originator permitted or refused to whom. It widens nothing: the hub still gives what it gave."""
+    """What an originator permitted or refused to whom. It widens nothing: the hub still gives what it gave.
+
+    `to` is who asked; None where neither request nor answer can be opened.
+    """
 
     id: str
     by: str
-    to: tuple[str, ...]
+    to: str | None
     result: str | None
     permission: str | None = None
     pass_to: tuple[str, ...] = ()
@@ -126,14 +129,16 @@ def _consents(line_id: str, subject: Header, statements: tuple[Statement, ...]) 
 
 
 def _consent(each: Statement, request: Statement | None) -> Consent:
-    # What is permitted is what the answer says; where it says nothing, what the request asked.
+    # What is permitted is what the answer says; where it says nothing, what the request asked. To others who are told
+    # of it nothing is permitted, so it always says to whom.
     asked = request.content if request is not None else None
     content = each.content
     told = content if content is not None and content.permission is not None else asked
+    requester = None if content is None else content.requester
     return Consent(
         id=each.id,
         by=each.header.iss,
-        to=each.header.release_to if request is None else (request.header.iss,),
+        to=requester if request is None else request.header.iss,
         result=None if content is None else content.result,
         permission=None if told is None else told.permission,
         pass_to=() if told is None else told.pass_to,

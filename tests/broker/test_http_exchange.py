@@ -27,7 +27,7 @@ CONTENT: dict[str, dict[str, Any]] = {
     "rfi": {"questions": ["Known?"], "purpose": PURPOSE, "case_ref": "SIM-1"},
     "consent-request": {"permission": "evidence", "purpose": PURPOSE, "case_ref": "SIM-1"},
     "answer": {"result": "negative"},
-    "consent-answer": {"result": "granted"},
+    "consent-answer": {"result": "granted", "requester": "sg-fiu"},
     "feedback": {"result": "useful"},
 }
 
@@ -462,7 +462,7 @@ def test_consent_changes_no_entitlement(desks: Desks) -> None:
     before = desks.get(f"/v1/bulletins/{alert.id}", OTHER).status_code
 
     refs = (f"answers:{request.id}", f"comments:{alert.id}")
-    say(desks, ISSUER, "consent-answer", [READER], *refs, content=wish)
+    say(desks, ISSUER, "consent-answer", [READER], *refs, content=wish | {"requester": READER})
 
     after = [desks.get(f"/v1/bulletins/{alert.id}{part}", OTHER).status_code for part in ("", "/thread", "/receipt")]
     assert [404, [404, 404, 404]] == [before, after]

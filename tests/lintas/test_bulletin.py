@@ -26,7 +26,7 @@ DEMANDED: dict[str, dict[str, Any]] = {
     "rfi": {"questions": ["Known?"], "purpose": PURPOSE, "case_ref": "SIM-1"},
     "consent-request": {"permission": "evidence", "purpose": PURPOSE, "case_ref": "SIM-1"},
     "answer": {"result": "partial"},
-    "consent-answer": {"result": "granted"},
+    "consent-answer": {"result": "granted", "requester": "sg-fiu"},
     "feedback": {"result": "hit"},
     "recall": {"reason": "false-positive"},
 }
@@ -158,6 +158,7 @@ def test_a_refused_request_names_its_ground(kind: str) -> None:
         ("consent-request", {"permission": "pass-on", "pass_to": ["th-cert", "th-cert"]}, "pass_to[1]"),
         ("consent-request", {"permission": "pass-on", "pass_to": ["a" * 201]}, "pass_to[0]"),
         ("consent-request", {"permission": "pass-on", "pass_to": [f"body {n}" for n in range(17)]}, "pass_to"),
+        ("consent-answer", {"requester": "sg-fiu\n"}, "requester"),
         ("feedback", {"result": "actioned"}, "counts"),
         ("feedback", {"result": "useful", "counts": {"arrests": 1}}, "counts"),
         ("feedback", {"result": "actioned", "counts": {}}, "counts"),

@@ -145,7 +145,9 @@ def test_answers() -> None:
 def consent(iss: str, **content: Any) -> Statement:
     """Return an answer to the request for consent."""
     refs = (f"answers:{REQUEST}", f"comments:{ALERT}")
-    return said(name(9), iss, "consent-answer", "sg-fiu", refs=refs, **({"result": "granted"} | content))
+    return said(
+        name(9), iss, "consent-answer", "sg-fiu", refs=refs, **({"result": "granted", "requester": "sg-fiu"} | content)
+    )
 
 
 @pytest.mark.parametrize("asked", [ALERT, REQUEST])
@@ -153,7 +155,7 @@ def test_consent_is_what_was_asked(asked: str) -> None:
     """Consent is told with the bulletin and with the request; what it does not say itself is what was asked."""
     found = said_of(asked, [SUBJECT, ASKED, consent("my-police")]).consents
 
-    assert (Consent(name(9), "my-police", ("sg-fiu",), "granted", "pass-on", ("th-cert",)),) == found
+    assert (Consent(name(9), "my-police", "sg-fiu", "granted", "pass-on", ("th-cert",)),) == found
 
 
 def test_consent_says_less() -> None:
@@ -164,10 +166,24 @@ def test_consent_says_less() -> None:
 
 
 def test_consent_seen_without_its_request() -> None:
-    """Another holder of the bulletin sees to whom consent was told and what it permits."""
+    """Another holder of the bulletin sees who asked and what is permitted to them."""
     found = said_of(ALERT, [SUBJECT, consent("my-police", permission="evidence")]).consents
 
-    assert (Consent(name(9), "my-police", ("sg-fiu",), "granted", "evidence"),) == found
+    assert (Consent(name(9), "my-police", "sg-fiu", "granted", "evidence"),) == found
+
+
+def test_request_names_who_asked() -> None:
+    """Where the request is there, it says who asked, whatever the answer says."""
+    found = said_of(ALERT, [SUBJECT, ASKED, consent("my-police", requester="th-cert")]).consents
+
+    assert ["sg-fiu"] == [each.to for each in found]
+
+
+def test_consent_that_cannot_be_opened() -> None:
+    """Of consent that is sealed to others its issuer alone is told."""
+    found = said_of(ALERT, [SUBJECT, consent("my-police", sealed=True)]).consents
+
+    assert (Consent(name(9), "my-police", None, None),) == found
 
 
 @pytest.mark.parametrize("asked", [ALERT, REQUEST])
