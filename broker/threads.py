@@ -1,4 +1,4 @@
-"""The thread of a bulletin: what refers to it, what it refers to, and so on, as far as the caller may read it.
+"""The thread of a bulletin: what references join to it, as far as the caller may read it.
 
 What the caller may not read is neither shown nor walked through: a link that leads over it would tell that it exists.
 """

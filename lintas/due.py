@@ -1,4 +1,4 @@
-"""What is due: the hub's list of requests to answer and recalls to acknowledge, read strictly.
+"""What is due: the hub's list of what is to be answered or acknowledged, read strictly.
 
 It is a convenience that proves nothing: what was asked, answered and acknowledged is in the log and the feed.
 """

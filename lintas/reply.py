@@ -1,4 +1,4 @@
-"""A reply to a verified bulletin, as the draft that says it: same topic, marking and circle unless narrowed.
+"""A reply to a verified bulletin, as the draft that says it: on the same topic, marked no wider.
 
 Whoever replies writes only what is new. The draft is made from the signed header of what it is about, so that no reply
 is marked wider, or goes further, by mistake. Spec: docs/spec/bulletin.md (draft).

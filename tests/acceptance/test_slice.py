@@ -255,7 +255,8 @@ def test_audit(region: Region) -> None:
     for event in page["events"]:
         receipt = parse_receipt(event["receipt"].encode())
         assert event["seq"] == check_receipt(receipt, line_id=line_id, origin=key.name, key=key).seq
-    assert [("bulletin.sent", READER), ("bulletin.accepted", ISSUER)] == events
+    # Shown are the bulletin and its thread, each sending recorded.
+    assert [("bulletin.sent", READER), ("bulletin.sent", READER), ("bulletin.accepted", ISSUER)] == events
     assert line_id in region.lintas(ADMIN, "admin", "events", "--object", line_id, "--json")
     assert 403 == region.curl(READER, "/v1/admin/events").status_code
 
