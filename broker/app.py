@@ -8,7 +8,19 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 from broker.hub import Hub
-from broker.web import admin, bulletins, docs, http, log, openapi, operations, partners, readers, subscriptions
+from broker.web import (
+    admin,
+    bulletins,
+    docs,
+    exchange,
+    http,
+    log,
+    openapi,
+    operations,
+    partners,
+    readers,
+    subscriptions,
+)
 
 
 def build_app(hub: Hub) -> FastAPI:
@@ -37,7 +49,8 @@ def _routes(app: FastAPI) -> FastAPI:
     app.router.routes.append(Route("/v1/bulletins", bulletins.feed, methods=["GET"]))
     app.router.routes.append(Route("/v1/bulletins/{id}", bulletins.one, methods=["GET"]))
     app.router.routes.append(Route("/v1/bulletins/{id}/receipt", bulletins.receipt, methods=["GET"]))
-    for module in (log, partners, subscriptions, readers, admin, operations, docs):
+    app.router.routes.append(Route("/v1/bulletins/{id}/thread", exchange.thread, methods=["GET"]))
+    for module in (exchange, log, partners, subscriptions, readers, admin, operations, docs):
         app.include_router(module.router)
     openapi.install(app)
     return app

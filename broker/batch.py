@@ -167,9 +167,14 @@ class Batch:
             tlp_rank=stored.tlp_rank or 0,
             audience=frozenset(agency for agency, state in states.items() if state == lines.RELEASED),
             named=frozenset(states),
+            about=self._about(stored.seq),
             is_recalled="recalls" in said,
             is_superseded="supersedes" in said,
         )
+
+    def _about(self, seq: int) -> frozenset[int]:
+        pending = {row["target"] for row in self._refs if row["seq"] == seq}
+        return frozenset(pending | lines.targets(self.conn, seq))
 
     def refuse_once(self, line_id: str) -> bool:
         """Note that this line was refused; False when that is known."""

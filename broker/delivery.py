@@ -85,6 +85,7 @@ class Row:
 
     seq: int
     id: str
+    iss: str
     data: bytes
     is_line: bool
     urgency: str | None = None
@@ -93,13 +94,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What is about to leave, with what it was read with. `cursor` is the `after` of the next page."""
+    """What is about to leave, with what it was read with. `cursor` is the `after` of the next page.
+
+    `is_full`: there may be another page. `is_cut`: there is more, and no page gives it.
+    """
 
     directory: Directory
     size: int
     rows: tuple[Row, ...] = ()
     cursor: int = 0
     is_full: bool = False
+    is_cut: bool = False
     marks: tuple[str, ...] = ()
 
     @property
@@ -187,9 +192,9 @@ def record_page(batch: Batch, source: Source, page: Page, *, object_id: str | No
         asked = source.wanted.members() | ({"ref": source.ref_to} if source.ref_to else {})
         detail |= {"filter": hashlib.sha256(canonical(asked)).hexdigest(), "ids": list(page.sent)}
     seq = batch.append("bulletin.sent", source.agency, object_id=object_id, detail=detail)
-    if not source.is_own:
-        sent = (row.seq for row in page.rows if row.is_line)
-        delivery.insert_sent(batch.conn, source.agency, source.way, sent, sent_seq=seq)
+    # What an agency issued is never delivered to it, though it may look at it.
+    sent = (row.seq for row in page.rows if row.is_line and row.iss != source.agency)
+    delivery.insert_sent(batch.conn, source.agency, source.way, sent, sent_seq=seq)
     return seq
 
 
@@ -205,8 +210,15 @@ def read_page(conn: Connection, directory: Directory, source: Source, *, window:
     else:
         bounds = reader(directory, agency)
         rows = lines.feed(conn, bounds, source.wanted, after=after, limit=limit, ref_to=source.ref_to)
+    return page_of(conn, directory, rows, window=window, size=size, now=now)
+
+
+def page_of(
+    conn: Connection, directory: Directory, rows: Sequence[lines.StoredLine], *, window: Window, size: int, now: int
+) -> Page:
+    """Return the page that these rows make, read when the log had this size."""
     standings = stand(conn, directory, rows, now=now)
-    is_full = len(rows) == limit
+    is_full = len(rows) == window.limit
     return Page(
         directory=directory,
         size=size,
@@ -225,7 +237,7 @@ def read_one(conn: Connection, directory: Directory, agency: str, line_id: str, 
         raise GONE[standing.state](**({"by": standing.by} if standing.by else {}))
     assert row.raw is not None
     is_personal = row.is_personal and row.iss != agency
-    found = Row(row.seq, row.id, row.raw, is_line=True, urgency=row.urgency, is_personal=is_personal)
+    found = Row(row.seq, row.id, row.iss, row.raw, is_line=True, urgency=row.urgency, is_personal=is_personal)
     return Page(directory, size, (found,), cursor=row.seq, marks=standing.marks)
 
 
@@ -274,7 +286,7 @@ def _standing(row: lines.StoredLine, said: list[lines.Reference], directory: Dir
 
 def prepared(row: lines.StoredLine, standing: Standing) -> Row:
     """Return the row of a stored bulletin as it is sent: the line, or what became of it."""
-    return Row(row.seq, row.id, _data(row, standing), is_line=standing.state is None, urgency=row.urgency)
+    return Row(row.seq, row.id, row.iss, _data(row, standing), is_line=standing.state is None, urgency=row.urgency)
 
 
 def _data(row: lines.StoredLine, standing: Standing) -> bytes:

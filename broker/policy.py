@@ -7,10 +7,10 @@ Spec: docs/spec/bulletin.md (releasability), docs/spec/http.md (refusals).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from lintas import vocabulary
+from lintas import exchange, vocabulary
 from lintas.directory import Directory, check_fresh
 from lintas.errors import (
     Expired,
@@ -28,13 +28,14 @@ from lintas.header import EVERYONE, Header
 from lintas.vocabulary import TLP, tlp_rank
 
 RECALL = "recall"
+WITHDRAWING = frozenset({"recalls", "supersedes"})
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """What policy needs to know of a line named in `refs`. `audience` are those it was released to.
 
-    `named` adds those it was addressed to and withheld from.
+    `named` adds those it was addressed to and withheld from, `about` are the log indexes of what it refers to itself.
     """
 
     seq: int
@@ -45,6 +46,7 @@ class Target:
     tlp_rank: int
     audience: frozenset[str]
     named: frozenset[str] = frozenset()
+    about: frozenset[int] = frozenset()
     is_recalled: bool = False
     is_superseded: bool = False
 
@@ -135,33 +137,56 @@ def _check_refs(
     A target that is missing, unreadable, or not one's own to withdraw gives one identical answer, before recipients
     are looked at, so that nobody learns what exists.
     """
+    relations = {ref.split(":", 1)[0] for ref in header.refs}
+    fault = exchange.relations_fault(header.kind or "", relations)
+    if fault is not None:
+        # It shows in the header alone, whatever exists.
+        raise RefUnavailable(fault, member="refs")
+    found = _referred(header, directory, targets)
+    withdrawn = [target for relation, target in found if relation in WITHDRAWING]
+    for target in withdrawn:
+        _check_reaches(header, target)
+    _check_audience(header, [(relation, target) for relation, target in found if relation not in WITHDRAWING])
     holders: set[str] = set()
+    for target in withdrawn:
+        if _needs_no_grant(header, target, topics):
+            # The issuer stands for "nobody else", so that a recall of what reached nobody still passes.
+            holders |= target.audience | {header.iss}
+    return frozenset(holders)
+
+
+def _referred(header: Header, directory: Directory, targets: Mapping[str, Target]) -> list[tuple[str, Target]]:
+    found = []
     for ref in header.refs:
         relation, target_id = ref.split(":", 1)
         target = targets.get(target_id)
         if target is None or not _may_refer(header, directory, relation, target):
             raise RefUnavailable(member="refs")
-        if relation in ("recalls", "supersedes"):
-            _check_reaches(header, target)
-            if _needs_no_grant(header, target, topics):
-                # The issuer stands for "nobody else", so that a recall of what reached nobody still passes.
-                holders |= target.audience | {header.iss}
-        else:
-            _check_audience(header, target)
-    if (header.kind == RECALL) != bool(header.targets("recalls")):
-        raise RefUnavailable("A recall names what it recalls, and nothing else recalls.", member="refs")
-    return frozenset(holders)
+        found.append((relation, target))
+    if header.kind == exchange.CONSENT_ANSWER and not _is_to_the_point(header, found):
+        raise RefUnavailable(member="refs")
+    return found
 
 
 def _may_refer(header: Header, directory: Directory, relation: str, target: Target) -> bool:
-    if relation in ("recalls", "supersedes"):
+    is_own = target.iss == header.iss
+    if relation in WITHDRAWING:
         gone = target.is_recalled or (target.is_superseded and relation == "supersedes")
-        return target.iss == header.iss and target.kind != RECALL and not gone
-    if target.iss == header.iss:
-        return True
+        return is_own and target.kind != RECALL and not gone
+    if relation == "answers" and not exchange.is_answered_by(target.kind, header.kind or ""):
+        return False
+    if is_own:
+        # Nobody answers, endorses or asks the consent of themselves.
+        return relation == "comments" and header.kind != exchange.CONSENT_REQUEST
     named = header.iss in target.audience or EVERYONE[0] in target.audience
     bounds = reading(directory, header.iss)
     return named and allows(bounds, topic=target.topic, rank=target.tlp_rank, withdraws=target.kind == RECALL)
+
+
+def _is_to_the_point(header: Header, found: Sequence[tuple[str, Target]]) -> bool:
+    # What an answer about consent is said of is what consent was asked for, so it may be told to whoever has that.
+    asked = {seq for relation, target in found if relation == "answers" for seq in target.about}
+    return all(target.iss == header.iss and target.seq in asked for relation, target in found if relation == "comments")
 
 
 def _needs_no_grant(header: Header, target: Target, topics: Collection[str]) -> bool:
@@ -177,11 +202,21 @@ def _check_reaches(header: Header, target: Target) -> None:
         raise RecipientsTooFew(member="release_to")
 
 
-def _check_audience(header: Header, target: Target) -> None:
-    if EVERYONE[0] in target.audience:
-        return
-    if not {*header.release_to} <= target.audience | {target.iss}:
-        raise UnknownRecipient("An answer or comment goes only to those who have the original.", member="release_to")
+def _check_audience(header: Header, referred: Sequence[tuple[str, Target]]) -> None:
+    for relation, target in referred:
+        if relation == "answers" and header.release_to != EVERYONE and target.iss not in header.release_to:
+            raise RecipientsTooFew("An answer goes to whoever asked.", member="release_to")
+        if header.kind == exchange.CONSENT_REQUEST and header.release_to != (target.iss,):
+            raise UnknownRecipient("A request for consent goes to the originator alone.", member="release_to")
+    audiences = [target.audience | {target.iss} for _, target in referred]
+    if header.kind == exchange.CONSENT_ANSWER:
+        # The originator may tell it to all who hold the bulletin, who must know what may be done with it.
+        audiences = [frozenset().union(*audiences)]
+    for audience in audiences:
+        if EVERYONE[0] not in audience and not {*header.release_to} <= audience:
+            raise UnknownRecipient(
+                "An answer or comment goes only to those who have the original.", member="release_to"
+            )
 
 
 def _check_grants(header: Header, directory: Directory, topics: Collection[str]) -> None:

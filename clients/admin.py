@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from clients.arguments import IdCommand
+from clients.exchange import print_duties_as_json
 from clients.settings import open_client, read_settings
 from clients.show import confirm, print_table, safe
 from lintas.client import Client
@@ -244,6 +245,25 @@ def partners_command() -> None:
         for each in found
     ]
     print_table(("partner", "state", "ceiling", "may publish", "may read"), rows)
+
+
+@admin.command("due")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def due_command(*, as_json: bool) -> None:
+    """List recalls not acknowledged and requests not answered in time, of all agencies.
+
+    \b
+    Example: lintas admin due
+    """
+    with _admin() as client:
+        late = client.admin_due()
+    if as_json:
+        print_duties_as_json(late)
+        return
+    rows = [(duty.due or "", duty.kind, duty.urgency, duty.agency, duty.issuer, duty.id) for duty in late]
+    print_table(("due", "kind", "urgency", "late", "to", "bulletin"), rows)
+    if not late:
+        click.echo("nothing is overdue", err=True)
 
 
 @admin.command()

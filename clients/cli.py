@@ -18,11 +18,13 @@ import click
 from clients.acting import acting, prompt
 from clients.admin import admin
 from clients.arguments import IdCommand
+from clients.exchange import READING, print_said, said_members
 from clients.purpose import purpose_options, with_purpose
 from clients.readers import ack, status, tell_opened
 from clients.settings import read_settings
-from clients.show import confirm, print_keys, print_received, print_table, received_members, safe
+from clients.show import confirm, print_keys, print_received, print_table, received_members, safe, show_recipients
 from clients.subscriptions import subscription
+from clients.workflow import SIGNING
 from lintas import vocabulary
 from lintas.client import Client
 from lintas.draft import Draft, read_draft
@@ -52,8 +54,8 @@ def cli() -> None:
     """
 
 
-for command in (admin, subscription, ack, status):
-    cli.add_command(command)
+for _command in (admin, subscription, ack, status, *READING, *SIGNING):
+    cli.add_command(_command)
 
 
 @cli.command()
@@ -104,10 +106,9 @@ def publish(files: tuple[Path, ...], *, yes: bool, save: Path | None) -> None:
         raise click.UsageError("Name at least one file, or `-` for standard input.")
     with acting() as client:
         client.sync()
-        drafts = [(path, _read_draft(path)) for path in files]
-        signed = [(path, client.sign(draft)) for path, draft in drafts]
-        for (path, line), (_, draft) in zip(signed, drafts, strict=True):
-            _show_recipients(client, path, draft, line.header.release_to)
+        signed = [(path, client.sign(_read_draft(path))) for path in files]
+        for path, line in signed:
+            show_recipients(line.header, str(path))
         if not yes:
             confirm(f"Sign and publish {len(signed)} bulletin(s)?")
         for path, line in _bar(signed, "publishing"):
@@ -157,7 +158,7 @@ def follow(*, once: bool, as_json: bool, from_start: bool, name: str | None, **r
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @purpose_options
 def show(line_id: str, *, as_json: bool, **reason: str | None) -> None:
-    """Fetch one bulletin, verify it, show it whole, tell its originator that you opened it.
+    """Fetch one bulletin, verify it, show it whole with what was said of it; tell its originator that you opened it.
 
     One with person data is given for a stated purpose and case only.
 
@@ -168,10 +169,12 @@ def show(line_id: str, *, as_json: bool, **reason: str | None) -> None:
     with acting() as opened:
         client = with_purpose(opened, **reason)
         item = client.fetch(line_id)
+        said = client.thread(line_id).said()
         if as_json:
-            click.echo(json.dumps(received_members(item), ensure_ascii=False))
+            click.echo(json.dumps(received_members(item) | {"said": said_members(said)}, ensure_ascii=False))
         else:
             print_received(item, whole=True)
+            print_said(said)
         if item.header.iss != client.party:
             tell_opened(client, line_id)
 
@@ -371,12 +374,6 @@ def _read_draft(path: Path) -> Draft:
     except ValueError as fault:
         raise MalformedPayload(f"{path} {fault}.") from fault
     return read_draft(members)
-
-
-def _show_recipients(client: Client, path: Path, draft: Draft, to: tuple[str, ...]) -> None:
-    click.echo(f"{path}: {draft.kind} on {draft.topic}, {vocabulary.tlp_label(draft.tlp)}", err=True)
-    everyone = "every partner, later ones too" if to == ("*",) else f"{len(to)}: {' '.join(to)}"
-    click.echo(f"  as {client.party} to {everyone}", err=True)
 
 
 def _bar(items: list[Any], label: str) -> Iterable[Any]:

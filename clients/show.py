@@ -17,6 +17,7 @@ from lintas import vocabulary
 from lintas.bulletin import has_person_data
 from lintas.directory import KeyRecord
 from lintas.feed import Received
+from lintas.header import EVERYONE, Header
 from lintas.strict import parse_object
 
 TLP_COLOURS = {"CLEAR": "white", "GREEN": "green", "AMBER": "yellow", "AMBER+STRICT": "yellow", "RED": "red"}
@@ -37,6 +38,14 @@ def confirm(text: str) -> None:
     if not sys.stdin.isatty():
         raise click.UsageError("Nobody is there to ask: add --yes to go on without asking.")
     click.confirm(text, abort=True, err=True)
+
+
+def show_recipients(header: Header, name: str) -> None:
+    """Say on standard error what was signed for whom, before it is sent."""
+    everyone = "every partner, later ones too"
+    to = everyone if header.release_to == EVERYONE else f"{len(header.release_to)}: {' '.join(header.release_to)}"
+    click.echo(f"{name}: {header.kind} on {header.topic}, {vocabulary.tlp_label(header.tlp or '')}", err=True)
+    click.echo(f"  as {header.iss} to {to}", err=True)
 
 
 def moment(seconds: int) -> str:

@@ -13,11 +13,14 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from lintas import acknowledge, readers, subscribe, sync, wire
+from lintas import due as dues
+from lintas import thread as threads
 from lintas.ack import ACKNOWLEDGED, OPENED
 from lintas.acknowledge import Told
 from lintas.client import FOLLOW_S, PAUSES_S, TIMEOUT_S, UNAVAILABLE, Face, Room, open_state, parts_of, response_of
 from lintas.clock import Clock, now_us
 from lintas.draft import Draft
+from lintas.due import Duty
 from lintas.errors import HubUnreachable, Refusal
 from lintas.feed import Received
 from lintas.keys import Identity, SigningKey, load_identity
@@ -25,6 +28,7 @@ from lintas.line import Line, parse
 from lintas.readers import Reader
 from lintas.state import State
 from lintas.subscribe import Subscription
+from lintas.thread import Thread
 from lintas.wire import Answer, Operation, Published, Pulled, Request, Response
 
 T = TypeVar("T")
@@ -179,6 +183,14 @@ class AsyncClient(Face):
         """As `Client.move`."""
         return await self.run(subscribe.move(self.session, name, cursor))
 
+    async def thread(self, line_id: str) -> Thread:
+        """As `Client.thread`."""
+        return await self.run(threads.thread(self.session, line_id))
+
+    async def due(self) -> tuple[Duty, ...]:
+        """As `Client.due`."""
+        return await self.run(dues.due(self.session))
+
     async def enrol(self, *, invite: str | None, code: str, holder: str) -> Answer:
         """As `Client.enrol`."""
         return await self.run(wire.enrol(self.session, invite=invite, code=code, holder=holder))
@@ -207,3 +219,7 @@ class AsyncClient(Face):
     async def admin_view(self, view: str) -> dict[str, Any]:
         """As `Client.admin_view`."""
         return await self.run(wire.admin_view(self.session, view))
+
+    async def admin_due(self) -> tuple[Duty, ...]:
+        """As `Client.admin_due`."""
+        return await self.run(dues.admin_due(self.session))

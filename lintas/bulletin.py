@@ -9,9 +9,11 @@ Every bulletin has `title` and `summary`. By kind:
 locate                    needs `case_ref` (the national warrant)
 asset, lookout, sighting  need `indicators`: what to trace, to look out for, what was seen
 incident                  needs `event`; may have `recaap_category`
-rfi, consent-request      need `questions` and `purpose`; may have `answer_due`
+rfi                       needs `questions`, `purpose`, `case_ref`; may have `answer_due`
+consent-request           needs `permission`, `purpose`, `case_ref`; `pass_to` names whom it would go to
 answer, consent-answer    need `result`; a refusal also needs `reason`, one of the refusal grounds
-feedback                  needs `result`, what the bulletin was worth
+consent-answer            also needs `requester`, who asked
+feedback                  needs `result`, what the bulletin was worth; `counts` says what was done on it
 recall                    needs `reason`; with `indicators` it withdraws only these
 ========================  ==========================================================================
 
@@ -25,7 +27,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from lintas import indicators, shape, vocabulary
+from lintas import exchange, indicators, shape, vocabulary
 from lintas.errors import MalformedPayload
 from lintas.header import ID_PATTERN, RECIPIENTS_MAX
 from lintas.shape import Reader, list_of, matching, members_of, one_of, refusal, set_of, text
@@ -52,8 +54,6 @@ STIX_OBJECTS_MAX = 1_000
 
 LANGUAGE_PATTERN = r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}"
 POST_PATTERN = rf"{vocabulary.AGENCY_PATTERN.strip('^$')}/[a-z0-9][a-z0-9._-]{{0,63}}"
-
-REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,10 @@ class Bulletin:
     purpose: Purpose | None = None
     result: str | None = None
     reason: str | None = None
+    permission: str | None = None
+    pass_to: tuple[str, ...] = ()
+    requester: str | None = None
+    counts: Mapping[str, int] | None = None
     recaap_category: str | None = None
     named_recipients: tuple[str, ...] = ()
     valid_from: str | None = None
@@ -145,8 +149,7 @@ def check(members: Mapping[str, Any], *, kind: str) -> Bulletin:
         raise MalformedPayload(f"{kind[:40]!r} is no kind of bulletin.", member="kind")
     values = _payload_reader(kind)(members, "")
     _check_handling(values)
-    if values.get("result") == REFUSED and "reason" not in values:
-        raise MalformedPayload("A refusal names its ground in `reason`.", member="reason")
+    exchange.check_payload(kind, values)
     if kind in _NEEDS_INDICATORS and not values["indicators"]:
         raise MalformedPayload(f"A bulletin of kind {kind} names at least one indicator.", member="indicators")
     return Bulletin(kind=kind, **values)
@@ -346,6 +349,10 @@ def _reader_of(kind: str, name: str) -> Reader:
         "purpose": _purpose,
         "result": one_of(results.get(kind, frozenset())),
         "reason": one_of(known.recall_reasons if kind == "recall" else known.refusal_grounds),
+        "permission": one_of(known.consent_permissions),
+        "pass_to": set_of(text(PHRASE_CHARACTERS_MAX), exchange.PASS_TO_MAX),
+        "requester": matching(vocabulary.AGENCY_PATTERN, "an agency"),
+        "counts": shape.counts_of(exchange.ACTIONS, exchange.ACTIONS_MAX),
         "recaap_category": one_of(known.recaap_categories),
     }
     return readers[name] if name in readers else _common_readers()[name]
@@ -365,17 +372,18 @@ _MANDATORY: Mapping[str, tuple[str, ...]] = {
     "lookout": ("indicators",),
     "sighting": ("indicators",),
     "incident": ("event",),
-    "rfi": ("questions", "purpose"),
-    "consent-request": ("questions", "purpose"),
+    "rfi": ("questions", "purpose", "case_ref"),
+    "consent-request": ("permission", "purpose", "case_ref"),
     "answer": ("result",),
-    "consent-answer": ("result",),
+    "consent-answer": ("result", "requester"),
     "feedback": ("result",),
     "recall": ("reason",),
 }
 _OPTIONAL: Mapping[str, tuple[str, ...]] = {
     "incident": ("recaap_category",),
     "rfi": ("answer_due",),
-    "consent-request": ("answer_due",),
+    "consent-request": ("questions", "pass_to", "answer_due"),
     "answer": ("reason",),
-    "consent-answer": ("reason",),
+    "consent-answer": ("reason", "permission", "pass_to"),
+    "feedback": ("counts",),
 }

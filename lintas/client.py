@@ -15,12 +15,15 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from lintas import acknowledge, readers, subscribe, sync, wire
+from lintas import due as dues
+from lintas import thread as threads
 from lintas.ack import ACKNOWLEDGED, OPENED
 from lintas.acknowledge import Told
 from lintas.clock import Clock, now_us
 from lintas.decide import check_signatures
 from lintas.directory import Directory
 from lintas.draft import Draft
+from lintas.due import Duty
 from lintas.errors import HubUnreachable, Refusal, Unverified
 from lintas.feed import Received
 from lintas.header import ORDER
@@ -32,6 +35,7 @@ from lintas.receipt import Logged, check_receipt, parse_receipt
 from lintas.session import Session
 from lintas.state import State
 from lintas.subscribe import Subscription
+from lintas.thread import Thread
 from lintas.wire import Answer, Operation, Published, Pulled, Request, Response
 
 PAUSES_S = (0.2, 1.0, 3.0, None)
@@ -263,6 +267,14 @@ class Client(Face):
         """Move the cursor of a subscription: forward, everything up to it was received; back, it comes again."""
         return self.run(subscribe.move(self.session, name, cursor))
 
+    def thread(self, line_id: str) -> Thread:
+        """Return the verified thread of a bulletin: what refers to it, what it refers to, and so on."""
+        return self.run(threads.thread(self.session, line_id))
+
+    def due(self) -> tuple[Duty, ...]:
+        """Return what this agency owes and is owed: answers, acknowledgements, overdue first."""
+        return self.run(dues.due(self.session))
+
     def enrol(self, *, invite: str | None, code: str, holder: str) -> Answer:
         """Ask for the admission of this identity's key."""
         return self.run(wire.enrol(self.session, invite=invite, code=code, holder=holder))
@@ -292,6 +304,10 @@ class Client(Face):
     def admin_view(self, view: str) -> dict[str, Any]:
         """Read partners, keys, grants, orders or stats as an administrator."""
         return self.run(wire.admin_view(self.session, view))
+
+    def admin_due(self) -> tuple[Duty, ...]:
+        """Return what is overdue at the whole hub, as an administrator."""
+        return self.run(dues.admin_due(self.session))
 
 
 def open_state(identity_path: Path, identity: Identity) -> State:

@@ -21,22 +21,17 @@ Promises: a `Draft` that exists has a payload the hub accepts, its indicators ma
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lintas import bulletin, shape, vocabulary
+from lintas import bulletin, exchange, shape, vocabulary
 from lintas.errors import MalformedPayload
 from lintas.header import ID_PATTERN, RECIPIENTS_MAX, REFS_MAX, RELATIONS, VALIDITY_S_MAX
 from lintas.shape import Reader, matching, members_of, one_of, refusal, set_of
 
-DAY_S = 86_400
 TLP_PREFIX = "TLP:"
 NAME_PATTERN = rf"\*|{vocabulary.COMMUNITY_PATTERN.strip('^$')}"
-
-_DURATION = re.compile(r"P(?=[\dT])(?:(\d{1,4})W)?(?:(\d{1,4})D)?(?:T(?=\d)(?:(\d{1,4})H)?(?:(\d{1,5})M)?)?", re.ASCII)
-_DURATION_UNITS_S = (7 * DAY_S, DAY_S, 3_600, 60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +91,6 @@ def _readers() -> Mapping[str, Reader]:
 
 
 _REQUIRED = frozenset({"kind", "topic", "tlp", "urgency", "release_to", "payload"})
-_NEEDS_REF: Mapping[str, str] = {
-    "recall": "recalls",
-    "answer": "answers",
-    "consent-answer": "answers",
-    "endorsement": "endorses",
-    "comment": "comments",
-    "feedback": "comments",
-}
-"""Kinds that mean nothing without the line they are about, and how they refer to it."""
 
 
 def _tlp(value: object, path: str) -> str:
@@ -119,12 +105,9 @@ def _valid_until(value: object, path: str) -> int:
 
 
 def _valid_for(value: object, path: str) -> int:
-    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        raise refusal(f"`{path}` is a duration in weeks, days, hours, minutes, such as P30D or PT6H.", path)
-    seconds = sum(int(count or 0) * unit_s for count, unit_s in zip(found.groups(), _DURATION_UNITS_S, strict=True))
-    if not 0 < seconds <= VALIDITY_S_MAX:
-        raise refusal(f"`{path}` is longer than nothing and at most {VALIDITY_S_MAX // DAY_S} days.", path)
+    seconds = shape.duration_s(value, path)
+    if seconds > VALIDITY_S_MAX:
+        raise refusal(f"`{path}` is at most {VALIDITY_S_MAX // shape.DAY_S} days.", path)
     return seconds
 
 
@@ -143,11 +126,9 @@ def _prepared(payload: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 def _check_refs(draft: Draft) -> None:
     relations = {ref.split(":", 1)[0] for ref in draft.refs}
-    wanted = _NEEDS_REF.get(draft.kind)
-    if wanted is not None and wanted not in relations:
-        raise MalformedPayload(f"Kind {draft.kind} needs `{wanted}:<id>` in `refs`.", member="refs")
-    if "recalls" in relations and draft.kind != "recall":
-        raise MalformedPayload("Only a bulletin of kind recall recalls another.", member="refs")
+    fault = exchange.relations_fault(draft.kind, relations)
+    if fault is not None:
+        raise MalformedPayload(fault, member="refs")
 
 
 def _check_named(draft: Draft) -> None:

@@ -172,7 +172,7 @@ class RefUnavailable(Refusal):
 
 
 class RecipientsTooFew(Refusal):
-    """A recall or supersede must reach everyone the original reached. Add the recipients of the original."""
+    """Somebody whom this must reach is not a recipient: a holder of what it withdraws, or whoever asked. Add them."""
 
 
 class PartnerSuspended(Refusal):

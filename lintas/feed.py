@@ -98,7 +98,7 @@ def _number(cursor: str | None) -> int:
 
 def verify_page(session: Session, page: FeedPage) -> list[Received]:
     """Verify every row of a page against the directory and the releases learnt from the log."""
-    found = [_verify_row(session, row) for row in page.rows]
+    found = [verify_row(session, row) for row in page.rows]
     shown = {each.id for each in found} | {each.by for each in found if each.by is not None}
     released = session.state.released(shown)
     if shown - set(released):
@@ -172,7 +172,8 @@ def _check_line(session: Session, line: Line, seq: int) -> None:
         raise Unverified("Its signer did not address it to us.")
 
 
-def _verify_row(session: Session, row: dict[str, Any]) -> Received:
+def verify_row(session: Session, row: dict[str, Any]) -> Received:
+    """Verify one row as far as it shows by itself: `judge` holds it against the log."""
     seq, state = row["seq"], row.get("state")
     if state is not None:
         by = row.get("by")

@@ -21,6 +21,10 @@ MEMBER_CHARACTERS_MAX = 64
 DAY_PATTERN = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 TIME_PATTERN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
 
+DAY_S = 86_400
+
+_DURATION = re.compile(r"P(?=[\dT])(?:(\d{1,4})W)?(?:(\d{1,4})D)?(?:T(?=\d)(?:(\d{1,4})H)?(?:(\d{1,5})M)?)?", re.ASCII)
+_DURATION_UNITS_S = (7 * DAY_S, DAY_S, 3_600, 60)
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _OVERRIDES = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
 
@@ -122,6 +126,23 @@ def members_of(readers: Mapping[str, Reader], *, required: Collection[str], what
     return read
 
 
+def counts_of(names: Collection[str], count_max: int) -> Reader:
+    """Read an object of whole numbers from 0 to `count_max` under these names, one of them above 0."""
+
+    def count(value: object, path: str) -> int:
+        if type(value) is not int or not 0 <= value <= count_max:
+            raise refusal(f"`{path}` is a whole number from 0 to {count_max}.", path)
+        return value
+
+    def read(value: object, path: str) -> dict[str, int]:
+        counts: dict[str, int] = members_of(dict.fromkeys(names, count), required=(), what=f"`{path}`")(value, path)
+        if not any(counts.values()):
+            raise refusal(f"`{path}` has a number above 0.", path)
+        return counts
+
+    return read
+
+
 def flag(value: object, path: str) -> bool:
     """Read true or false."""
     if not isinstance(value, bool):
@@ -149,6 +170,17 @@ def day_or_time(value: object, path: str) -> str:
     except ValueError as fault:
         raise refusal(f"`{path}` names a day that does not exist.", path) from fault
     return value
+
+
+def duration_s(value: object, path: str) -> int:
+    """Read an ISO 8601 duration in weeks, days, hours, minutes (``P30D``, ``PT6H``) as seconds, one at least."""
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise refusal(f"`{path}` is a duration in weeks, days, hours, minutes, such as P30D or PT6H.", path)
+    seconds = sum(int(count or 0) * unit_s for count, unit_s in zip(found.groups(), _DURATION_UNITS_S, strict=True))
+    if seconds == 0:
+        raise refusal(f"`{path}` is longer than nothing.", path)
+    return seconds
 
 
 def instant(value: str) -> datetime:

@@ -179,6 +179,12 @@ class State:
         """Tell whether this line went through our outbox."""
         return self._db.execute("SELECT 1 FROM outbox WHERE id = ?", (line_id,)).fetchone() is not None
 
+    def sent(self, line_id: str) -> Outgoing | None:
+        """Return a line of ours that the hub accepted, as it was signed."""
+        query = f"SELECT {_OUTGOING} FROM outbox WHERE id = ? AND state = ?"  # noqa: S608 - a constant
+        row = self._db.execute(query, (line_id, SENT)).fetchone()
+        return None if row is None else Outgoing(*row)
+
     def enqueue(self, line_id: str, line: bytes, tag: str | None = None) -> None:
         """Keep a signed line before it is sent for the first time."""
         query = (

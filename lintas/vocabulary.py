@@ -15,6 +15,8 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
+from lintas import shape
+
 AGENCY_PATTERN = r"^[a-z]{2}-[a-z][a-z0-9]{1,23}$"
 """Country and desk, ASCII only: ``my-police``."""
 
@@ -63,7 +65,10 @@ class IndicatorType:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Every closed set. `titles` says in words what a value of a set means, by the name of its field here."""
+    """Every closed set. `titles` says in words what a value of a set means, by the name of its field here.
+
+    `ack_within_s`, `answer_within_s`: by urgency, how long a recipient may take.
+    """
 
     agencies: Mapping[str, Agency]
     communities: Mapping[str, tuple[str, ...]]
@@ -82,10 +87,13 @@ class Vocabulary:
     refusal_grounds: frozenset[str]
     answer_results: frozenset[str]
     consent_results: frozenset[str]
+    consent_permissions: frozenset[str]
     recall_reasons: frozenset[str]
     feedback: frozenset[str]
     person_roles: frozenset[str]
     recaap_categories: frozenset[str]
+    ack_within_s: Mapping[str, int]
+    answer_within_s: Mapping[str, int]
     titles: Mapping[str, Mapping[str, str]]
 
     def title(self, field: str, name: str) -> str:
@@ -105,6 +113,8 @@ def load() -> Vocabulary:
         communities=_frozen({each["id"]: tuple(each["members"]) for each in raw["communities"]}),
         countries=_frozen({each["iso2"]: _country(each) for each in raw["countries"]}),
         indicator_types=_frozen({each["name"]: _indicator_type(each) for each in raw["indicator_types"]}),
+        ack_within_s=_within_s(raw["urgency"], "ack_within"),
+        answer_within_s=_within_s(raw["urgency"], "answer_within"),
         titles=_frozen({field: _frozen(words) for field, words in titles.items()}),
         **{field: frozenset(titles[field]) for field in _SETS},
     )
@@ -139,6 +149,7 @@ _SETS: Mapping[str, str] = {
     "refusal_grounds": "refusal_grounds",
     "answer_results": "answer_results",
     "consent_results": "consent_results",
+    "consent_permissions": "consent_permissions",
     "recall_reasons": "recall_reasons",
     "feedback": "feedback",
     "person_roles": "person_roles",
@@ -178,6 +189,10 @@ def _indicator_type(row: Mapping[str, Any]) -> IndicatorType:
         ttl_days=row["default_ttl_days"],
         is_personal=row["personal_data"],
     )
+
+
+def _within_s(rows: Iterable[Any], name: str) -> Mapping[str, int]:
+    return _frozen({row["name"]: shape.duration_s(row[name], name) for row in rows})
 
 
 def _frozen(values: dict[str, Any]) -> Mapping[str, Any]:

@@ -147,6 +147,11 @@ def references(conn: Connection, seqs: Collection[int]) -> list[Reference]:
     return [Reference(*row) for row in conn.execute(statement)]
 
 
+def targets(conn: Connection, seq: int) -> set[int]:
+    """Return the log indexes of the bulletins that this one says something of."""
+    return set(conn.scalars(select(ref.c.target).where(ref.c.seq == seq)))
+
+
 def feed(
     conn: Connection, reader: Reader, wanted: Filter, *, after: int, limit: int, ref_to: str | None = None
 ) -> list[StoredLine]:
@@ -178,6 +183,21 @@ def published(
     statement = select(*_COLUMNS).where(line.c.iss == issuer, line.c.kind.is_not(None), line.c.seq > after)
     statement = statement.where(*_wanted(wanted), *_refers(ref_to)).order_by(line.c.seq).limit(limit)
     return [_line(row) for row in conn.execute(statement)]
+
+
+def matching(conn: Connection, *conditions: ColumnElement[bool], limit: int) -> list[StoredLine]:
+    """Return the lines that meet these conditions, oldest first."""
+    statement = select(*_COLUMNS).where(*conditions).order_by(line.c.seq).limit(limit)
+    return [_line(row) for row in conn.execute(statement)]
+
+
+def released_to(reader: Reader) -> ColumnElement[bool]:
+    """Return the condition that a line was released to the reader, who may still have it."""
+    mine = recipient.alias()
+    released = select(mine.c.seq).where(
+        mine.c.agency.in_((reader.agency, EVERYONE)), mine.c.seq == line.c.seq, mine.c.state == RELEASED
+    )
+    return and_(line.c.iss != reader.agency, released.correlate(line).exists(), _allowed(reader))
 
 
 def every(conn: Connection) -> Iterator[StoredLine]:

@@ -55,7 +55,7 @@ class _LineColumns(TypedColumns):
     is_personal: Named[bool]
 
 
-line = Table("line", metadata, _LineColumns, Index(None, "iss", "seq"), Index(None, "exp"))
+line = Table("line", metadata, _LineColumns, Index(None, "iss", "seq"), Index(None, "exp"), Index(None, "kind", "exp"))
 
 
 class _RecipientColumns(TypedColumns):

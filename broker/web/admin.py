@@ -16,9 +16,11 @@ from broker import proofs
 from broker.auth import Caller
 from broker.batch import Batch
 from broker.delivery import in_reader, submit
+from broker.due import overdue
 from broker.hub import Hub
 from broker.store import lines, log
 from broker.store.engine import Connection
+from broker.web.exchange import due_window, overdue_members
 from broker.web.http import (
     LINES_MEDIA,
     PRIVATE,
@@ -110,6 +112,18 @@ async def orders(request: Request) -> Response:
     """The line of each, to be countersigned with `lintas admin countersign`."""
     hub = await _viewing(request, "orders")
     return json_response({"orders": await in_reader(hub, lambda conn: _pending(conn, hub))})
+
+
+@router.get("/due", summary="Recalls and requests that are overdue")
+async def due(request: Request) -> Response:
+    """Ids, agencies, times, no content. A page looks at `limit` open bulletins; go on with `next` until it is null."""
+    check_params(request, {"after", "limit"})
+    caller, hub = admin_of(request), hub_of(request)
+    window = due_window(request)
+    await _record(hub, caller, "due", dict(request.query_params))
+    now = hub.now()
+    found, following = await in_reader(hub, lambda conn: overdue(conn, hub.directory, window=window, now=now))
+    return json_response({"overdue": [row for each in found for row in overdue_members(each, now)], "next": following})
 
 
 @router.get("/stats", summary="Figures of the hub")

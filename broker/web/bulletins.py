@@ -131,11 +131,12 @@ async def feed(request: Request) -> Response:
     """Give a page of the caller's feed."""
     hub, caller = hub_of(request), agency_of(request)
     check_params(request, FEED_PARAMS)
-    source, window = _source(request, caller.party), Window(integer_param(request, "after", -1), limit_of(request))
-    return page_response(request, await page_of(hub, caller, source, window))
+    source = _source(request, caller.party)
+    page = await deliver_page(hub, caller, source, window_of(request, limit_max=PAGE_MAX))
+    return page_response(request, page)
 
 
-async def page_of(hub: Hub, caller: Caller, source: Source, window: Window) -> Page:
+async def deliver_page(hub: Hub, caller: Caller, source: Source, window: Window) -> Page:
     """Deliver a page of a feed to a caller, recorded with the reasons that its token gives."""
     return await deliver(
         hub,
@@ -154,9 +155,11 @@ def page_response(request: Request, page: Page, **further: str) -> Response:
     return Response(page.body, 200, headers, media_type=LINES_MEDIA)
 
 
-def limit_of(request: Request) -> int:
-    """Return how many rows at most are asked for."""
-    return integer_param(request, "limit", PAGE_DEFAULT, low=1, high=PAGE_MAX)
+def window_of(request: Request, *, limit_max: int, after: int = -1) -> Window:
+    """Return which part of a list the caller asks for, beginning after this index unless it says otherwise."""
+    after = integer_param(request, "after", after)
+    limit = integer_param(request, "limit", PAGE_DEFAULT, low=1, high=limit_max)
+    return Window(after, limit)
 
 
 def _source(request: Request, agency: str) -> Source:
@@ -175,7 +178,7 @@ async def one(request: Request) -> Response:
     """Give one bulletin, as it was signed."""
     hub, caller = hub_of(request), agency_of(request)
     check_params(request, ())
-    wanted = _id(request)
+    wanted = id_of(request)
     source = Source(caller.party, "fetch")
     page = await deliver(
         hub,
@@ -202,7 +205,7 @@ async def receipt(request: Request) -> Response:
     """Give the proof that a bulletin is in the log: its acceptance to the issuer, its release to a recipient."""
     hub, caller = hub_of(request), agency_of(request)
     check_params(request, ())
-    wanted = _id(request)
+    wanted = id_of(request)
     body = await in_reader(hub, lambda conn: _receipt(conn, hub, caller, wanted))
     await submit_as(hub, caller, lambda batch: viewed(batch, caller, "receipt", wanted))
     return Response(body, 200, PRIVATE, media_type=TEXT_MEDIA)
@@ -222,7 +225,8 @@ def viewed(batch: Batch, caller: Caller, view: str, object_id: str | None = None
     return batch.append("view.read", caller.party, object_id=object_id, detail={"view": view, **caller.reasons})
 
 
-def _id(request: Request) -> str:
+def id_of(request: Request) -> str:
+    """Return the id in the path; NotFound when it is none."""
     wanted: str = request.path_params["id"]
     if not is_id(wanted):
         # The same answer as for an id that does not exist.

@@ -88,6 +88,7 @@ def _hot_paths() -> dict[str, Any]:
         "/v1/bulletins": {"post": _publish(), "get": _feed()},
         "/v1/bulletins/{id}": {"get": _fetch()},
         "/v1/bulletins/{id}/receipt": {"get": _receipt()},
+        "/v1/bulletins/{id}/thread": {"get": _thread()},
     }
 
 
@@ -140,6 +141,17 @@ def _receipt() -> dict[str, Any]:
         "summary": "The proof that a bulletin is in the log",
         "parameters": [_ID],
         "responses": {"200": _content({"text/plain": _RECEIPT}, "The receipt (C2SP tlog-proof).")},
+    }
+
+
+def _thread() -> dict[str, Any]:
+    return {
+        "tags": ["bulletins"],
+        "operationId": "thread",
+        "summary": "The bulletins that belong together with this one",
+        "description": "References followed both ways, as far as the caller may read; rows as in the feed.",
+        "parameters": [_ID],
+        "responses": {"200": _content({LINES_MEDIA: _ROW}, "The rows, oldest first.")},
     }
 
 
@@ -200,7 +212,10 @@ _QUERY = {
 }
 _QUERIES = {
     ("get", "/v1/bulletins"): ("after", "limit", *filters.MEMBERS, "ref"),
+    ("get", "/v1/bulletins/{id}/thread"): ("after", "limit"),
     ("get", "/v1/subscriptions/{name}/bulletins"): ("after", "limit"),
+    ("get", "/v1/due"): ("after", "limit"),
+    ("get", "/v1/admin/due"): ("after", "limit"),
     ("get", "/v1/log/proof/{seq}"): ("size",),
     ("get", "/v1/log/witness"): ("old", "size"),
     ("get", "/v1/log/events"): ("after", "limit", "kind", "nonce"),
@@ -261,6 +276,34 @@ _EXAMPLE_READER = {
     "received": {"seq": 16, "time": _TIME},
     "opened": {"seq": 18, "time": _TIME, "line": _LINE},
 }
+_EXAMPLE_OPEN = {
+    "id": _EXAMPLE_ID,
+    "seq": 12,
+    "kind": "rfi",
+    "topic": "cyber.scam",
+    "urgency": "urgent",
+    "tlp": "AMBER",
+    "accepted": _TIME,
+}
+_EXAMPLE_DUTY = {"sent": _TIME, "due": _TIME, "overdue": False}
+_EXAMPLE_DUE = {
+    "to_acknowledge": [],
+    "to_answer": [_EXAMPLE_OPEN | {"issuer": "my-police"} | _EXAMPLE_DUTY],
+    "waiting_for_answer": [_EXAMPLE_OPEN | {"agencies": [{"agency": "sg-fiu", "state": "open"} | _EXAMPLE_DUTY]}],
+    "waiting_for_acknowledgement": [],
+    "next": None,
+    "time": _TIME,
+}
+_EXAMPLE_OVERDUE = {
+    "id": _EXAMPLE_ID,
+    "seq": 12,
+    "kind": "recall",
+    "issuer": "my-police",
+    "urgency": "urgent",
+    "agency": "sg-fiu",
+    "sent": _TIME,
+    "due": _TIME,
+}
 _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/healthz"): (_JSON, {"status": "ok"}),
     ("get", "/readyz"): (_JSON, {"status": "ready", "size": 13}),
@@ -305,6 +348,8 @@ _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/v1/admin/keys"): (_JSON, {"keys": [_EXAMPLE_KEY | {"state": "pending"}]}),
     ("get", "/v1/admin/grants"): (_JSON, {"grants": {"my-police": _EXAMPLE_GRANT}}),
     ("get", "/v1/admin/orders"): (_JSON, {"orders": [_EXAMPLE_ORDER]}),
+    ("get", "/v1/due"): (_JSON, _EXAMPLE_DUE),
+    ("get", "/v1/admin/due"): (_JSON, {"overdue": [_EXAMPLE_OVERDUE], "next": None}),
     ("get", "/v1/admin/stats"): (
         _JSON,
         {

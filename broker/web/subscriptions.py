@@ -7,17 +7,16 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from broker import subscriptions
-from broker.delivery import Window, in_reader, submit_as
+from broker.delivery import in_reader, submit_as
 from broker.store.subscriptions import Subscription
 from broker.subscriptions import BODY_BYTES_MAX, Placed
-from broker.web.bulletins import limit_of, page_of, page_response, viewed
+from broker.web.bulletins import PAGE_MAX, deliver_page, page_response, viewed, window_of
 from broker.web.http import (
     JSON_MEDIA,
     agency_of,
     check_params,
     expect_media,
     hub_of,
-    integer_param,
     json_response,
     read_body,
     subscriber_of,
@@ -73,8 +72,8 @@ async def bulletins(request: Request, name: str) -> Response:
     check_params(request, PAGE_PARAMS)
     hub, caller = hub_of(request), agency_of(request)
     found = await in_reader(hub, lambda conn: subscriptions.find(conn, caller.party, name))
-    window = Window(integer_param(request, "after", found.cursor), limit_of(request))
-    page = await page_of(hub, caller, subscriptions.source(found), window)
+    window = window_of(request, limit_max=PAGE_MAX, after=found.cursor)
+    page = await deliver_page(hub, caller, subscriptions.source(found), window)
     return page_response(request, page, **{"Lintas-After": str(window.after)})
 
 

@@ -34,6 +34,7 @@ def _lines() -> None:
         line.alter_column("is_personal", existing_type=sa.Boolean(), server_default=None)
     _fill_urgency()
     op.create_index("ix_line_exp", "line", ["exp"])
+    op.create_index("ix_line_kind_exp", "line", ["kind", "exp"])
     op.create_index("ix_ref_seq", "ref", ["seq"])
 
 

@@ -275,7 +275,7 @@ def test_everyone() -> None:
 )
 def test_references_are_refused_alike(relation: str, target: Target | None) -> None:
     """A target that is missing, unreadable, not one's own or itself a recall gives one identical answer."""
-    kind = "recall" if relation == "recalls" else "alert"
+    kind = {"recalls": "recall", "answers": "answer", "endorses": "endorsement"}.get(relation, "alert")
     header = header_of(kind=kind, refs=(f"{relation}:{ID}",), release_to=("nobody-known",))
 
     found = refusal(header, DIRECTORY, *([target] if target else []))
@@ -306,26 +306,169 @@ def test_comment_of_a_reader(audience: frozenset[str]) -> None:
     assert (("sg-fiu", "th-cert"), False) == (admission.released, admission.withdraws)
 
 
-def test_answer_of_the_issuer() -> None:
-    """The issuer may answer under its own bulletin."""
-    assert ("sg-fiu",) == decide(header_of(refs=(f"answers:{ID}",)), DIRECTORY, target_of()).released
+def request_of(**changes: Any) -> Target:
+    """Return a request for information of th-cert that my-police and sg-fiu have."""
+    return target_of(**({"iss": "th-cert", "kind": "rfi", "audience": frozenset({"my-police", "sg-fiu"})} | changes))
+
+
+def answer_of(**changes: Any) -> Header:
+    """Return the header of an answer of my-police to whoever asked."""
+    return header_of(**({"kind": "answer", "refs": (f"answers:{ID}",), "release_to": ("th-cert",)} | changes))
+
+
+def test_answer_of_one_who_was_asked() -> None:
+    """Whoever a request was released to answers it, to the asker and to others who were asked."""
+    found = decide(answer_of(release_to=("sg-fiu", "th-cert")), DIRECTORY, request_of())
+
+    assert ("sg-fiu", "th-cert") == found.released
+
+
+@pytest.mark.parametrize(
+    ("header", "target"),
+    [
+        (answer_of(), request_of(audience=frozenset({"sg-fiu"}))),
+        (answer_of(), request_of(iss="my-police", audience=frozenset({"th-cert"}))),
+        (answer_of(), request_of(kind="alert")),
+        (answer_of(), request_of(kind="consent-request")),
+        (answer_of(kind="consent-answer"), request_of()),
+        (answer_of(kind="endorsement", refs=(f"endorses:{ID}",)), target_of(audience=frozenset({"th-cert"}))),
+        (answer_of(kind="consent-request", refs=(f"comments:{ID}",)), target_of(audience=frozenset({"th-cert"}))),
+    ],
+    ids=["not-asked", "own-request", "no-request", "other-request", "consent-to-rfi", "own", "own-consent"],
+)
+def test_answers_fit_what_was_asked(header: Header, target: Target) -> None:
+    """What was not asked of one, or not so, is refused exactly as if it did not exist."""
+    assert RefUnavailable(member="refs").problem() == refusal(header, DIRECTORY, target).problem()
+
+
+def test_comment_of_the_issuer() -> None:
+    """The issuer may comment on its own bulletin."""
+    header = header_of(kind="comment", refs=(f"comments:{ID}",))
+
+    assert ("sg-fiu",) == decide(header, DIRECTORY, target_of()).released
+
+
+def test_answer_reaches_the_asker() -> None:
+    """An answer that leaves out whoever asked is refused."""
+    found = refusal(answer_of(release_to=("sg-fiu",)), DIRECTORY, request_of())
+
+    assert (RecipientsTooFew, "release_to") == (type(found), found.member)
 
 
 def test_answer_beyond_the_audience() -> None:
     """An answer never reaches one who does not have the original."""
-    header = header_of(kind="answer", refs=(f"answers:{ID}",), release_to=("sg-fiu", "vn-police"))
-
-    found = refusal(header, DIRECTORY, target_of())
+    found = refusal(answer_of(release_to=("th-cert", "vn-police")), DIRECTORY, request_of())
 
     assert (UnknownRecipient, "release_to") == (type(found), found.member)
 
 
 def test_answer_to_everyone_beyond_the_audience() -> None:
     """An answer to everyone is refused unless everyone has the original."""
-    header = header_of(kind="answer", refs=(f"answers:{ID}",), release_to=EVERYONE, tlp="GREEN")
+    header = answer_of(release_to=EVERYONE, tlp="GREEN")
 
-    assert UnknownRecipient is type(refusal(header, DIRECTORY, target_of()))
-    assert EVERYONE == decide(header, DIRECTORY, target_of(audience=frozenset(EVERYONE))).released
+    assert UnknownRecipient is type(refusal(header, DIRECTORY, request_of()))
+    assert EVERYONE == decide(header, DIRECTORY, request_of(audience=frozenset(EVERYONE))).released
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"kind": "answer"}, "Kind answer needs `answers:<id>` in `refs`."),
+        ({"kind": "comment"}, "Kind comment needs `comments:<id>` in `refs`."),
+        ({"refs": (f"answers:{ID}",)}, "Only kind answer or consent-answer has `answers:<id>` in `refs`."),
+        ({"refs": (f"endorses:{ID}",)}, "Only kind endorsement has `endorses:<id>` in `refs`."),
+    ],
+)
+@pytest.mark.parametrize("targets", [(), (request_of(),)])
+def test_kind_and_relation_go_together(changes: dict[str, Any], said: str, targets: tuple[Target, ...]) -> None:
+    """A reference that its kind cannot have is refused with the reason, the same whether the target exists or not."""
+    found = refusal(header_of(**changes), DIRECTORY, *targets)
+
+    assert (RefUnavailable, said) == (type(found), found.detail)
+
+
+def held_of(**changes: Any) -> Target:
+    """Return an alert of sg-fiu that my-police and th-cert have."""
+    members = {"seq": 5, "id": OTHER_ID, "iss": "sg-fiu", "audience": frozenset({"my-police", "th-cert"})}
+    return target_of(**(members | changes))
+
+
+def consent_request(**changes: Any) -> Header:
+    """Return the header by which my-police asks sg-fiu for consent."""
+    return header_of(**({"kind": "consent-request", "refs": (f"comments:{OTHER_ID}",)} | changes))
+
+
+def test_consent_is_asked_of_the_originator() -> None:
+    """Whoever holds a bulletin asks its originator."""
+    assert ("sg-fiu",) == decide(consent_request(), DIRECTORY, held_of()).released
+
+
+@pytest.mark.parametrize("to", [("th-cert",), ("sg-fiu", "th-cert")])
+def test_consent_is_asked_of_nobody_else(to: tuple[str, ...]) -> None:
+    """A request for consent goes to the originator alone, not to others who hold the bulletin."""
+    found = refusal(consent_request(release_to=to), DIRECTORY, held_of())
+
+    assert (UnknownRecipient, "release_to") == (type(found), found.member)
+
+
+def test_consent_for_what_one_does_not_hold() -> None:
+    """Asking consent tells nobody whether a bulletin exists."""
+    found = refusal(consent_request(), DIRECTORY, held_of(audience=frozenset({"th-cert"})))
+
+    assert RefUnavailable(member="refs").problem() == found.problem()
+
+
+def consent_answer(**changes: Any) -> Header:
+    """Return the header by which my-police tells sg-fiu and th-cert what may be done with its bulletin."""
+    members = {
+        "kind": "consent-answer",
+        "refs": (f"answers:{ID}", f"comments:{OTHER_ID}"),
+        "release_to": ("sg-fiu", "th-cert"),
+    }
+    return header_of(**(members | changes))
+
+
+ASKED = target_of(iss="sg-fiu", kind="consent-request", audience=frozenset({"my-police"}), about=frozenset({5}))
+OWN = held_of(iss="my-police", audience=frozenset({"sg-fiu", "th-cert"}))
+
+
+def test_consent_is_told_to_holders() -> None:
+    """The originator tells whoever asked, and whoever else holds the bulletin."""
+    assert ("sg-fiu", "th-cert") == decide(consent_answer(), DIRECTORY, ASKED, OWN).released
+
+
+def test_consent_is_told_to_no_stranger() -> None:
+    """One who holds neither bulletin nor request is told nothing of it."""
+    header = consent_answer(release_to=("sg-fiu", "th-cert", "vn-police"))
+
+    assert UnknownRecipient is type(refusal(header, DIRECTORY, ASKED, OWN))
+
+
+def test_consent_without_the_bulletin_goes_to_the_asker() -> None:
+    """An answer about consent that names the request alone goes to whoever asked alone."""
+    header = consent_answer(refs=(f"answers:{ID}",))
+
+    assert UnknownRecipient is type(refusal(header, DIRECTORY, ASKED))
+    assert ("sg-fiu",) == decide(replace(header, release_to=("sg-fiu",)), DIRECTORY, ASKED).released
+
+
+@pytest.mark.parametrize(
+    "other",
+    [replace(OWN, seq=6), replace(OWN, iss="th-cert", audience=frozenset({"my-police", "vn-police"}))],
+    ids=["another", "not-own"],
+)
+def test_consent_is_about_what_was_asked(other: Target) -> None:
+    """The bulletin that an answer about consent names is its own and the one asked about, or there is none."""
+    found = refusal(consent_answer(), DIRECTORY, ASKED, other)
+
+    assert RefUnavailable(member="refs").problem() == found.problem()
+
+
+def test_grant_needs_a_request() -> None:
+    """Consent that nobody asked for is not given."""
+    header = consent_answer(refs=(f"comments:{OTHER_ID}",))
+
+    assert RefUnavailable is type(refusal(header, DIRECTORY, OWN))
 
 
 @pytest.mark.parametrize("relation", ["recalls", "supersedes"])

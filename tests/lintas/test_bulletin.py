@@ -23,10 +23,10 @@ DEMANDED: dict[str, dict[str, Any]] = {
     "lookout": {"indicators": [PHONE]},
     "sighting": {"indicators": [PHONE]},
     "incident": {"event": EVENT},
-    "rfi": {"questions": ["Known?"], "purpose": PURPOSE},
-    "consent-request": {"questions": ["May it be evidence?"], "purpose": PURPOSE},
+    "rfi": {"questions": ["Known?"], "purpose": PURPOSE, "case_ref": "SIM-1"},
+    "consent-request": {"permission": "evidence", "purpose": PURPOSE, "case_ref": "SIM-1"},
     "answer": {"result": "partial"},
-    "consent-answer": {"result": "granted"},
+    "consent-answer": {"result": "granted", "requester": "sg-fiu"},
     "feedback": {"result": "hit"},
     "recall": {"reason": "false-positive"},
 }
@@ -125,6 +125,9 @@ def test_a_request_asks_something(kind: str) -> None:
         ("alert", "recaap_category"),
         ("recall", "result"),
         ("feedback", "reason"),
+        ("answer", "permission"),
+        ("answer", "counts"),
+        ("rfi", "pass_to"),
     ],
 )
 def test_a_member_of_another_kind_is_refused(kind: str, member: str) -> None:
@@ -147,10 +150,43 @@ def test_a_refused_request_names_its_ground(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "members", "path"),
+    [
+        ("consent-request", {"permission": "sell"}, "permission"),
+        ("consent-request", {"permission": "pass-on"}, "pass_to"),
+        ("consent-request", {"permission": "pass-on", "pass_to": []}, "pass_to"),
+        ("consent-request", {"permission": "pass-on", "pass_to": ["th-cert", "th-cert"]}, "pass_to[1]"),
+        ("consent-request", {"permission": "pass-on", "pass_to": ["a" * 201]}, "pass_to[0]"),
+        ("consent-request", {"permission": "pass-on", "pass_to": [f"body {n}" for n in range(17)]}, "pass_to"),
+        ("consent-answer", {"requester": "sg-fiu\n"}, "requester"),
+        ("feedback", {"result": "actioned"}, "counts"),
+        ("feedback", {"result": "useful", "counts": {"arrests": 1}}, "counts"),
+        ("feedback", {"result": "actioned", "counts": {}}, "counts"),
+        ("feedback", {"result": "actioned", "counts": {"arrests": 0}}, "counts"),
+        ("feedback", {"result": "actioned", "counts": {"arrests": -1}}, "counts.arrests"),
+        ("feedback", {"result": "actioned", "counts": {"arrests": True}}, "counts.arrests"),
+        ("feedback", {"result": "actioned", "counts": {"arrests": 1_000_001}}, "counts.arrests"),
+        ("feedback", {"result": "actioned", "counts": {"medals": 1}}, "counts.medals"),
+        ("feedback", {"result": "actioned", "counts": [1]}, "counts"),
+        ("feedback", {"result": "duplicate"}, "references"),
+        ("feedback", {"result": "duplicate", "references": []}, "references"),
+    ],
+)
+def test_consent_and_feedback_say_enough(kind: str, members: dict[str, Any], path: str) -> None:
+    """Who would get it, what was done, what was known already: each is named where it matters, and only there."""
+    assert refused(kind, **members).member == path
+
+
+@pytest.mark.parametrize(
     ("kind", "members"),
     [
         ("answer", {"result": "refused", "reason": "third-party"}),
         ("consent-answer", {"result": "refused", "reason": "security"}),
+        ("consent-request", {"permission": "pass-on", "pass_to": ["th-cert", "Criminal Court (FICTIONAL)"]}),
+        ("consent-request", {"questions": ["May it be evidence?"], "answer_due": "2026-11-24T04:00:00Z"}),
+        ("consent-answer", {"permission": "pass-on", "pass_to": ["th-cert"]}),
+        ("feedback", {"result": "actioned", "counts": {"arrests": 2, "freezes": 0}}),
+        ("feedback", {"result": "duplicate", "references": ["our case SIM-9"]}),
         ("recall", {"reason": "over-shared"}),
         ("incident", {"recaap_category": "CAT 2"}),
         ("rfi", {"answer_due": "2026-11-24T04:00:00Z", "purpose": PURPOSE | {"legal_basis": "UNTOC"}}),
@@ -160,7 +196,9 @@ def test_what_only_some_kinds_have_is_accepted_there(kind: str, members: dict[st
     """Grounds, reasons, categories and deadlines come out as they went in."""
     actual = checked(kind, **members)
 
-    assert {name: getattr(actual, name) for name in members if name != "purpose"}.items() <= members.items()
+    expected = {name: tuple(value) if isinstance(value, list) else value for name, value in members.items()}
+    expected.pop("purpose", None)
+    assert expected == {name: getattr(actual, name) for name in expected}
 
 
 @pytest.mark.parametrize(("kind", "reason"), [("recall", "third-party"), ("answer", "false-positive")])

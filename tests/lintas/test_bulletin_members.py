@@ -17,7 +17,13 @@ EVENT = {"time": "2026-11-20T01:00:00Z"}
 PURPOSE = {"code": "investigation", "statement": "Identify the organiser."}
 LEAST: dict[str, dict[str, Any]] = {
     "alert": {"title": "Fictional title", "summary": "Fictional summary"},
-    "rfi": {"title": "Fictional title", "summary": "b", "questions": ["Known?"], "purpose": PURPOSE},
+    "rfi": {
+        "title": "Fictional title",
+        "summary": "b",
+        "questions": ["Known?"],
+        "purpose": PURPOSE,
+        "case_ref": "SIM-1",
+    },
     "incident": {"title": "Fictional title", "summary": "b", "event": EVENT},
 }
 

@@ -167,7 +167,7 @@ def test_a_draft_ends_in_exactly_one_way(members: dict[str, Any]) -> None:
     [
         ("recall", {"reason": "legal"}, "recalls"),
         ("answer", {"result": "negative"}, "answers"),
-        ("consent-answer", {"result": "granted"}, "answers"),
+        ("consent-answer", {"result": "granted", "requester": "sg-fiu"}, "answers"),
         ("endorsement", {}, "endorses"),
         ("comment", {}, "comments"),
         ("feedback", {"result": "useful"}, "comments"),
