@@ -12,6 +12,8 @@ from typing import IO
 
 from broker.auth import Tokens
 from broker.batch import Batch, Head
+from broker.lifecycle import Expiry
+from broker.retention import Retention
 from broker.secret import HubSecret, read_secret
 from broker.settings import Settings
 from broker.signer import LogSigner
@@ -43,6 +45,7 @@ class Hub:
     store: Store
     signer: LogSigner
     strangers: Strangers
+    retention: Retention
     writer: Writer
     tokens: Tokens
     readers: ThreadPoolExecutor
@@ -84,7 +87,8 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
     secret = read_secret(settings.secret_file)
     store = Store(settings.database)
     signer = LogSigner(store, key)
-    strangers = Strangers(clock)
+    strangers, retention = Strangers(clock), Retention(settings.purge_after_days)
+    due = (strangers.record, Expiry().record, retention.record)
     return Hub(
         settings=settings,
         clock=clock,
@@ -92,7 +96,8 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
         store=store,
         signer=signer,
         strangers=strangers,
-        writer=Writer(store, signer, clock, index_key=secret.index_key, due=(strangers.record,)),
+        retention=retention,
+        writer=Writer(store, signer, clock, index_key=secret.index_key, due=due),
         tokens=Tokens(),
         readers=ThreadPoolExecutor(READERS, thread_name_prefix="lintas-reader"),
         lock=lock,

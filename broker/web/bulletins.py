@@ -175,17 +175,20 @@ def _wanted(request: Request) -> lines.FeedFilter:
 async def one(request: Request) -> Response:
     """Give one bulletin, as it was signed."""
     hub, caller = hub_of(request), agency_of(request)
-    check_params(request, ())
-    wanted = _id(request)
+    check_params(request, {"superseded"})
+    wanted, old_too = _id(request), integer_param(request, "superseded", 0, high=1) == 1
+
+    def read(conn: Connection) -> Page:
+        return read_one(conn, hub.directory, caller.party, wanted, now=hub.now(), superseded=old_too)
 
     def record(batch: Batch, page: Page) -> None:
         detail = {"way": "fetch", "from": page.first, "to": page.last, "count": 1}
         batch.append("bulletin.sent", caller.party, object_id=wanted, detail=detail)
 
-    page = await deliver(
-        hub, caller, lambda conn: read_one(conn, hub.directory, caller.party, wanted, now=hub.now()), record
-    )
+    page = await deliver(hub, caller, read, record)
     headers = {**PRIVATE, "ETag": f'"{wanted}"', "Lintas-Seq": str(page.first)}
+    if page.state is not None:
+        headers |= {"Lintas-State": page.state, "Lintas-By": page.by or ""}
     if page.marks:
         headers["Lintas-Marks"] = ", ".join(page.marks)
     if _matches(request, wanted):
