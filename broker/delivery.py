@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from broker import policy
@@ -65,6 +65,7 @@ class Page:
     cursor: int = 0
     is_full: bool = False
     marks: tuple[str, ...] = field(default=())
+    recalled_by: tuple[str, ...] = ()
     state: str | None = None
     by: str | None = None
 
@@ -163,8 +164,8 @@ def read_one(
     if standing.state is not None:
         raise GONE[standing.state](**({"by": standing.by} if standing.by else {}))
     assert row.raw is not None
-    marks = standing.marks
-    return Page(directory, size, row.raw, (row.id,), row.seq, row.seq, row.seq, marks=marks, state=state, by=by)
+    page = Page(directory, size, row.raw, (row.id,), row.seq, row.seq, row.seq, state=state, by=by)
+    return replace(page, marks=standing.marks, recalled_by=standing.recalled_by)
 
 
 def readable(conn: Connection, directory: Directory, agency: str, line_id: str) -> lines.StoredLine:

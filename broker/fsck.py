@@ -105,14 +105,14 @@ def _check_lines(conn: Connection) -> int:
     for stored in lines.every(conn):
         counted += 1
         event = log.event_at(conn, stored.seq)
-        if event is None or event.object != stored.id:
-            raise LogHalted(f"Line {stored.id}: the event at its index {stored.seq} is of another line.")
-        if (stored.raw is None) != (event.body is None):
+        if event is not None and (stored.raw is None) != (event.body is None):
             raise LogHalted(f"Line {stored.id}: its bytes and its event were not purged together.")
         if stored.raw is None:
             continue
         if line_id(stored.raw) != stored.id:
             raise LogHalted(f"Line {stored.id}: its bytes have another hash.")
+        if event is None or event.object != stored.id:
+            raise LogHalted(f"Line {stored.id}: the event at its index {stored.seq} is of another line.")
         if _columns(parse(stored.raw).header) != _stored_columns(stored):
             raise LogHalted(f"Line {stored.id}: the columns differ from its header.")
         if stored.typ == BULLETIN and _released(event) != lines.recipients(conn, stored.seq):

@@ -43,6 +43,9 @@ BATCH_BYTES_MAX = 16 * 1024 * 1024
 INLINE_BYTES_MAX = 8_192
 """A line up to this size is opened on the event loop: a thread would cost more than it saves."""
 
+RECALLED_BY_MAX = 100
+"""Partial recalls named in a header, the newest: some 5 KB; a feed row names them all."""
+
 PAGE_DEFAULT = 100
 PAGE_MAX = 1_000
 FEED_PARAMS = frozenset({"after", "limit", "topic", "kind", "from", "ref"})
@@ -191,6 +194,8 @@ async def one(request: Request) -> Response:
         headers |= {"Lintas-State": page.state, "Lintas-By": page.by or ""}
     if page.marks:
         headers["Lintas-Marks"] = ", ".join(page.marks)
+    if page.recalled_by:
+        headers["Lintas-Recalled-By"] = ", ".join(page.recalled_by[-RECALLED_BY_MAX:])
     if _matches(request, wanted):
         return Response(status_code=304, headers=headers)
     return Response(page.body, 200, headers, media_type=BULLETIN_MEDIA)

@@ -47,9 +47,14 @@ def read(session: Session, rows: Rows, recording: Recording, **odd: Any) -> feed
     return feed.read_page(body, **asked)
 
 
+def verify(session: Session, page: feed.FeedPage) -> list[feed.Received]:
+    """Verify a page that needs nothing fetched."""
+    return feed.judge_rows(session, feed.verify_rows(session, page))
+
+
 def verified(session: Session, rows: Rows, recording: Recording) -> list[feed.Received]:
     """Read and verify rows."""
-    return feed.verify_page(session, read(session, rows, recording))
+    return verify(session, read(session, rows, recording))
 
 
 # --- a page as it is ---
@@ -70,7 +75,7 @@ def test_page_is_verified(session: Session, rows: Rows, recording: Recording) ->
 def test_page_is_confirmed(session: Session, rows: Rows, recording: Recording) -> None:
     """A page taken over moves the cursor; nothing is missing."""
     page = read(session, rows, recording)
-    feed.confirm_page(session, page, feed.verify_page(session, page))
+    feed.confirm_page(session, page, verify(session, page))
 
     assert int(recording.cursor) == session.state.get_int("feed_after", -1)
     assert [] == session.state.unseen(10**6)
@@ -311,7 +316,7 @@ def test_withheld_bulletin(session: Session, rows: Rows, recording: Recording, d
     """A row left out is noticed when the page is confirmed: the log says that it was released to us."""
     del rows[dropped]
     page = read(session, rows, recording)
-    found = feed.verify_page(session, page)
+    found = verify(session, page)
 
     with pytest.raises(Withheld, match=recording.published[dropped].id):
         feed.confirm_page(session, page, found)
@@ -323,14 +328,14 @@ def test_bulletin_in_the_place_of_another(session: Session, rows: Rows, recordin
     page = read(session, rows, recording)
 
     with pytest.raises(Unverified, match=recording.published[0].id):
-        feed.verify_page(session, page)
+        verify(session, page)
 
 
 def test_withheld_is_told_once_the_last_page_is_there(session: Session, rows: Rows, recording: Recording) -> None:
     """Before the last page nothing is missed: it may still come."""
     page = replace(read(session, rows[:1], recording, cursor=str(rows[0]["seq"])), is_last=False)
 
-    feed.confirm_page(session, page, feed.verify_page(session, page))
+    feed.confirm_page(session, page, verify(session, page))
 
     assert rows[0]["seq"] == session.state.get_int("feed_after", -1)
 
@@ -342,7 +347,7 @@ def test_released_after_the_page_is_not_withheld(session: Session, rows: Rows, r
     session.state.put("events_after", seq)
     page = read(session, rows, recording)
 
-    feed.confirm_page(session, page, feed.verify_page(session, page))
+    feed.confirm_page(session, page, verify(session, page))
 
     assert seq == session.state.unseen(seq)[0].seq
 

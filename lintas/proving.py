@@ -1,0 +1,70 @@
+"""Fetching what proves a withdrawal or a purge, before either is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lintas import feed, withdrawal
+from lintas.errors import NoLongerValid, NotFound, Purged, Recalled, Unverified
+from lintas.header import is_id
+from lintas.request import Operation, Response, read
+from lintas.session import Session
+
+
+def verify_page(session: Session, page: feed.FeedPage) -> Operation[list[feed.Received]]:
+    """Verify every row of a page, with what it says of withdrawals; raise Unverified."""
+    found = feed.verify_rows(session, page)
+    gone = yield from prove(session, withdrawal.missing(session, found))
+    return feed.judge_rows(session, found, gone)
+
+
+def prove_purges(session: Session) -> Operation[None]:
+    """Demand the recall behind every purge before its time; raise InconsistentLog."""
+    yield from prove(session, withdrawal.missing(session, []))
+    withdrawal.prove_purges(session)
+
+
+def prove(session: Session, wanted: Sequence[str]) -> Operation[frozenset[str]]:
+    """See the lines that are said to withdraw something; return those that are gone themselves, with good reason."""
+    gone = set()
+    for line_id in wanted:
+        try:
+            yield from _see(session, line_id)
+        except Recalled as refusal:
+            by = refusal.extra.get("by")
+            if not is_id(by):
+                raise Unverified(f"The hub does not say what recalled {line_id}.") from refusal
+            yield from _see(session, str(by))
+            if not withdrawal.is_proven(session, line_id, str(by), "recalls"):
+                raise Unverified(f"Bulletin {by} does not recall {line_id}.") from refusal
+            gone.add(line_id)
+        except (NoLongerValid, Purged) as refusal:
+            if not withdrawal.is_over(session, line_id) and not session.state.purged([line_id]):
+                raise Unverified(f"Bulletin {line_id} is said to be over, but it stands.") from refusal
+            gone.add(line_id)
+        except NotFound as refusal:
+            if not withdrawal.is_beyond(session, line_id):
+                raise Unverified(f"The hub denies {line_id}, which it released to {session.party}.") from refusal
+            gone.add(line_id)
+    return frozenset(gone)
+
+
+def read_line(session: Session, response: Response, line_id: str) -> feed.Received:
+    """Verify the bulletin in an answer, remember what it withdraws; the marks are still the hub's word."""
+    seq, headers = response.headers.get("lintas-seq", ""), response.headers
+    if not seq.isascii() or not seq.isdigit():
+        raise Unverified("The hub did not say where in the log the bulletin is.")
+    found = feed.verify_line(session, response.body, seq=int(seq), wanted=line_id)
+    feed.remember(session, [found])
+    marks = headers.get("lintas-marks", "").split(", ")
+    parts = tuple(filter(is_id, headers.get("lintas-recalled-by", "").split(", ")))
+    return replace(found, marks=tuple(each for each in feed.MARKS if each in marks), recalled_by=parts)
+
+
+def _see(session: Session, line_id: str) -> Operation[None]:
+    response = yield from read(session, f"/v1/bulletins/{line_id}", superseded=1)
+    found = read_line(session, response, line_id)
+    released = session.state.released([line_id])
+    if found.header.iss != session.party and (line_id not in released or released[line_id].accepted_seq != found.seq):
+        raise Unverified(f"The log does not say that {line_id} was released to {session.party} at {found.seq}.")
