@@ -178,7 +178,9 @@ def readable(conn: Connection, directory: Directory, agency: str, line_id: str) 
     if lines.released_seq(conn, row.seq, agency) is None:
         raise NotFound
     bounds = policy.reading(directory, agency)
-    if not policy.allows(bounds, topic=row.topic or "", rank=row.tlp_rank or 0, withdraws=row.withdraws):
+    is_recall = row.kind == policy.RECALL
+    rank, withdraws = row.tlp_rank or 0, row.withdraws
+    if not policy.allows(bounds, topic=row.topic or "", rank=rank, withdraws=withdraws, is_recall=is_recall):
         raise NotFound
     return row
 

@@ -140,9 +140,11 @@ def judge(
     if found.state == "purged" and not session.state.purged([found.id]):
         raise Unverified(f"The log does not say that bulletin {found.id} was purged.")
     if found.state == "expired" and (released is None or released.exp > session.now() + SKEW_S):
-        raise Unverified(f"Bulletin {found.id} is said to have expired, but the log does not say so.")
+        until = "" if released is None else f", but it stands until {released.exp}"
+        raise Unverified(f"Bulletin {found.id} is said to have expired{until}.")
     if found.line is None:
-        return replace(found, marks=withdrawal.marks_of(session, found, gone))
+        marks = withdrawal.marks_of(session, found, gone)
+        return replace(found, marks=marks) if marks else found
     if released is None:
         raise Unverified(f"The log does not say that {found.id} was released to {session.party}.")
     header = found.header

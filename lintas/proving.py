@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lintas import feed, withdrawal
-from lintas.errors import NoLongerValid, NotFound, Purged, Recalled, Unverified
+from lintas.errors import MalformedPayload, NoLongerValid, NotFound, Purged, Recalled, Unverified
 from lintas.header import is_id
 from lintas.request import Operation, Response, read
 from lintas.session import Session
@@ -54,7 +54,7 @@ def read_line(session: Session, response: Response, line_id: str) -> feed.Receiv
     """Verify the bulletin in an answer, remember what it withdraws; the marks are still the hub's word."""
     seq, headers = response.headers.get("lintas-seq", ""), response.headers
     if not seq.isascii() or not seq.isdigit():
-        raise Unverified("The hub did not say where in the log the bulletin is.")
+        raise MalformedPayload("The hub did not say where in the log the bulletin is.")
     found = feed.verify_line(session, response.body, seq=int(seq), wanted=line_id)
     feed.remember(session, [found])
     marks = headers.get("lintas-marks", "").split(", ")
