@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import secrets
 import string
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import IO
 from broker.auth import Tokens
 from broker.batch import Batch, Head
 from broker.lifecycle import Expiry
-from broker.retention import Retention
+from broker.retention import Retention, step
 from broker.secret import HubSecret, read_secret
 from broker.settings import Settings
 from broker.signer import LogSigner
@@ -102,6 +103,15 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
         readers=ThreadPoolExecutor(READERS, thread_name_prefix="lintas-reader"),
         lock=lock,
     )
+
+
+def purge_all(hub: Hub, progress: Callable[[str], None]) -> int:
+    """Purge everything that is to be purged, step by step; return how many bulletins. The hub is started."""
+    run = hub.writer.submit(hub.retention.begin).result().value
+    while not run.is_over:
+        hub.writer.submit(lambda batch: step(batch, run)).result()
+        progress(f"purged {run.purged} bulletins")
+    return run.purged
 
 
 def make_name(origin: str) -> str:

@@ -143,14 +143,15 @@ def follow(*, once: bool, as_json: bool, from_start: bool) -> None:
 @cli.command(cls=IdCommand)
 @click.argument("line_id")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def show(line_id: str, *, as_json: bool) -> None:
+@click.option("--superseded", is_flag=True, help="Show it even if it was replaced.")
+def show(line_id: str, *, as_json: bool, superseded: bool) -> None:
     """Fetch one bulletin, verify it, show it whole.
 
     \b
     Example: lintas show dGhpcyBpcyBhbiBleGFtcGxlIGlkIG9mIDMyIGJ5dGU
     """
     with _client() as client:
-        item = client.fetch(line_id)
+        item = client.fetch(line_id, superseded=superseded)
     if as_json:
         click.echo(json.dumps(received_members(item), ensure_ascii=False))
     else:

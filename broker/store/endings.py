@@ -88,7 +88,7 @@ def kept(conn: Connection, ended: Collection[Ended], *, until: int, events_until
     """Return the indexes of those that must still be kept.
 
     One that withdraws what has not ended by second `until` is the proof of that; an event after microsecond
-    `events_until` is too young to lose its body.
+    `events_until` is too young to lose its body. What was purged meanwhile is not purged again.
     """
     seqs = [each.seq for each in ended]
     proofs = (
@@ -106,7 +106,8 @@ def kept(conn: Connection, ended: Collection[Ended], *, until: int, events_until
         .join_from(event, line, line.c.id == event.c.object)
         .where(event.c.object.in_([each.id for each in ended]), event.c.kind == RECALLED, event.c.time > events_until)
     )
-    return {seq for statement in (proofs, acked, recalled_lately) for seq in conn.scalars(statement)}
+    gone = select(line.c.seq).where(line.c.seq.in_(seqs), line.c.raw.is_(None))
+    return {seq for statement in (proofs, acked, recalled_lately, gone) for seq in conn.scalars(statement)}
 
 
 def parties(conn: Connection, ended: Collection[Ended]) -> dict[int, set[str]]:
