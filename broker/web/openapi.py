@@ -173,6 +173,7 @@ _QUERY = {
         _query("kind", "A kind of bulletin, or of event."),
         _query("from", "The issuer."),
         _query("ref", "Bulletins that refer to this one."),
+        _query("superseded", "1 gives it even if it was replaced.", "integer"),
         _query("size", "A published size of the log.", "integer"),
         _query("old", "The size already known.", "integer"),
         _query("nonce", "Any base64url text; the record of this read repeats it."),
@@ -188,6 +189,7 @@ _QUERY = {
 }
 _QUERIES = {
     ("get", "/v1/bulletins"): ("after", "limit", "topic", "kind", "from", "ref"),
+    ("get", "/v1/bulletins/{id}"): ("superseded",),
     ("get", "/v1/log/proof/{seq}"): ("size",),
     ("get", "/v1/log/witness"): ("old", "size"),
     ("get", "/v1/log/events"): ("after", "limit", "kind", "nonce"),
@@ -262,7 +264,11 @@ _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/v1/log/tile/{path}"): (_OCTETS, "32 bytes a hash"),
     ("get", "/v1/log/proof/{seq}"): (_PLAIN, "c2sp.org/tlog-proof@v1\nindex 12\n\n" + _CHECKPOINT),
     ("get", "/v1/log/witness"): (_PLAIN, "old 9\n...\n\n" + _CHECKPOINT),
-    ("get", "/v1/log/events"): (LINES_MEDIA, '{"seq":7,"body":"{...}","proof":["..."]}\n{"checkpoint":"..."}\n'),
+    ("get", "/v1/log/events"): (
+        LINES_MEDIA,
+        '{"seq":7,"body":"{...}","proof":["..."]}\n'
+        '{"seq":8,"party":"sg-fiu","party_seq":2,"entry":"...","body":null,"proof":["..."]}\n{"checkpoint":"..."}\n',
+    ),
     ("get", "/v1/admin/events"): (_JSON, {"events": [_EXAMPLE_EVENT], "next": None, "checkpoint": _CHECKPOINT}),
     ("get", "/v1/admin/partners"): (_JSON, {"partners": [_EXAMPLE_PARTNER | _EXAMPLE_GRANT]}),
     ("get", "/v1/admin/keys"): (_JSON, {"keys": [_EXAMPLE_KEY | {"state": "pending"}]}),
