@@ -56,6 +56,9 @@ def read_line(session: Session, response: Response, line_id: str) -> feed.Receiv
     if not seq.isascii() or not seq.isdigit():
         raise MalformedPayload("The hub did not say where in the log the bulletin is.")
     found = feed.verify_line(session, response.body, seq=int(seq), wanted=line_id)
+    released = session.state.released([line_id]).get(line_id)
+    if found.header.iss != session.party and (released is None or released.accepted_seq != found.seq):
+        raise Unverified(f"The log does not say that {line_id} was released to {session.party} at {found.seq}.")
     feed.remember(session, [found])
     marks = headers.get("lintas-marks", "").split(", ")
     parts = tuple(filter(is_id, headers.get("lintas-recalled-by", "").split(", ")))
@@ -64,7 +67,4 @@ def read_line(session: Session, response: Response, line_id: str) -> feed.Receiv
 
 def _see(session: Session, line_id: str) -> Operation[None]:
     response = yield from read(session, f"/v1/bulletins/{line_id}", superseded=1)
-    found = read_line(session, response, line_id)
-    released = session.state.released([line_id])
-    if found.header.iss != session.party and (line_id not in released or released[line_id].accepted_seq != found.seq):
-        raise Unverified(f"The log does not say that {line_id} was released to {session.party} at {found.seq}.")
+    read_line(session, response, line_id)

@@ -1,4 +1,4 @@
-"""What a purge says, and when it may be believed.
+"""What a purge says when it may be believed.
 
 A purge takes the content of bulletins that ended and the bodies of the events about them; the tree keeps their entries.
 The event that records it names the bulletins, and each emptied event by its number and entry. Whoever sees an event

@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS withdrawal (
   target TEXT NOT NULL, by TEXT NOT NULL, relation TEXT NOT NULL, iss TEXT NOT NULL,
   PRIMARY KEY (target, by, relation)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS purged_unproven ON purged (id) WHERE unproven IS NOT NULL;
 CREATE INDEX IF NOT EXISTS outbox_state ON outbox (state, number);
 CREATE INDEX IF NOT EXISTS released_unseen ON released (seen, seq);
 """

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 from lintas import feed, proving, sync, withdrawal
 from lintas.checkpoint import Checkpoint
-from lintas.directory import CONTROL_KINDS
 from lintas.draft import Draft
 from lintas.errors import (
     BadReceipt,
@@ -31,8 +30,10 @@ from lintas.errors import (
     RequestTimeout,
     Stale,
     Superseded,
+    Unverified,
     from_problem,
 )
+from lintas.event import KINDS
 from lintas.header import BULLETIN, KEY, ORDER
 from lintas.keys import fresh_nonce
 from lintas.line import Line, parse
@@ -128,7 +129,12 @@ def pull(session: Session) -> Operation[Pulled]:
     if page.rows or session.is_due():
         # An idle follower asks seldom, so that polls do not fill the log; yet it asks, or a hub could hide everything.
         alarms = (yield from catch_up(session)).alarms
-    items = yield from proving.verify_page(session, page)
+    try:
+        items = yield from proving.verify_page(session, page)
+    except Unverified:
+        # A withdrawal that came in after the log was read looks like a lie: look once more before raising an alarm.
+        yield from catch_up(session)
+        items = yield from proving.verify_page(session, page)
     return Pulled(tuple(items), page, tuple(alarms))
 
 
@@ -314,7 +320,7 @@ def _answer(session: Session, line: Line, response: Response) -> Answer:
     members = _object(response.body)
     receipt_bytes = str(members.get("receipt", "")).encode()
     logged = check_receipt(parse_receipt(receipt_bytes), line_id=line.id, origin=session.origin, key=session.log_key)
-    if logged.event["kind"] not in CONTROL_KINDS:
+    if KINDS.get(str(logged.event["kind"])) != "accepted":
         raise BadReceipt(f"The receipt is of a {logged.event['kind']} event.")
     return Answer(
         id=line.id,

@@ -266,8 +266,10 @@ _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/v1/log/witness"): (_PLAIN, "old 9\n...\n\n" + _CHECKPOINT),
     ("get", "/v1/log/events"): (
         LINES_MEDIA,
-        '{"seq":7,"body":"{...}","proof":["..."]}\n'
-        '{"seq":8,"party":"sg-fiu","party_seq":2,"entry":"...","body":null,"proof":["..."]}\n{"checkpoint":"..."}\n',
+        (
+            '{"seq":7,"body":"{...}","proof":["..."]}\n'
+            '{"seq":8,"party":"sg-fiu","party_seq":2,"entry":"...","body":null,"proof":["..."]}\n{"checkpoint":"..."}\n'
+        ),
     ),
     ("get", "/v1/admin/events"): (_JSON, {"events": [_EXAMPLE_EVENT], "next": None, "checkpoint": _CHECKPOINT}),
     ("get", "/v1/admin/partners"): (_JSON, {"partners": [_EXAMPLE_PARTNER | _EXAMPLE_GRANT]}),

@@ -395,9 +395,10 @@ def test_recalled_and_purged_early(hostile: Hostile, draft: Draw, *, is_fresh: b
     made = publish(hostile.hub, draft, "first", valid_for="P365D")
     by = recall(hostile.hub, draft, made.id, valid_for="P1D")
     let_purge(hostile.hub)
-    client = fresh(hostile.hub) if is_fresh else hostile.client
+    client = fresh(hostile.hub)
 
-    found = states(client)
+    found = states(client if is_fresh else hostile.client)
+    client.close()
 
     assert {made.id: ("recalled", ()), by.id: (None, ())} == found
 
@@ -505,9 +506,9 @@ def test_purge_of_a_key_event(hostile: Hostile) -> None:
 
 def test_hole_of_a_control_event(exercise_hub: ExerciseHub) -> None:
     """A fresh reader is not told a directory with a hole in it."""
+    client = fresh(exercise_hub)
     with exercise_hub.hub.store.write() as conn:
         conn.exec_driver_sql("UPDATE event SET body = NULL WHERE seq = 5")
-    client = fresh(exercise_hub)
 
     with pytest.raises(InconsistentLog):
         client.sync()
