@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, or_, select, update
@@ -13,6 +13,9 @@ RECALLS = "recalls"
 RECALLED = "bulletin.recalled"
 RELEASED = "released"
 WITHDRAWING = ("recalls", "recalls-part", "supersedes")
+
+EMPTY_MAX = 1_000
+"""Rows emptied by one statement: databases limit how many values it may name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,8 @@ def events_about(conn: Connection, ended: Collection[Ended], acked: Collection[i
     for chosen in (
         event.c.seq.in_([*seqs, *acked]),
         event.c.seq.in_(released),
-        event.c.object.in_(ids) & (event.c.kind == RECALLED),
+        # The kind is no index to begin with: a bulletin has few events, a log many recalls.
+        event.c.object.in_(ids) & (event.c.kind.concat("") == RECALLED),
     ):
         found |= {row.seq: Emptied(*row) for row in conn.execute(statement.where(chosen))}
     return [found[seq] for seq in sorted(found)]
@@ -148,15 +152,17 @@ def left(conn: Connection, seqs: Collection[int]) -> int:
     return conn.scalar(statement) or 0
 
 
-def empty_lines(conn: Connection, seqs: Collection[int]) -> None:
+def empty_lines(conn: Connection, seqs: Sequence[int]) -> None:
     """Take the bytes of these lines away, and what an index holds of them."""
-    conn.execute(update(line).where(line.c.seq.in_(seqs)).values(raw=None))
-    conn.execute(delete(indicator).where(indicator.c.seq.in_(seqs)))
+    for part in _parts(seqs):
+        conn.execute(update(line).where(line.c.seq.in_(part)).values(raw=None))
+        conn.execute(delete(indicator).where(indicator.c.seq.in_(part)))
 
 
-def empty_events(conn: Connection, seqs: Collection[int]) -> None:
+def empty_events(conn: Connection, seqs: Sequence[int]) -> None:
     """Take the bodies of these events away; entries and tree stay."""
-    conn.execute(update(event).where(event.c.seq.in_(seqs)).values(body=None))
+    for part in _parts(seqs):
+        conn.execute(update(event).where(event.c.seq.in_(part)).values(body=None))
 
 
 def last_ends(conn: Connection, seqs: Collection[int]) -> Mapping[int, int]:
@@ -168,3 +174,8 @@ def last_ends(conn: Connection, seqs: Collection[int]) -> Mapping[int, int]:
         .group_by(ref.c.seq)
     )
     return {row[0]: row[1] or 0 for row in conn.execute(statement)}
+
+
+def _parts(seqs: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(seqs), EMPTY_MAX):
+        yield seqs[start : start + EMPTY_MAX]

@@ -15,7 +15,7 @@ from broker.fsck import check_everything
 from broker.hub import Hub
 from broker.intake import admit_bulletin, open_bulletin
 from broker.retention import Retention, Run, step
-from broker.store import lines, log, tables
+from broker.store import endings, lines, log, tables
 from lintas import purge
 from lintas.header import BULLETIN
 from lintas.line import Line
@@ -336,6 +336,7 @@ def test_once_a_day(inner: Desks) -> None:
 def test_much_is_told_in_parts(inner: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
     """A purge that empties more events than one record may name is told in several."""
     monkeypatch.setattr(purge, "EMPTIED_MAX", 2)
+    monkeypatch.setattr(endings, "EMPTY_MAX", 2)
     exp = inner.session(ISSUER).now() + 7 * DAY_S
     line = publish(inner, exp=exp, payload=canonical(PAYLOAD | {"indicators": [INDICATOR]}))
     for _ in range(4):
