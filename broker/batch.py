@@ -95,6 +95,11 @@ class Batch:
         return counters[party]
 
     @property
+    def began(self) -> int:
+        """The second the batch began at: whatever it accepts ends later, and so does whatever later ones accept."""
+        return self._time // US_PER_S
+
+    @property
     def now(self) -> int:
         """The second the next event will carry: decisions and the record of them use the same time."""
         return (self._time + len(self._events)) // US_PER_S

@@ -19,7 +19,7 @@ from broker import exercise as exercises
 from broker.app import build_app
 from broker.demo import run_demo
 from broker.fsck import check_everything
-from broker.hub import open_hub, read_log_key
+from broker.hub import open_hub, purge_all, read_log_key
 from broker.settings import Settings, read_settings
 from broker.store import migrate
 from broker.store.engine import Store
@@ -135,6 +135,26 @@ def fsck(data: Path | None) -> None:
         report = check_everything(store, key, progress)
     click.echo(f"{report.size} events, {report.checkpoints} checkpoints, {report.lines} lines: all consistent")
     click.echo(f"root {report.root.hex()}")
+
+
+@cli.command("purge")
+@data_option
+def purge_command(data: Path | None) -> None:
+    """Purge the content of everything that ended long enough ago; the hub must be stopped.
+
+    A hub that is served does the same by itself, once a day. Killed at any moment it leaves every step whole.
+
+    \b
+    Example: lintas-broker purge --data hub
+    """
+    settings = read_settings(data=str(data) if data else None)
+    hub = open_hub(settings)
+    try:
+        hub.start()
+        purged = purge_all(hub, progress=_status())
+    finally:
+        hub.stop()
+    click.echo(f"{purged} bulletins purged that ended {settings.purge_after_days} days ago, or were ordered to be")
 
 
 @cli.command()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from broker import policy
@@ -17,11 +17,21 @@ from broker.auth import Caller
 from broker.batch import Batch
 from broker.hub import Hub
 from broker.intake import PART
-from broker.store import delivery, lines, log
+from broker.store import delivery, endings, lines, log
 from broker.store.engine import Connection
 from broker.writer import Done
 from lintas.directory import Directory
-from lintas.errors import Busy, CursorBeyondLog, NoLongerValid, NotFound, Recalled, Refusal, Superseded, Unauthorized
+from lintas.errors import (
+    Busy,
+    CursorBeyondLog,
+    NoLongerValid,
+    NotFound,
+    Purged,
+    Recalled,
+    Refusal,
+    Superseded,
+    Unauthorized,
+)
 from lintas.filter import EVERYTHING, Filter
 from lintas.header import BULLETIN
 from lintas.strict import canonical
@@ -31,12 +41,14 @@ READ_AGAIN_MAX = 5
 
 SUSPECT = "suspect"
 PARTLY_RECALLED = "recalled-in-part"
-HIDING = {"recalls": "recalled", "supersedes": "superseded"}
+SUPERSEDED = "superseded"
+RECALLING = {"recalls": "recalled"}
+HIDING = {**RECALLING, "supersedes": SUPERSEDED}
 GONE: dict[str, type[Refusal]] = {
     "recalled": Recalled,
     "superseded": Superseded,
     "expired": NoLongerValid,
-    "purged": NoLongerValid,
+    "purged": Purged,
 }
 
 T = TypeVar("T")
@@ -106,6 +118,9 @@ class Page:
     is_full: bool = False
     is_cut: bool = False
     marks: tuple[str, ...] = ()
+    recalled_by: tuple[str, ...] = ()
+    state: str | None = None
+    by: str | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -228,17 +243,26 @@ def page_of(
     )
 
 
-def read_one(conn: Connection, directory: Directory, agency: str, line_id: str, *, now: int) -> Page:
-    """Read one bulletin for an agency; raise NotFound, or the Refusal that says what became of it."""
+def read_one(
+    conn: Connection, directory: Directory, agency: str, line_id: str, *, now: int, superseded: bool = False
+) -> Page:
+    """Read one bulletin for an agency; raise NotFound, or the Refusal that says what became of it.
+
+    `superseded` asks for it even if it was replaced, as long as it would stand otherwise.
+    """
     size, _ = log.head(conn)
     row = readable(conn, directory, agency, line_id)
     standing = stand(conn, directory, [row], now=now)[row.seq]
+    state, by = standing.state, standing.by
+    if superseded and state == SUPERSEDED:
+        standing = stand(conn, directory, [row], now=now, hiding=RECALLING)[row.seq]
     if standing.state is not None:
         raise GONE[standing.state](**({"by": standing.by} if standing.by else {}))
     assert row.raw is not None
     is_personal = row.is_personal and row.iss != agency
     found = Row(row.seq, row.id, row.iss, row.raw, is_line=True, urgency=row.urgency, is_personal=is_personal)
-    return Page(directory, size, (found,), cursor=row.seq, marks=standing.marks)
+    page = Page(directory, size, (found,), cursor=row.seq, state=state, by=by)
+    return replace(page, marks=standing.marks, recalled_by=standing.recalled_by)
 
 
 def readable(conn: Connection, directory: Directory, agency: str, line_id: str) -> lines.StoredLine:
@@ -251,7 +275,9 @@ def readable(conn: Connection, directory: Directory, agency: str, line_id: str) 
     if lines.released_seq(conn, row.seq, agency) is None:
         raise NotFound
     bounds = policy.reading(directory, agency)
-    if not policy.allows(bounds, topic=row.topic or "", rank=row.tlp_rank or 0, withdraws=row.withdraws):
+    is_recall = row.kind == policy.RECALL
+    rank, withdraws = row.tlp_rank or 0, row.withdraws
+    if not policy.allows(bounds, topic=row.topic or "", rank=rank, withdraws=withdraws, is_recall=is_recall):
         raise NotFound
     return row
 
@@ -262,22 +288,43 @@ def reader(directory: Directory, agency: str) -> lines.Reader:
     return lines.Reader(agency, bounds.topics, bounds.tlp_rank_max, bounds.only_withdrawals)
 
 
-def stand(conn: Connection, directory: Directory, rows: Sequence[lines.StoredLine], *, now: int) -> dict[int, Standing]:
-    """Tell what became of each of these bulletins."""
+def stand(
+    conn: Connection,
+    directory: Directory,
+    rows: Sequence[lines.StoredLine],
+    *,
+    now: int,
+    hiding: Mapping[str, str] = HIDING,
+) -> dict[int, Standing]:
+    """Tell what became of each of these bulletins; `hiding` says which relations withdraw one."""
     said: dict[int, list[lines.Reference]] = {row.seq: [] for row in rows}
     for reference in lines.references(conn, list(said)) if rows else []:
         said[reference.target].append(reference)
-    return {row.seq: _standing(row, said[row.seq], directory, now) for row in rows}
+    over = {row.seq for row in rows if row.exp is not None and row.exp <= now}
+    recalls = [row.seq for row in rows if row.seq in over and row.kind == policy.RECALL]
+    if recalls:
+        # A recall stands for as long as what it recalls would have: else its holders had no proof of it.
+        over -= {seq for seq, end in endings.last_ends(conn, recalls).items() if end > now}
+    return {row.seq: _standing(row, said[row.seq], directory, hiding, is_over=row.seq in over) for row in rows}
 
 
-def _standing(row: lines.StoredLine, said: list[lines.Reference], directory: Directory, now: int) -> Standing:
-    for relation, state in HIDING.items():
+def _standing(
+    row: lines.StoredLine,
+    said: list[lines.Reference],
+    directory: Directory,
+    hiding: Mapping[str, str],
+    *,
+    is_over: bool,
+) -> Standing:
+    if row.raw is None and is_over:
+        return Standing(state="purged")
+    for relation, state in hiding.items():
         by = next((reference.id for reference in said if reference.relation == relation), None)
         if by is not None:
             return Standing(state=state, by=by)
     if row.raw is None:
         return Standing(state="purged")
-    if row.exp is not None and row.exp <= now:
+    if is_over:
         return Standing(state="expired")
     recalled_by = tuple(reference.id for reference in said if reference.relation == PART)
     marks = ((SUSPECT,) if directory.is_suspect(row.kid, row.at) else ()) + ((PARTLY_RECALLED,) if recalled_by else ())

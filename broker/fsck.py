@@ -1,8 +1,9 @@
 """Re-deriving everything from the rows until the first fault.
 
 Checked: every event body against its entry, every entry against the tree, the columns beside a body, every checkpoint
-against the tree of its size and the log key, gapless numbering per party, every stored line against its id, its header
-columns and the event that accepted it, the directory against the lines behind it.
+against the tree of its size and the log key, gapless numbering per party, every missing body against the purge that
+names it, every stored line against its id, its header columns and the event that accepted it, the directory against
+the lines behind it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from broker.signer import extend
 from broker.store import lines, log
 from broker.store.engine import Connection, Store
 from broker.writer import replay
-from lintas import checkpoint, merkle, note
+from lintas import checkpoint, merkle, note, purge
 from lintas.directory import CONTROL_KINDS
 from lintas.errors import LintasError, LogHalted
 from lintas.event import parse_event
@@ -56,6 +57,7 @@ def _check_log(
     size, _ = log.head(conn)
     frontier = merkle.Frontier(0, ())
     numbers: dict[str, int] = {}
+    holes: dict[tuple[str, int], bytes] = {}
     signed = 0
     pending = next(notes, None)
     for row in log.rows(conn, 0, size):
@@ -63,6 +65,7 @@ def _check_log(
         if row.party_seq != numbers.get(row.party, 0) + 1:
             raise LogHalted(f"Row {row.seq}: the events of {row.party} are not numbered without a gap.")
         numbers[row.party] = row.party_seq
+        _check_hole(row, holes)
         if pending is not None and pending[0] == frontier.size:
             _check_checkpoint(pending[1], key, frontier)
             signed += 1
@@ -72,7 +75,22 @@ def _check_log(
         raise LogHalted(f"Row {frontier.size} is missing.")
     if pending is not None:
         raise LogHalted(f"A checkpoint of size {pending[0]} was signed, but the log has {size} rows.")
+    if holes:
+        party, number = min(holes)
+        raise LogHalted(f"Event {number} of {party} has no body, and no purge names it.")
     return frontier.root(), signed
+
+
+def _check_hole(row: log.LogRow, holes: dict[tuple[str, int], bytes]) -> None:
+    """Note an event without its body; strike out those that this event, a purge, names."""
+    if row.body is None:
+        if row.kind not in purge.PURGEABLE:
+            raise LogHalted(f"Row {row.seq}: a {row.kind} event is never purged, yet its body is gone.")
+        holes[row.party, row.party_seq] = row.entry
+    elif row.kind == purge.KIND:
+        for number, entry in purge.read(parse_event(row.body)).emptied:
+            if holes.pop((row.party, number), None) != entry:
+                raise LogHalted(f"Row {row.seq}: it purged event {number} of {row.party}, whose body is there.")
 
 
 def _check_checkpoint(signed: bytes, key: note.VerifierKey, frontier: merkle.Frontier) -> None:
@@ -88,11 +106,13 @@ def _check_lines(conn: Connection) -> int:
     counted = 0
     for stored in lines.every(conn):
         counted += 1
+        event = log.event_at(conn, stored.seq)
+        if event is not None and (stored.raw is None) != (event.body is None):
+            raise LogHalted(f"Line {stored.id}: its bytes and its event were not purged together.")
         if stored.raw is None:
             continue
         if line_id(stored.raw) != stored.id:
             raise LogHalted(f"Line {stored.id}: its bytes have another hash.")
-        event = log.event_at(conn, stored.seq)
         if event is None or not _is_of(event, stored):
             raise LogHalted(f"Line {stored.id}: the event at its index {stored.seq} is of another line.")
         if _columns(parse(stored.raw).header) != _stored_columns(stored):
@@ -110,8 +130,7 @@ def _is_of(event: log.EventRow, stored: lines.StoredLine) -> bool:
 
 
 def _released(event: log.EventRow) -> dict[str, str]:
-    if event.body is None:
-        return {}
+    assert event.body is not None
     detail = parse_event(event.body).detail
     return dict.fromkeys(detail["released"], lines.RELEASED) | dict(detail["withheld"])
 

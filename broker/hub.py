@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import secrets
 import string
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import IO
 
 from broker.auth import Tokens
 from broker.batch import Batch, Head
+from broker.lifecycle import Expiry
+from broker.retention import Retention, step
 from broker.secret import HubSecret, read_secret
 from broker.settings import Settings
 from broker.signer import LogSigner
@@ -43,6 +46,7 @@ class Hub:
     store: Store
     signer: LogSigner
     strangers: Strangers
+    retention: Retention
     writer: Writer
     tokens: Tokens
     readers: ThreadPoolExecutor
@@ -84,7 +88,8 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
     secret = read_secret(settings.secret_file)
     store = Store(settings.database)
     signer = LogSigner(store, key)
-    strangers = Strangers(clock)
+    strangers, retention = Strangers(clock), Retention(settings.purge_after_days)
+    due = (strangers.record, Expiry().record, retention.record)
     return Hub(
         settings=settings,
         clock=clock,
@@ -92,11 +97,21 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
         store=store,
         signer=signer,
         strangers=strangers,
-        writer=Writer(store, signer, clock, index_key=secret.index_key, due=(strangers.record,)),
+        retention=retention,
+        writer=Writer(store, signer, clock, index_key=secret.index_key, due=due),
         tokens=Tokens(),
         readers=ThreadPoolExecutor(READERS, thread_name_prefix="lintas-reader"),
         lock=lock,
     )
+
+
+def purge_all(hub: Hub, progress: Callable[[str], None]) -> int:
+    """Purge everything that is to be purged, step by step; return how many bulletins. The hub is started."""
+    run = hub.writer.submit(hub.retention.begin).result().value
+    while not run.is_over:
+        hub.writer.submit(lambda batch: step(batch, run)).result()
+        progress(f"purged {run.purged} bulletins")
+    return run.purged
 
 
 def make_name(origin: str) -> str:

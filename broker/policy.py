@@ -97,7 +97,9 @@ def admit(
     holders = _check_refs(header, directory, targets, topics)
     if not holders:
         _check_grants(header, directory, topics)
-    admission = _release(header, directory, holders)
+    withdrawn = header.targets("recalls", "supersedes")
+    is_held = any(targets[target_id].audience for target_id in withdrawn)
+    admission = _release(header, directory, holders, is_held=is_held)
     _check_holders(header, targets, admission)
     return admission
 
@@ -114,9 +116,9 @@ def reading(directory: Directory, agency: str) -> Reading:
     )
 
 
-def allows(bounds: Reading, *, topic: str, rank: int, withdraws: bool) -> bool:
-    """Tell whether one released bulletin lies within the bounds; nothing narrows a recall."""
-    if withdraws:
+def allows(bounds: Reading, *, topic: str, rank: int, withdraws: bool, is_recall: bool = True) -> bool:
+    """Tell whether one released bulletin lies within the bounds; nothing narrows a recall, grants no successor."""
+    if withdraws and (is_recall or not bounds.only_withdrawals):
         return True
     inside = rank <= bounds.tlp_rank_max and (bounds.topics is None or topic in bounds.topics)
     return inside and not bounds.only_withdrawals
@@ -237,11 +239,10 @@ def _check_holders(header: Header, targets: Mapping[str, Target], admission: Adm
             )
 
 
-def _release(header: Header, directory: Directory, holders: frozenset[str]) -> Admission:
+def _release(header: Header, directory: Directory, holders: frozenset[str], *, is_held: bool) -> Admission:
     if header.release_to == EVERYONE:
-        # Grants are asked at each reading; only a recall of what everyone had goes past them.
-        past_grants = header.kind == RECALL and EVERYONE[0] in holders
-        return Admission(released=EVERYONE, withheld={}, withdraws=past_grants)
+        # Grants are asked at each reading; only a recall goes past them, for some of its readers hold the original.
+        return Admission(released=EVERYONE, withheld={}, withdraws=is_held and header.kind == RECALL)
     strangers = [agency for agency in header.release_to if agency not in directory.partners]
     if strangers:
         raise UnknownRecipient(f"Not a partner: {', '.join(strangers[:5])}.", member="release_to")
@@ -253,8 +254,9 @@ def _release(header: Header, directory: Directory, holders: frozenset[str]) -> A
             released.append(agency)
         else:
             withheld[agency] = reason
-    # New content waits until a suspension ends; a recall does not.
-    return Admission(released=tuple(released), withheld=withheld, withdraws=bool(holders) and header.kind == RECALL)
+    # A recall reached holders or those entitled; a successor that needed no grant went to holders. Both stay theirs.
+    withdraws = is_held and (header.kind == RECALL or bool(holders))
+    return Admission(released=tuple(released), withheld=withheld, withdraws=withdraws)
 
 
 def _withheld(header: Header, directory: Directory, agency: str) -> str | None:

@@ -7,16 +7,21 @@ from base64 import b64encode
 from broker.store import log
 from broker.store.engine import Connection
 from lintas import merkle
-from lintas.errors import NotFound
+from lintas.errors import NotFound, Purged
 from lintas.receipt import Receipt, format_receipt
 
 
 def receipt(conn: Connection, seq: int) -> bytes:
-    """Return the receipt of an event under the first checkpoint that covered it: always the same bytes."""
+    """Return the receipt of an event under the first checkpoint that covered it: always the same bytes.
+
+    Raises Purged when its body is gone: a receipt holds the whole event.
+    """
     row = log.event_at(conn, seq)
     covered = log.checkpoint_over(conn, seq)
-    if row is None or row.body is None or covered is None:
+    if row is None or covered is None:
         raise NotFound
+    if row.body is None:
+        raise Purged(seq=seq)
     size, note = covered
     return format_receipt(Receipt(index=seq, proof=inclusion(conn, seq, size), checkpoint=note, extra=row.body))
 

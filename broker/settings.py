@@ -15,20 +15,33 @@ from pathlib import Path
 from lintas.errors import BadSettings
 
 PREFIX = "LINTAS_"
-NAMES = ("LINTAS_DATA", "LINTAS_DATABASE", "LINTAS_HOST", "LINTAS_PORT", "LINTAS_LOG_LEVEL")
+NAMES = (
+    "LINTAS_DATA",
+    "LINTAS_DATABASE",
+    "LINTAS_HOST",
+    "LINTAS_PORT",
+    "LINTAS_LOG_LEVEL",
+    "LINTAS_PURGE_AFTER_DAYS",
+)
 LEVELS = ("debug", "info", "warning", "error")
 PORT_MAX = 65_535
+PURGE_AFTER_DAYS_MAX = 3_650
+"""Ten years, the longest that any type of record is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a hub process needs to know. `database` is an SQLAlchemy URL."""
+    """Everything a hub process needs to know. `database` is an SQLAlchemy URL.
+
+    Content is purged `purge_after_days` after its end.
+    """
 
     data: Path
     database: str
     host: str = "127.0.0.1"
     port: int = 8470
     log_level: str = "info"
+    purge_after_days: int = 30
 
     @property
     def log_key_file(self) -> Path:
@@ -54,6 +67,7 @@ def read_settings(environ: Mapping[str, str] | None = None, **given: str | int |
         host=values.get("host") or "127.0.0.1",
         port=_port(values.get("port") or "8470"),
         log_level=_level(values.get("log_level") or "info"),
+        purge_after_days=_days(values.get("purge_after_days") or "30"),
     )
 
 
@@ -82,3 +96,10 @@ def _level(text: str) -> str:
     if text not in LEVELS:
         raise BadSettings(f"LINTAS_LOG_LEVEL is one of {', '.join(LEVELS)}.")
     return text
+
+
+def _days(text: str) -> int:
+    # A day at least: readers who look daily rely on it (lintas.purge).
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= PURGE_AFTER_DAYS_MAX:
+        raise BadSettings(f"LINTAS_PURGE_AFTER_DAYS is a number from 1 to {PURGE_AFTER_DAYS_MAX}.")
+    return int(text)

@@ -140,6 +140,17 @@ def community(name: str, members: tuple[str, ...]) -> None:
 
 
 @admin.command()
+@click.option("--before", type=click.DateTime(), required=True, help="UTC time; at least a day ago.")
+def purge(before: datetime) -> None:
+    """Order that the content of everything that ended before a time is purged; the log keeps its proofs.
+
+    \b
+    Example: lintas admin purge --before 2026-11-20T00:00:00
+    """
+    _order("purge", before=int(before.replace(tzinfo=UTC).timestamp()))
+
+
+@admin.command()
 def pending() -> None:
     """List keys that wait for approval and orders that wait for a second administrator.
 

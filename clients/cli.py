@@ -156,8 +156,9 @@ def follow(*, once: bool, as_json: bool, from_start: bool, name: str | None, **r
 @cli.command(cls=IdCommand)
 @click.argument("line_id")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--superseded", is_flag=True, help="Show it even if it was replaced.")
 @purpose_options
-def show(line_id: str, *, as_json: bool, **reason: str | None) -> None:
+def show(line_id: str, *, as_json: bool, superseded: bool, **reason: str | None) -> None:
     """Fetch one bulletin, verify it, show it whole with what was said of it; tell its originator that you opened it.
 
     One with person data is given for a stated purpose and case only.
@@ -168,7 +169,7 @@ def show(line_id: str, *, as_json: bool, **reason: str | None) -> None:
     """
     with acting() as opened:
         client = with_purpose(opened, **reason)
-        item = client.fetch(line_id)
+        item = client.fetch(line_id, superseded=superseded)
         said = client.thread(line_id).said()
         if as_json:
             click.echo(json.dumps(received_members(item) | {"said": said_members(said)}, ensure_ascii=False))

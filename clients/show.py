@@ -60,7 +60,7 @@ def received_members(item: Received, *, with_person_data: bool = True) -> dict[s
     """
     members: dict[str, Any] = {"seq": item.seq, "id": item.id}
     if item.state is not None:
-        return members | {"state": item.state, "by": item.by}
+        return members | {"state": item.state, "by": item.by, "marks": list(item.marks)}
     assert item.line is not None
     header = item.header
     payload = parse_object(item.line.payload, floats=True) if header.enc is None else None
@@ -89,13 +89,13 @@ def received_members(item: Received, *, with_person_data: bool = True) -> dict[s
 
 def print_received(item: Received, *, whole: bool = False) -> None:
     """Print a received bulletin: two lines, or the whole."""
+    marks = "".join(click.style(f" [{safe(mark)}]", fg="red") for mark in item.marks)
     if item.state is not None:
-        click.echo(f"{item.seq:>8}  {item.state.upper()}  {item.id}" + (f" by {item.by}" if item.by else ""))
+        click.echo(f"{item.seq:>8}  {item.state.upper()}  {item.id}" + (f" by {item.by}" if item.by else "") + marks)
         return
     assert item.content is not None
     header = item.header
     label = click.style(vocabulary.tlp_label(header.tlp or ""), fg=TLP_COLOURS[header.tlp or "RED"], bg="black")
-    marks = "".join(click.style(f" [{safe(mark)}]", fg="red") for mark in item.marks)
     click.echo(f"{item.seq:>8}  {label} {header.urgency} {header.kind} {header.topic} from {header.iss}{marks}")
     click.echo(f"{'':>10}{safe(item.content.title)}")
     for recall in item.recalled_by:

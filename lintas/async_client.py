@@ -145,9 +145,9 @@ class AsyncClient(Face):
                     return
                 await asyncio.sleep(pause_s)
 
-    async def fetch(self, line_id: str) -> Received:
+    async def fetch(self, line_id: str, *, superseded: bool = False) -> Received:
         """As `Client.fetch`."""
-        return await self.run(wire.fetch(self.session, line_id))
+        return await self.run(wire.fetch(self.session, line_id, superseded=superseded))
 
     async def receipt(self, line_id: str) -> bytes:
         """As `Client.receipt`."""

@@ -229,9 +229,9 @@ class Client(Face):
                     return
                 time.sleep(pause_s)
 
-    def fetch(self, line_id: str) -> Received:
-        """Return one verified bulletin."""
-        return self.run(wire.fetch(self.session, line_id))
+    def fetch(self, line_id: str, *, superseded: bool = False) -> Received:
+        """Return one verified bulletin; with `superseded` also one that was replaced, marked so."""
+        return self.run(wire.fetch(self.session, line_id, superseded=superseded))
 
     def receipt(self, line_id: str) -> bytes:
         """Return a checked receipt of a bulletin."""

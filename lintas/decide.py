@@ -31,6 +31,7 @@ from lintas.errors import (
 from lintas.header import KEY, ORDER
 from lintas.line import Line, check
 from lintas.orders import COMPROMISED, Enrol, Order, Revoke, Rotate, open_key_line, open_order
+from lintas.purge import GRACE_S
 
 KEY_LIFE_S_MAX = 397 * 86_400
 """Thirteen months."""
@@ -41,7 +42,7 @@ INVITE_S = 72 * 3600
 AGENCY_ACTS: Mapping[str, tuple[str, tuple[str, ...]]] = {}
 """Acts that an agency orders for itself: the event each causes, and the arguments that event names."""
 
-TWO_PERSON_ACTS = frozenset({"approve", "revoke", "grant", "ceiling"})
+TWO_PERSON_ACTS = frozenset({"approve", "revoke", "grant", "ceiling", "purge"})
 """Acts that two administrators sign once there have been two; so does every act on an administrator."""
 
 
@@ -244,6 +245,12 @@ def _do_community(_directory: Directory, order: Order, _now: int) -> Change:
     return Change("community.changed", EVERY_PARTNER, dict(order.args))
 
 
+def _do_purge(_directory: Directory, order: Order, now: int) -> Change:
+    if order.args["before"] > now - GRACE_S:
+        raise OrderConflict("Only what ended more than a day ago is purged.", member="before")
+    return Change("purge.ordered", order.lines[0].header.iss, {"before": order.args["before"]})
+
+
 def _known_party(directory: Directory, order: Order) -> str:
     agency = str(order.args["agency"])
     if agency not in directory.partners and agency not in directory.admins:
@@ -267,4 +274,5 @@ _EFFECTS = {
     "grant": _do_grant,
     "ceiling": _do_ceiling,
     "community": _do_community,
+    "purge": _do_purge,
 }

@@ -14,7 +14,7 @@ LintasError
 │   ├── CursorBeyondLog · QuotaExceeded
 │   ├── RefUnavailable · RecipientsTooFew · PartnerSuspended
 │   ├── NotAllowed · OrderConflict · LifeTooLong
-│   ├── Unauthorized · NotFound · Recalled · Superseded · NoLongerValid
+│   ├── Unauthorized · NotFound · Recalled · Superseded · NoLongerValid · Purged
 │   ├── TooLarge · UnsupportedMediaType · RequestTimeout · MethodNotAllowed
 │   └── Busy · ReadOnly · InternalError
 ├── Evidence                     what the hub showed does not prove what it claims: nothing of it is shown
@@ -211,6 +211,10 @@ class NoLongerValid(Refusal):
     """The validity of this bulletin is over. Ask its originator whether it still stands."""
 
 
+class Purged(Refusal):
+    """The content of this bulletin was purged after its end. A receipt made before still proves that it was logged."""
+
+
 class TooLarge(Refusal):
     """This is larger than the hub takes. Shorten it, or send fewer lines at once; the limit is in the detail."""
 
@@ -326,6 +330,7 @@ STATUS: dict[type[LintasError], int] = {
     Recalled: 410,
     Superseded: 410,
     NoLongerValid: 410,
+    Purged: 410,
     TooLarge: 413,
     UnsupportedMediaType: 415,
     WeakKey: 422,

@@ -59,6 +59,7 @@ KINDS: Mapping[str, str] = {
     "admin.exported": "done",
     "order.accepted": "accepted",
     "order.refused": "refused",
+    "purge.ordered": "accepted",
     "auth.refused": "refused",
 }
 """Every kind of event and its outcome: accepted, refused, failed, or done."""

@@ -6,11 +6,11 @@ Spec: docs/spec/http.md (rows of a page), docs/spec/log.md (releases).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lintas import bulletin
+from lintas import bulletin, withdrawal
 from lintas.directory import SKEW_S
 from lintas.errors import LintasError, Unverified, Withheld
 from lintas.header import BULLETIN, EVERYONE, Header, is_id
@@ -20,7 +20,8 @@ from lintas.state import Released
 from lintas.strict import parse_object
 
 _INDEX = re.compile(r"-1|[0-9]{1,15}")
-MARKS = ("suspect", "recalled-in-part")
+PARTLY = "recalled-in-part"
+MARKS = ("suspect", PARTLY)
 WITHDRAWN = ("recalled", "superseded")
 STATES = (*WITHDRAWN, "expired", "purged")
 
@@ -30,7 +31,8 @@ class Received:
     """A verified bulletin, or the place where one was withdrawn.
 
     `line` and `content` are None when `state` says what became of it; `by` is then the id of the line that withdrew it.
-    `marks`: ``suspect`` (signed after its key was compromised), ``recalled-in-part`` (see `recalled_by`).
+    `marks`: ``suspect`` (signed after its key was compromised), ``recalled-in-part`` (see `recalled_by`),
+    ``superseded`` (asked for though it was replaced), ``unproven`` (its successor is gone, so nothing proves it).
     """
 
     seq: int
@@ -96,31 +98,86 @@ def _number(cursor: str | None) -> int:
     return int(cursor)
 
 
-def verify_page(session: Session, page: FeedPage) -> list[Received]:
-    """Verify every row of a page against the directory and the releases learnt from the log."""
+def verify_rows(session: Session, page: FeedPage) -> list[Received]:
+    """Verify the lines of a page and remember what they withdraw; raise Unverified if the log did not release one.
+
+    The rows are not yet to be shown: `judge_rows` holds them against the log once what is missing was fetched.
+    """
     found = [verify_row(session, row) for row in page.rows]
     shown = {each.id for each in found} | {each.by for each in found if each.by is not None}
-    released = session.state.released(shown)
-    if shown - set(released):
+    shown |= {by for each in found for by in each.recalled_by}
+    unknown = shown - set(session.state.released(shown))
+    unknown -= session.state.purged(unknown)
+    if unknown:
         # A recall goes to every holder, so the line named in `by` must have been released to us as well.
-        raise Unverified(f"The log does not say that {min(shown - set(released))} was released to {session.party}.")
-    return [judge(session, each, released[each.id]) for each in found]
+        raise Unverified(f"The log does not say that {min(unknown)} was released to {session.party}.")
+    remember(session, found)
+    return found
 
 
-def judge(session: Session, found: Received, released: Released) -> Received:
-    """Hold a row against what the log said when it released the bulletin; mark it if its key was compromised then."""
-    if found.seq != released.accepted_seq:
+def judge_rows(session: Session, found: Sequence[Received], gone: Collection[str] = ()) -> list[Received]:
+    """Hold verified rows against the log and what withdrew them; `gone` are successors that cannot be seen any more."""
+    released = session.state.released({each.id for each in found})
+    return [judge(session, each, released.get(each.id), gone) for each in found]
+
+
+def remember(session: Session, found: Iterable[Received]) -> None:
+    """Remember of verified lines who signed them and what they withdraw."""
+    with session.state.transaction():
+        for each in found:
+            if each.line is not None:
+                said = withdrawal.said_by(each.line, each.content)
+                session.state.add_signed(each.id, each.header.iss, said)
+
+
+def judge(
+    session: Session,
+    found: Received,
+    released: Released | None,
+    gone: Collection[str] = (),
+    *,
+    superseded: bool = False,
+) -> Received:
+    """Hold a row against what the log said of the bulletin; add the marks that the hub left out.
+
+    `released` is None when the log shows its release no more; `superseded` keeps one that was replaced. Raises
+    Unverified.
+    """
+    if released is not None and found.seq != released.accepted_seq:
         raise Unverified(f"The log has bulletin {found.id} at index {released.accepted_seq}, not at {found.seq}.")
-    if found.state == "expired" and released.exp > session.now() + SKEW_S:
-        raise Unverified(f"Bulletin {found.id} is said to have expired, but it stands until {released.exp}.")
+    if found.state == "purged" and not session.state.purged([found.id]):
+        raise Unverified(f"The log does not say that bulletin {found.id} was purged.")
+    if found.state == "expired" and (released is None or released.exp > session.now() + SKEW_S):
+        until = "" if released is None else f", but it stands until {released.exp}"
+        raise Unverified(f"Bulletin {found.id} is said to have expired{until}.")
     if found.line is None:
-        return found
+        marks = withdrawal.marks_of(session, found, gone)
+        return replace(found, marks=marks) if marks else found
+    if released is None:
+        raise Unverified(f"The log does not say that {found.id} was released to {session.party}.")
     header = found.header
     if not session.directory.key(header.kid, header.iss).was_active(released.seq, header.iat):
         raise Unverified(f"The key of bulletin {found.id} was not active when it was released.")
     is_suspect = session.directory.is_suspect(header.kid, released.at)
     # The hub may know more of a key than we; what it leaves out we add.
-    return replace(found, marks=("suspect", *found.marks)) if is_suspect and "suspect" not in found.marks else found
+    marked = replace(found, marks=("suspect", *found.marks)) if is_suspect and "suspect" not in found.marks else found
+    return _withdrawn(session, marked, hiding=["recalled"] if superseded else list(withdrawal.RELATIONS))
+
+
+def _withdrawn(session: Session, found: Received, *, hiding: Collection[str]) -> Received:
+    """Return a standing bulletin with what its issuer said of it, whether the hub says so or not."""
+    said = withdrawal.proven(session, found.id)
+    by = {each.relation: each.by for each in said}
+    for state, relation in withdrawal.RELATIONS.items():
+        if relation in by and state in hiding:
+            return Received(seq=found.seq, id=found.id, state=state, by=by[relation])
+    parts = tuple(each.by for each in said if each.relation == withdrawal.PART)
+    if set(found.recalled_by) - set(parts) or (PARTLY in found.marks and not parts):
+        raise Unverified(f"Nothing that was released to {session.party} recalls a part of {found.id}.")
+    marks = [mark for mark in found.marks if mark != PARTLY] + [PARTLY] * bool(parts)
+    if "supersedes" in by:
+        marks.append("superseded")
+    return replace(found, marks=tuple(marks), recalled_by=parts, by=by.get("supersedes"))
 
 
 def confirm_item(session: Session, item: Received) -> None:
@@ -140,7 +197,9 @@ def confirm_page(session: Session, page: FeedPage, found: Sequence[Received]) ->
         return
     grant = session.directory.grant(session.party)
     known_size = session.state.get_int("events_after", -1)
-    for missing in state.unseen(min(page.cursor, known_size)):
+    unseen = state.unseen(min(page.cursor, known_size))
+    purged = state.purged(each.id for each in unseen)
+    for missing in (each for each in unseen if each.id not in purged):
         # What later changes of our grants took away is not withheld; those changes are in the log too.
         is_ours = missing.beyond or grant.may_read(missing.topic, missing.tlp)
         if is_ours and not session.directory.is_suspended(session.party):

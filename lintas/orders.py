@@ -235,5 +235,6 @@ _ACTS: Mapping[str, Mapping[str, Callable[[object], bool]]] = {
     "grant": {"agency": is_agency, "publish": _is_topics, "read": _is_topics},
     "ceiling": {"agency": is_agency, "tlp": _is_tlp},
     "community": {"name": _is_name, "members": _is_members},
+    "purge": {"before": _is_time},
 }
 """Each act of an order with the members it must have, no others."""

@@ -1,8 +1,8 @@
 """What a client remembers between runs, in one SQLite file beside its identity.
 
-Kept: the last checkpoint of the pinned log, the events that give the directory, what was released but not yet seen, the
-feed's cursor, and the outbox of signed lines. Each change is one transaction with ``synchronous=FULL``; a client killed
-at any moment finds either the state before or the state after.
+Kept: the last checkpoint of the pinned log, the events that give the directory, what was released but not yet seen,
+what was purged or withdrawn, the feed's cursor, and the outbox of signed lines. Each change is one transaction with
+``synchronous=FULL``; a client killed at any moment finds either the state before or the state after.
 """
 
 from __future__ import annotations
@@ -28,6 +28,19 @@ CREATE TABLE IF NOT EXISTS outbox (
   id TEXT PRIMARY KEY, number INTEGER NOT NULL, line BLOB NOT NULL, state TEXT NOT NULL, seq INTEGER,
   receipt BLOB, problem TEXT, tag TEXT UNIQUE
 );
+CREATE TABLE IF NOT EXISTS hole (
+  party TEXT NOT NULL, party_seq INTEGER NOT NULL, entry BLOB NOT NULL, since INTEGER NOT NULL,
+  PRIMARY KEY (party, party_seq)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS kept (party TEXT NOT NULL, party_seq INTEGER NOT NULL, PRIMARY KEY (party, party_seq))
+  WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS purged (id TEXT PRIMARY KEY, unproven TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS signed (id TEXT PRIMARY KEY, iss TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS withdrawal (
+  target TEXT NOT NULL, by TEXT NOT NULL, relation TEXT NOT NULL, iss TEXT NOT NULL,
+  PRIMARY KEY (target, by, relation)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS purged_unproven ON purged (id) WHERE unproven IS NOT NULL;
 CREATE INDEX IF NOT EXISTS outbox_state ON outbox (state, number);
 CREATE INDEX IF NOT EXISTS released_unseen ON released (seen, seq);
 """
@@ -72,6 +85,16 @@ class Outgoing:
     receipt: bytes | None
     problem: str | None
     tag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """What a verified line `by` of `iss` says of `target`: recalls, recalls-part or supersedes."""
+
+    target: str
+    by: str
+    relation: str
+    iss: str
 
 
 class State:
@@ -175,6 +198,63 @@ class State:
         row = self._db.execute("SELECT receipt FROM outbox WHERE id = ?", (line_id,)).fetchone()
         return None if row is None else row[0]
 
+    def add_hole(self, party: str, party_seq: int, entry: bytes, *, since: int) -> None:
+        """Remember an event shown without its body, logged after second `since`, until a purge names it."""
+        self._db.execute("INSERT INTO hole VALUES (?, ?, ?, ?)", (party, party_seq, entry, since))
+
+    def take_hole(self, party: str, party_seq: int) -> tuple[bytes, int] | None:
+        """Return entry and `since` of such an event and forget it; None when its body was shown."""
+        query = "DELETE FROM hole WHERE party = ? AND party_seq = ? RETURNING entry, since"
+        row = self._db.execute(query, (party, party_seq)).fetchone()
+        return None if row is None else (bytes(row[0]), row[1])
+
+    def holes(self) -> int:
+        """Return how many such events no purge has named yet."""
+        count: int = self._db.execute("SELECT count(*) FROM hole").fetchone()[0]
+        return count
+
+    def add_kept(self, party: str, party_seq: int) -> None:
+        """Remember an event that no purge may touch."""
+        self._db.execute("INSERT INTO kept VALUES (?, ?)", (party, party_seq))
+
+    def is_kept(self, party: str, party_seq: int) -> bool:
+        """Tell whether this is an event that no purge may touch."""
+        query = "SELECT 1 FROM kept WHERE party = ? AND party_seq = ?"
+        return self._db.execute(query, (party, party_seq)).fetchone() is not None
+
+    def add_purged(self, line_id: str, *, unproven: str | None = None) -> None:
+        """Remember that a bulletin was purged; `unproven` is the recall that must still prove that it could be."""
+        self._db.execute("INSERT OR IGNORE INTO purged VALUES (?, ?)", (line_id, unproven))
+
+    def prove_purged(self, line_id: str) -> None:
+        """Note that the purge of a bulletin was proven to be right."""
+        self._db.execute("UPDATE purged SET unproven = NULL WHERE id = ?", (line_id,))
+
+    def purged(self, ids: Iterable[str]) -> set[str]:
+        """Return which of these were purged."""
+        query = "SELECT 1 FROM purged WHERE id = ?"
+        return {line_id for line_id in ids if self._db.execute(query, (line_id,)).fetchone() is not None}
+
+    def unproven_purges(self) -> dict[str, str]:
+        """Return the purged bulletins that had not ended, each with the recall that is said to have ended it."""
+        return dict(self._db.execute("SELECT id, unproven FROM purged WHERE unproven IS NOT NULL ORDER BY id"))
+
+    def add_signed(self, line_id: str, iss: str, withdrawals: Iterable[Withdrawal]) -> None:
+        """Remember a verified line: its issuer, what it withdraws."""
+        self._db.execute("INSERT OR IGNORE INTO signed VALUES (?, ?)", (line_id, iss))
+        rows = [(each.target, each.by, each.relation, each.iss) for each in withdrawals]
+        self._db.executemany("INSERT OR IGNORE INTO withdrawal VALUES (?, ?, ?, ?)", rows)
+
+    def issuer(self, line_id: str) -> str | None:
+        """Return who signed a line that was verified once."""
+        row = self._db.execute("SELECT iss FROM signed WHERE id = ?", (line_id,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def withdrawals(self, target: str) -> list[Withdrawal]:
+        """Return what verified lines say of this one."""
+        query = "SELECT target, by, relation, iss FROM withdrawal WHERE target = ? ORDER BY by"
+        return [Withdrawal(*row) for row in self._db.execute(query, (target,))]
+
     def is_outgoing(self, line_id: str) -> bool:
         """Tell whether this line went through our outbox."""
         return self._db.execute("SELECT 1 FROM outbox WHERE id = ?", (line_id,)).fetchone() is not None
@@ -212,6 +292,11 @@ class State:
         """Return the lines of the outbox in this state, oldest first."""
         query = f"SELECT {_OUTGOING} FROM outbox WHERE state = ? ORDER BY number"  # noqa: S608 - a constant
         return [Outgoing(*row) for row in self._db.execute(query, (state,))]
+
+    def sent_line(self, line_id: str) -> bytes | None:
+        """Return the bytes of a line that went through our outbox."""
+        row = self._db.execute("SELECT line FROM outbox WHERE id = ?", (line_id,)).fetchone()
+        return None if row is None else bytes(row[0])
 
     def by_tag(self, tag: str) -> Outgoing | None:
         """Return the line a script made under this tag."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from lintas import feed, wire
+from lintas import feed, proving, wire
 from lintas.errors import HubUnreachable, LintasError, Refusal, Unverified, Withheld
 from lintas.feed import FeedPage, Received
 from lintas.filter import Filter, read_filter
@@ -75,8 +75,8 @@ def pull(session: Session, name: str) -> Operation[Pulled]:
     if known is not None and page.after > known.cursor:
         raise Withheld(f"`{name}` is served after index {page.after}, but was taken over up to {known.cursor} only.")
     taken = _taken(session, name, page)
-    items = (each for each in feed.verify_page(session, page) if each.seq > taken)
-    return Pulled(tuple(items), page, alarms, name)
+    items = yield from proving.verify_page(session, page)
+    return Pulled(tuple(each for each in items if each.seq > taken), page, alarms, name)
 
 
 def confirm_item(session: Session, pulled: Pulled, item: Received) -> None:

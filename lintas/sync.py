@@ -1,7 +1,8 @@
 """Following the log: entitled events in, each proven; the directory, the releases out.
 
 One page at a time: checkpoint by the pinned key, consistent with the last one kept; every body under it by its
-inclusion proof; numbers per party without a gap; key events replayed; the view closed by the record of this very read.
+inclusion proof; numbers per party without a gap; no body gone but by a purge; key events replayed; the view closed by
+the record of this very read.
 Only then anything is remembered, in one transaction.
 """
 
@@ -12,12 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lintas import checkpoint as checkpoint_format
-from lintas import merkle, subscription, vocabulary
+from lintas import merkle, purge, subscription, vocabulary, withdrawal
 from lintas.directory import CONTROL_KINDS, EVERY_PARTNER, Grant
 from lintas.errors import BadProof, InconsistentLog, LintasError
 from lintas.event import US_PER_S, Event, entry_of, parse_event
 from lintas.header import is_id
 from lintas.line import Line, parse
+from lintas.replay import Replay
 from lintas.session import Session
 from lintas.state import ControlRow, Released
 from lintas.strict import parse_object
@@ -27,12 +29,16 @@ EVENT_ROWS_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ProvenEvent:
-    """An event under a checkpoint we accepted; `line` is the signed line behind a key event."""
+    """An event under a checkpoint we accepted; `line` is the signed line behind a key event.
+
+    After a purge `body` is None: only the index, the party with its number, and the entry are known of it.
+    """
 
     seq: int
-    body: bytes
+    body: bytes | None
     event: Event
     line: Line | None
+    entry: bytes
 
 
 @dataclass(slots=True)
@@ -127,42 +133,87 @@ def accept_view(session: Session, view: View, synced: Synced) -> bool:
         known = known_checkpoint(session)
         if known is not None and known.size > open_checkpoint(session, view.note).size:
             raise InconsistentLog(f"The view stands under an older checkpoint than that of size {known.size}.")
-        replay = session.replay
+        replay, since = session.replay, state.get_int("events_time", 0)
         for each in view.events:
-            if each.event.kind in CONTROL_KINDS:
-                replay = replay.step(each.event, seq=each.seq, line=each.line)
-                state.add_control(ControlRow(each.seq, each.body, None if each.line is None else each.line.raw))
-            elif each.event.kind == "bulletin.released":
-                state.add_released(_released(each, replay.directory.grant(session.party)))
-            elif each.event.kind == "bulletin.accepted" and each.event.object is not None:
-                # Our own: never delivered to us. One to everyone that our outbox does not know could hide another's.
-                state.mark_seen([each.event.object])
-                to_all = EVERY_PARTNER in each.event.detail.get("released", ())
-                if to_all and not state.is_outgoing(each.event.object):
-                    state.put("strange_own", state.get_int("strange_own", 0) + 1)
-            elif each.event.party == session.party:
-                subscription.remember(state, each.event)
+            if each.body is None:
+                _take_hole(session, each, since)
+            else:
+                replay = _take(session, each, each.body, replay)
+            since = max(since, each.event.time // US_PER_S)
             state.put(f"party_seq:{each.event.party}", each.event.party_seq)
+        size = open_checkpoint(session, view.note).size
+        if view.is_complete:
+            _close(session, size)
+        state.put("events_time", since)
         state.put("events_after", view.events[-1].seq)
         state.put("checkpoint", view.note)
     session.replay = replay
     synced.alarms = session.alarms()
     synced.events += len(view.events)
-    synced.size = open_checkpoint(session, view.note).size
+    synced.size = size
     return True
+
+
+def _take(session: Session, each: ProvenEvent, body: bytes, replay: Replay) -> Replay:
+    """Remember one event; return the replay of the directory after it."""
+    state, event = session.state, each.event
+    if event.kind in CONTROL_KINDS:
+        replay = replay.step(event, seq=each.seq, line=each.line)
+        state.add_control(ControlRow(each.seq, body, None if each.line is None else each.line.raw))
+    elif event.kind == "bulletin.released":
+        state.add_released(_released(each, replay.directory.grant(session.party)))
+    elif event.kind == "bulletin.accepted" and event.object is not None:
+        # Our own: never delivered to us. One to everyone that our outbox does not know could hide another's.
+        state.mark_seen([event.object])
+        to_all = EVERY_PARTNER in event.detail.get("released", ())
+        if to_all and not state.is_outgoing(event.object):
+            state.put("strange_own", state.get_int("strange_own", 0) + 1)
+    elif event.kind == purge.KIND:
+        withdrawal.take_purge(session, event)
+    elif event.party == session.party:
+        subscription.remember(state, event)
+    if event.kind not in purge.PURGEABLE:
+        state.add_kept(event.party, event.party_seq)
+    return replay
+
+
+def _take_hole(session: Session, each: ProvenEvent, since: int) -> None:
+    # It was logged after the event before it; and after our last look, by our own clock, if it was not there then.
+    if each.seq >= session.state.get_int("looked_size", 0):
+        since = max(since, session.state.get_int("looked_at", 0))
+    session.state.add_hole(each.event.party, each.event.party_seq, each.entry, since=since)
+
+
+def _close(session: Session, size: int) -> None:
+    """Note that everything up to this size was seen; raise InconsistentLog when a body is gone without a purge."""
+    state = session.state
+    if state.holes():
+        raise InconsistentLog("An event is shown without its body, and no purge names it.")
+    state.put("looked_size", size)
+    state.put("looked_at", session.now())
 
 
 def _prove(row: Any, tree: checkpoint_format.Checkpoint) -> ProvenEvent:
     try:
-        seq, body = row["seq"], row["body"].encode()
+        seq, body = row["seq"], None if row["body"] is None else row["body"].encode()
+        entry = purge.entry_of_text(row["entry"]) if body is None else entry_of(body)
+        event = _emptied(row) if body is None else parse_event(body)
         proof = [checkpoint_format.parse_hash(each) for each in row["proof"]]
         line = parse(row["line"].encode()) if "line" in row else None
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
         raise BadProof("An event is not shown with index, body and proof.") from fault
     if type(seq) is not int:
         raise BadProof("The index of an event is an integer.")
-    merkle.check_inclusion(merkle.leaf_hash(entry_of(body)), seq, tree.size, proof, tree.root)
-    return ProvenEvent(seq=seq, body=body, event=parse_event(body), line=line)
+    merkle.check_inclusion(merkle.leaf_hash(entry), seq, tree.size, proof, tree.root)
+    return ProvenEvent(seq=seq, body=body, event=event, line=line, entry=entry)
+
+
+def _emptied(row: Any) -> Event:
+    """Return what is said of an event without its body; only the purge that names it will show that it is true."""
+    party, number = row["party"], row["party_seq"]
+    if not isinstance(party, str) or type(number) is not int:
+        raise ValueError("no event")
+    return Event("", 0, party, number, None, {})
 
 
 def _check_order(session: Session, events: Sequence[ProvenEvent], asked: Place) -> bool:

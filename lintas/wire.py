@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
-from urllib.parse import urlencode
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from lintas import feed, sync
+from lintas import feed, proving, sync, withdrawal
 from lintas.checkpoint import Checkpoint
-from lintas.directory import CONTROL_KINDS
 from lintas.draft import Draft
 from lintas.errors import (
     BadReceipt,
@@ -25,53 +22,35 @@ from lintas.errors import (
     InternalError,
     KeyNotActive,
     LintasError,
-    MalformedPayload,
     NotFound,
     OrderConflict,
     ReadOnly,
+    Recalled,
     Refusal,
     RequestTimeout,
     Stale,
+    Superseded,
     Unverified,
     from_problem,
 )
+from lintas.event import KINDS
 from lintas.header import ACK, BULLETIN, KEY, ORDER
 from lintas.keys import fresh_nonce
 from lintas.line import Line, parse
 from lintas.receipt import Logged, check_receipt, parse_receipt
+from lintas.request import Operation, Request, Response, expect, read
 from lintas.session import Session
 from lintas.state import SENT, WAITING, Outgoing
 from lintas.strict import Json, b64u, canonical, parse_object
+
+__all__ = ["Operation", "Request", "Response", "expect", "read"]
+"""What every operation is made of, for those who know it from here."""
 
 LINES_MEDIA = "application/jsonl"
 BATCH_LINES_MAX = 200
 """Lines sent at once: enough to share one commit, small enough to lose little by a cut connection."""
 
 PAGE_LIMIT = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What to send."""
-
-    method: str
-    path: str
-    body: bytes = b""
-    media: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What came back; header names are lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-T = TypeVar("T")
-Operation = Generator[Request, Response, T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,26 +86,6 @@ class Answer:
     expires: int | None = None
 
 
-def expect(response: Response, *statuses: int) -> Response:
-    """Return the response if its status is one of these; raise the error its problem stands for."""
-    if response.status in statuses:
-        return response
-    try:
-        members = parse_object(response.body, floats=True)
-    except ValueError:
-        members = {"detail": f"The hub answered {response.status} without a problem document."}
-    raise from_problem(members, response.status)
-
-
-def read(session: Session, path: str, **params: str | int | None) -> Operation[Response]:
-    """Read with a token."""
-    asked = {name.rstrip("_"): value for name, value in params.items() if value is not None}
-    query = f"?{urlencode(asked)}" if asked else ""
-    headers = {"Authorization": f"Bearer {session.token()}"}
-    response = yield Request("GET", path + query, headers=headers)
-    return expect(response, 200)
-
-
 def catch_up(session: Session) -> Operation[sync.Synced]:
     """Take over every event this party may read, up to now."""
     synced = sync.Synced()
@@ -138,6 +97,7 @@ def catch_up(session: Session) -> Operation[sync.Synced]:
         view = sync.read_view(session, response.body, asked, nonce)
         yield from check_consistent(session, view.note)
         if sync.accept_view(session, view, synced) and view.is_complete:
+            yield from proving.prove_purges(session)
             session.caught_up_at = session.now()
             return synced
 
@@ -170,26 +130,34 @@ def pull(session: Session) -> Operation[Pulled]:
     if page.rows or session.is_due():
         # An idle follower asks seldom, so that polls do not fill the log; yet it asks, or a hub could hide everything.
         alarms = (yield from catch_up(session)).alarms
-    return Pulled(tuple(feed.verify_page(session, page)), page, tuple(alarms))
+    try:
+        items = yield from proving.verify_page(session, page)
+    except Unverified:
+        # A withdrawal that came in after the log was read looks like a lie: look once more before raising an alarm.
+        yield from catch_up(session)
+        items = yield from proving.verify_page(session, page)
+    return Pulled(tuple(items), page, tuple(alarms))
 
 
-def fetch(session: Session, line_id: str) -> Operation[feed.Received]:
-    """Get one bulletin and verify it; raise NotFound, Recalled, Superseded or NoLongerValid."""
-    response = yield from read(session, f"/v1/bulletins/{line_id}")
+def fetch(session: Session, line_id: str, *, superseded: bool = False) -> Operation[feed.Received]:
+    """Get one bulletin and verify it; raise NotFound, Recalled, Superseded, NoLongerValid or Purged.
+
+    With `superseded` one that was replaced is given too, with that mark.
+    """
+    response = yield from read(session, f"/v1/bulletins/{line_id}", superseded=1 if superseded else None)
     yield from catch_up(session)
-    seq = response.headers.get("lintas-seq", "")
-    if not seq.isascii() or not seq.isdigit():
-        raise MalformedPayload("The hub did not say where in the log the bulletin is.")
-    found = feed.verify_line(session, response.body, seq=int(seq), wanted=line_id)
-    if found.header.iss == session.party:
-        return found
-    released = session.state.released([line_id])
-    if line_id not in released:
-        raise Unverified(f"The log does not say that {line_id} was released to {session.party}.")
-    shown = response.headers.get("lintas-marks", "").split(", ")
-    return feed.judge(
-        session, replace(found, marks=tuple(each for each in feed.MARKS if each in shown)), released[line_id]
-    )
+    found = proving.read_line(session, response, line_id)
+    claim = feed.Received(found.seq, line_id, state="superseded", by=response.headers.get("lintas-by"))
+    claims = [claim] if superseded and response.headers.get("lintas-state") == "superseded" else []
+    gone = yield from proving.prove(session, withdrawal.missing(session, [found, *claims]))
+    marks = tuple(mark for each in claims for mark in (each.state or "", *withdrawal.marks_of(session, each, gone)))
+    if found.header.iss != session.party:
+        released = session.state.released([line_id]).get(line_id)
+        found = feed.judge(session, found, released, gone, superseded=superseded)
+    if found.state is not None:
+        # The hub shows what its issuer withdrew, as we know for certain.
+        raise (Recalled if found.state == "recalled" else Superseded)(by=found.by or "")
+    return replace(found, marks=tuple(dict.fromkeys((*found.marks, *marks))), by=claim.by if claims else found.by)
 
 
 def receipt(session: Session, line_id: str) -> Operation[bytes]:
@@ -356,7 +324,7 @@ def _answer(session: Session, line: Line, response: Response) -> Answer:
     members = object_of(response.body)
     receipt_bytes = str(members.get("receipt", "")).encode()
     logged = check_receipt(parse_receipt(receipt_bytes), line_id=line.id, origin=session.origin, key=session.log_key)
-    if logged.event["kind"] not in CONTROL_KINDS:
+    if KINDS.get(str(logged.event["kind"])) != "accepted":
         raise BadReceipt(f"The receipt is of a {logged.event['kind']} event.")
     return Answer(
         id=line.id,

@@ -62,5 +62,7 @@ def _open(url: str, *, begin: str, size: int) -> Engine:
 def _set_up(dbapi_connection: Any, _record: object) -> None:
     # The driver's own transaction handling would start them late and without IMMEDIATE: we say BEGIN ourselves.
     dbapi_connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}", "foreign_keys=ON"):
+    # What is purged must leave the file: freed pages are overwritten with zeros.
+    secure = "secure_delete=ON"
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}", "foreign_keys=ON", secure):
         dbapi_connection.execute(f"PRAGMA {pragma}")

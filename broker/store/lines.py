@@ -16,6 +16,7 @@ RELEASED = "released"
 WITHDRAWING = ("recalls", "recalls-part", "supersedes")
 """Relations that change what the holders of the earlier bulletin may rely on."""
 
+RECALL = "recall"
 EVERYONE = "*"
 FETCH_MAX = 1_000
 """Rows read at a time when walking all lines."""
@@ -214,9 +215,9 @@ def _line(row: Sequence[Any]) -> StoredLine:
 
 
 def _allowed(reader: Reader) -> ColumnElement[bool]:
-    # Later changes of grants narrow what is read; nothing narrows a recall.
+    # Later changes of grants narrow what is read; nothing narrows a recall. New content waits for a suspension's end.
     if reader.only_withdrawals:
-        return line.c.withdraws.is_(True)
+        return and_(line.c.withdraws.is_(True), line.c.kind == RECALL)
     inside = line.c.tlp_rank <= reader.tlp_rank_max
     if reader.topics is not None:
         inside = and_(inside, line.c.topic.in_(reader.topics))

@@ -168,6 +168,13 @@ def events_of_kinds(conn: Connection, kinds: Collection[str], *, after: int) -> 
     return _events(conn, statement.order_by(event.c.seq))
 
 
+def newest_of_kind(conn: Connection, kind: str) -> EventRow | None:
+    """Return the newest event of this kind."""
+    statement = select(*_EVENT_COLUMNS).where(event.c.kind == kind).order_by(event.c.seq.desc()).limit(1)
+    row = conn.execute(statement).first()
+    return EventRow(*row) if row else None
+
+
 def search(conn: Connection, wanted: EventFilter, *, before: int | None, limit: int) -> list[EventRow]:
     """Return events that fit the filter with seq < before, newest first."""
     statement = select(*_EVENT_COLUMNS).where(_matches(wanted))

@@ -55,7 +55,9 @@ class _LineColumns(TypedColumns):
     is_personal: Named[bool]
 
 
-line = Table("line", metadata, _LineColumns, Index(None, "iss", "seq"), Index(None, "exp"), Index(None, "kind", "exp"))
+line = Table("line", metadata, _LineColumns, Index(None, "iss", "seq"), Index(None, "kind", "exp"))
+# What is left to expire or to be purged: the walk over it does not grow with what was purged already.
+Index("ix_line_exp", line.c.exp, sqlite_where=line.c.raw.is_not(None), postgresql_where=line.c.raw.is_not(None))
 
 
 class _RecipientColumns(TypedColumns):

@@ -54,6 +54,9 @@ BATCH_BYTES_MAX = 16 * 1024 * 1024
 INLINE_BYTES_MAX = 8_192
 """A line up to this size is opened on the event loop: a thread would cost more than it saves."""
 
+RECALLED_BY_MAX = 100
+"""Partial recalls named in a header, the newest: some 5 KB; a feed row names them all."""
+
 PAGE_DEFAULT = 100
 PAGE_MAX = 1_000
 FEED_PARAMS = frozenset({"after", "limit", "ref", *filters.MEMBERS})
@@ -177,18 +180,24 @@ def _source(request: Request, agency: str) -> Source:
 async def one(request: Request) -> Response:
     """Give one bulletin, as it was signed."""
     hub, caller = hub_of(request), agency_of(request)
-    check_params(request, ())
-    wanted = id_of(request)
+    check_params(request, {"superseded"})
+    wanted, old_too = id_of(request), integer_param(request, "superseded", 0, high=1) == 1
     source = Source(caller.party, "fetch")
+
+    def read(conn: Connection) -> Page:
+        page = read_one(conn, hub.directory, caller.party, wanted, now=hub.now(), superseded=old_too)
+        return _with_purpose(caller, page)
+
     page = await deliver(
-        hub,
-        caller,
-        lambda conn: _with_purpose(caller, read_one(conn, hub.directory, caller.party, wanted, now=hub.now())),
-        lambda batch, page: record_page(batch, source, page, object_id=wanted, **caller.reasons),
+        hub, caller, read, lambda batch, page: record_page(batch, source, page, object_id=wanted, **caller.reasons)
     )
     headers = {**PRIVATE, "ETag": f'"{wanted}"', "Lintas-Seq": str(page.rows[0].seq)}
+    if page.state is not None:
+        headers |= {"Lintas-State": page.state, "Lintas-By": page.by or ""}
     if page.marks:
         headers["Lintas-Marks"] = ", ".join(page.marks)
+    if page.recalled_by:
+        headers["Lintas-Recalled-By"] = ", ".join(page.recalled_by[-RECALLED_BY_MAX:])
     if _matches(request, wanted):
         return Response(status_code=304, headers=headers)
     return Response(page.body, 200, headers, media_type=BULLETIN_MEDIA)

@@ -13,7 +13,8 @@ from fastapi import APIRouter, Request, Response
 from broker import proofs
 from broker.auth import Caller
 from broker.batch import Batch
-from broker.delivery import in_reader, submit
+from broker.delivery import READ_AGAIN_MAX, Window, in_reader, submit
+from broker.hub import Hub
 from broker.store import lines, log
 from broker.store.engine import Connection
 from broker.web.http import (
@@ -26,9 +27,9 @@ from broker.web.http import (
     integer_param,
 )
 from lintas import event as event_format
-from lintas import merkle
+from lintas import merkle, purge
 from lintas.directory import CONTROL_KINDS, EVERY_PARTNER
-from lintas.errors import BadRequest, NotFound
+from lintas.errors import BadRequest, Busy, NotFound
 
 EVENTS_DEFAULT = 200
 EVENTS_MAX = 1_000
@@ -124,11 +125,7 @@ async def events(request: Request) -> Response:
         raise BadRequest("`nonce` has at most 64 characters of base64url.", member="nonce")
     hub = hub_of(request)
     asked = {name: text for name, text in (("kind", kind), ("nonce", nonce)) if text}
-    done = await submit(hub, lambda batch: _record_read(batch, caller, after, asked))
-    assert done.signed is not None
-    seen = View(caller.party, after, limit, kind, done.value)
-    size, note = done.signed.size, done.signed.note
-    body, cursor, is_full = await in_reader(hub, lambda conn: _view(conn, seen, size, note))
+    body, cursor, is_full = await _view_whole(hub, caller, Window(after, limit), asked)
     headers = {**PRIVATE, "Lintas-Cursor": str(cursor)}
     if is_full:
         url = request.url.include_query_params(after=cursor)
@@ -141,10 +138,21 @@ class View:
     """One reading of entitled events: whose, from where, and the index of the event that recorded the reading."""
 
     party: str
-    after: int
-    limit: int
+    window: Window
     kind: str | None
     read_seq: int
+
+
+async def _view_whole(hub: Hub, caller: Caller, window: Window, asked: dict[str, str]) -> tuple[bytes, int, bool]:
+    for _ in range(READ_AGAIN_MAX):
+        done = await submit(hub, lambda batch: _record_read(batch, caller, window.after, asked))
+        signed = done.signed
+        assert signed is not None
+        seen = View(caller.party, window, asked.get("kind"), done.value)
+        found = await in_reader(hub, lambda conn, seen=seen, signed=signed: _view(conn, seen, signed.size, signed.note))  # type: ignore[misc]
+        if found is not None:
+            return found
+    raise Busy(retry_after=1)
 
 
 def _record_read(batch: Batch, caller: Caller, after: int, asked: dict[str, str]) -> int:
@@ -152,12 +160,18 @@ def _record_read(batch: Batch, caller: Caller, after: int, asked: dict[str, str]
     return batch.append("view.read", caller.party, detail=detail | asked)
 
 
-def _view(conn: Connection, seen: View, size: int, note: bytes) -> tuple[bytes, int, bool]:
+def _view(conn: Connection, seen: View, size: int, note: bytes) -> tuple[bytes, int, bool] | None:
+    """Return the view, its cursor and whether more follows; None when a purge came in after it was recorded.
+
+    That purge may have emptied what is shown here, and its own event would be missing.
+    """
     kinds = None if seen.kind is None else {seen.kind}
     parties = {seen.party, EVERY_PARTNER}
-    rows = log.events_of(conn, parties, after=seen.after, limit=seen.limit, kinds=kinds)
+    rows = log.events_of(conn, parties, after=seen.window.after, limit=seen.window.limit, kinds=kinds)
     rows = [row for row in rows if row.seq < seen.read_seq]
-    is_full = len(rows) == seen.limit
+    if any(row.body is None for row in rows) and _is_purged_since(conn, seen.read_seq):
+        return None
+    is_full = len(rows) == seen.window.limit
     cursor = rows[-1].seq if is_full else seen.read_seq
     own = log.event_at(conn, seen.read_seq)
     assert own is not None
@@ -168,9 +182,19 @@ def _view(conn: Connection, seen: View, size: int, note: bytes) -> tuple[bytes, 
     return ("\n".join(parts) + "\n").encode(), cursor, is_full
 
 
+def _is_purged_since(conn: Connection, seq: int) -> bool:
+    newest = log.newest_of_kind(conn, purge.KIND)
+    return newest is not None and newest.seq > seq
+
+
 def event_row(conn: Connection, row: log.EventRow, behind: dict[str, bytes], size: int) -> dict[str, Any]:
     """Return one event as shown: index, body verbatim, the line behind it, its inclusion proof at `size`."""
-    shown: dict[str, Any] = {"seq": row.seq, "body": None if row.body is None else row.body.decode()}
+    shown: dict[str, Any] = {"seq": row.seq}
+    if row.body is None:
+        # The numbers and the entry stand for the body; a purge event of the same party names them.
+        (entry,) = log.entries(conn, row.seq, row.seq + 1)
+        shown |= {"party": row.party, "party_seq": row.party_seq, "entry": b64encode(entry).decode()}
+    shown["body"] = None if row.body is None else row.body.decode()
     if row.kind in CONTROL_KINDS and row.object in behind:
         shown["line"] = behind[row.object].decode()
     shown["proof"] = [b64encode(node).decode() for node in proofs.inclusion(conn, row.seq, size)]

@@ -197,6 +197,7 @@ _QUERY = {
         _query("tlp", "A marking without its prefix."),
         _query("indicator", "A type of indicator that the bulletin has."),
         _query("ref", "Bulletins that refer to this one."),
+        _query("superseded", "1 gives it even if it was replaced.", "integer"),
         _query("size", "A published size of the log.", "integer"),
         _query("old", "The size already known.", "integer"),
         _query("nonce", "Any base64url text; the record of this read repeats it."),
@@ -212,6 +213,7 @@ _QUERY = {
 }
 _QUERIES = {
     ("get", "/v1/bulletins"): ("after", "limit", *filters.MEMBERS, "ref"),
+    ("get", "/v1/bulletins/{id}"): ("superseded",),
     ("get", "/v1/bulletins/{id}/thread"): ("after", "limit"),
     ("get", "/v1/subscriptions/{name}/bulletins"): ("after", "limit"),
     ("get", "/v1/due"): ("after", "limit"),
@@ -342,7 +344,13 @@ _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/v1/log/tile/{path}"): (_OCTETS, "32 bytes a hash"),
     ("get", "/v1/log/proof/{seq}"): (_PLAIN, "c2sp.org/tlog-proof@v1\nindex 12\n\n" + _CHECKPOINT),
     ("get", "/v1/log/witness"): (_PLAIN, "old 9\n...\n\n" + _CHECKPOINT),
-    ("get", "/v1/log/events"): (LINES_MEDIA, '{"seq":7,"body":"{...}","proof":["..."]}\n{"checkpoint":"..."}\n'),
+    ("get", "/v1/log/events"): (
+        LINES_MEDIA,
+        (
+            '{"seq":7,"body":"{...}","proof":["..."]}\n'
+            '{"seq":8,"party":"sg-fiu","party_seq":2,"entry":"...","body":null,"proof":["..."]}\n{"checkpoint":"..."}\n'
+        ),
+    ),
     ("get", "/v1/admin/events"): (_JSON, {"events": [_EXAMPLE_EVENT], "next": None, "checkpoint": _CHECKPOINT}),
     ("get", "/v1/admin/partners"): (_JSON, {"partners": [_EXAMPLE_PARTNER | _EXAMPLE_GRANT]}),
     ("get", "/v1/admin/keys"): (_JSON, {"keys": [_EXAMPLE_KEY | {"state": "pending"}]}),

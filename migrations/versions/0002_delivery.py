@@ -33,7 +33,13 @@ def _lines() -> None:
     with op.batch_alter_table("line") as line:
         line.alter_column("is_personal", existing_type=sa.Boolean(), server_default=None)
     _fill_urgency()
-    op.create_index("ix_line_exp", "line", ["exp"])
+    op.create_index(
+        "ix_line_exp",
+        "line",
+        ["exp"],
+        sqlite_where=sa.text("raw IS NOT NULL"),
+        postgresql_where=sa.text("raw IS NOT NULL"),
+    )
     op.create_index("ix_line_kind_exp", "line", ["kind", "exp"])
     op.create_index("ix_ref_seq", "ref", ["seq"])
 

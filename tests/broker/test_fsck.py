@@ -136,16 +136,63 @@ def test_fault(used: Desks, statements: tuple[str, ...], fault: str) -> None:
         check(used.hub)
 
 
-def test_purged_body(used: Desks) -> None:
-    """A bulletin whose event was purged has lost its rows of recipients too, and that is no fault."""
-    seq = f"SELECT {BULLETIN}"
-    corrupt(
-        used.hub,
-        f"UPDATE event SET body = NULL WHERE seq = ({seq})",
-        f"DELETE FROM recipient WHERE seq = ({seq})",
-    )
+UNPURGED = {
+    "body": ((f"UPDATE event SET body = NULL WHERE seq = {BULLETIN}",), "Event [0-9]+ of my-police has no body"),
+    "body-of-another-kind": (
+        ("UPDATE event SET body = NULL WHERE seq = (SELECT max(seq) FROM event WHERE kind = 'grant.changed')",),
+        "a grant.changed event is never purged",
+    ),
+    "bytes": ((f"UPDATE line SET raw = NULL WHERE seq = {BULLETIN}",), "not purged together"),
+}
 
-    assert check(used.hub).size == used.events()[0].seq + 1
+
+@pytest.mark.parametrize(("statements", "fault"), UNPURGED.values(), ids=UNPURGED)
+def test_gone_without_a_purge(used: Desks, statements: tuple[str, ...], fault: str) -> None:
+    """Bytes or a body that are gone though no purge names them are a fault."""
+    corrupt(used.hub, *statements)
+
+    with pytest.raises(LogHalted, match=fault):
+        check(used.hub)
+
+
+def purged(used: Desks) -> Desks:
+    """Let time go by until what the hub had is purged."""
+    used.clock.advance(60 * 86_400)
+    for _ in range(6):
+        used.clock.advance(2)
+        used.hub.writer.submit(lambda batch: batch.next_seq).result(20)
+    assert used.events(kind="bulletin.purged")
+    return used
+
+
+def test_purged(used: Desks) -> None:
+    """What a purge took away is no fault."""
+    size = used.events()[0].seq + 1
+
+    assert size < check(purged(used).hub).size
+
+
+def test_purge_that_did_not_empty(used: Desks) -> None:
+    """A body that is still there though a purge named it is a fault."""
+    with used.hub.store.read() as conn:
+        seq, body = conn.execute(
+            text("SELECT seq, body FROM event WHERE kind = 'bulletin.accepted' ORDER BY seq DESC LIMIT 1")
+        ).one()
+    purged(used)
+    with used.hub.store.write() as conn:
+        conn.execute(text("UPDATE event SET body = :body WHERE seq = :seq"), {"body": body, "seq": seq})
+
+    with pytest.raises(LogHalted, match="whose body is there"):
+        check(used.hub)
+
+
+def test_bytes_that_a_purge_left(used: Desks) -> None:
+    """Bytes that are still there though their event was purged are a fault."""
+    purged(used)
+    corrupt(used.hub, f"UPDATE line SET raw = CAST('x' AS BLOB) WHERE seq = {BULLETIN}")
+
+    with pytest.raises(LogHalted, match="not purged together"):
+        check(used.hub)
 
 
 def test_checkpoint_of_another_log(used: Desks) -> None:

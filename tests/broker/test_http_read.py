@@ -268,6 +268,49 @@ def test_recall_beats_supersede(shared: Desks) -> None:
     assert (410, "recalled", recall.id) == (*problem_of(answer)[:2], answer.json()["by"])
 
 
+def test_superseded_when_asked(shared: Desks) -> None:
+    """Who had a bulletin that was replaced gets it on asking, with its successor named; the giving is recorded."""
+    line = shared.publish(ISSUER, [READER])
+    by = withdraw(shared, line, "supersedes")
+
+    answer = shared.get(f"/v1/bulletins/{line.id}?superseded=1", READER)
+    stranger = shared.get(f"/v1/bulletins/{line.id}?superseded=1", OTHER)
+
+    assert (200, line.raw) == (answer.status_code, answer.content)
+    assert ("superseded", by.id) == (answer.headers["Lintas-State"], answer.headers["Lintas-By"])
+    assert ["fetch"] == [detail["way"] for detail in shared.details(kind="bulletin.sent", object=line.id)]
+    assert (404, "not-found", None) == problem_of(stranger)
+
+
+def test_superseded_then_recalled(shared: Desks) -> None:
+    """What was recalled is not given on asking for what was superseded."""
+    line = shared.publish(ISSUER, [READER])
+    withdraw(shared, line, "supersedes")
+    withdraw(shared, line, "recalls")
+
+    assert (410, "recalled", None) == problem_of(shared.get(f"/v1/bulletins/{line.id}?superseded=1", READER))
+
+
+def test_standing_though_superseded_is_asked_for(shared: Desks) -> None:
+    """Asked for either way, a standing bulletin is given as it is; other values of the parameter are refused."""
+    line = shared.publish(ISSUER, [READER])
+
+    answers = [shared.get(f"/v1/bulletins/{line.id}?superseded={value}", READER) for value in ("1", "0", "2")]
+
+    assert [200, 200, 400] == [answer.status_code for answer in answers]
+    assert "Lintas-State" not in answers[0].headers
+    assert (400, "bad-request", "superseded") == problem_of(answers[2])
+
+
+def test_partial_recall_names_itself(shared: Desks) -> None:
+    """A single bulletin that was recalled in part names its recalls."""
+    line = shared.publish(ISSUER, [READER])
+    by = shared.recall(ISSUER, line.id, [READER], indicators=PART)
+    assert 201 == shared.post(by).status_code
+
+    assert by.id == shared.get(f"/v1/bulletins/{line.id}", READER).headers["Lintas-Recalled-By"]
+
+
 def test_partial_recall(shared: Desks) -> None:
     """A recall in part leaves the bulletin, marked, with the recall named beside it."""
     line = shared.publish(ISSUER, [READER])

@@ -553,7 +553,14 @@ def test_supersede_within_the_original() -> None:
 
     admission = decide(header_of(refs=(f"supersedes:{ID}",)), directory, target_of())
 
-    assert Admission(released=("sg-fiu",), withheld={}, withdraws=False) == admission
+    assert Admission(released=("sg-fiu",), withheld={}, withdraws=True) == admission
+
+
+def test_recall_that_goes_further() -> None:
+    """A recall that says more than the original is judged like any bulletin, and stays with those it reached."""
+    admission = decide(recall_of(ID, topic="drugs"), DIRECTORY, target_of())
+
+    assert (("sg-fiu",), True) == (admission.released, admission.withdraws)
 
 
 @pytest.mark.parametrize(
@@ -635,7 +642,7 @@ def test_withdrawn_already(relation: str, changes: dict[str, bool], is_refused: 
 
 
 def test_withdrawal_to_everyone_past_grants() -> None:
-    """To everyone only the recall of what everyone had goes past the grants of its readers."""
+    """To everyone a recall goes past the grants of its readers, a successor does not."""
     everyones, named = target_of(audience=frozenset(EVERYONE)), target_of()
     recall = recall_of(ID, release_to=EVERYONE, tlp="GREEN")
     supersede = header_of(refs=(f"supersedes:{ID}",), release_to=EVERYONE, tlp="GREEN")
@@ -646,7 +653,7 @@ def test_withdrawal_to_everyone_past_grants() -> None:
         decide(supersede, DIRECTORY, everyones).withdraws,
     ]
 
-    assert [True, False, False] == found
+    assert [True, True, False] == found
 
 
 def test_reading_everything() -> None:
@@ -672,8 +679,10 @@ def test_reading_of_every_topic_named() -> None:
 
 
 def test_reading_while_suspended() -> None:
-    """A suspended agency reads withdrawals alone."""
+    """A suspended agency reads recalls alone; a successor waits for the end of the suspension."""
     bounds = reading(suspend(DIRECTORY, "sg-fiu"), "sg-fiu")
+
+    assert not allows(bounds, topic="cyber.scam", rank=0, withdraws=True, is_recall=False)
 
     assert not allows(bounds, topic="cyber.scam", rank=0, withdraws=False)
     assert allows(bounds, topic="cyber.scam", rank=0, withdraws=True)

@@ -89,6 +89,21 @@ def test_port_at_the_limit(port: int) -> None:
     assert port == read_settings({}, port=port).port
 
 
+@pytest.mark.parametrize("days", ["-1", "3651", "1.5", "\u0661"])
+def test_purge_after_days(days: str) -> None:
+    """Days outside their range are refused by the name of the setting."""
+    with pytest.raises(BadSettings, match="LINTAS_PURGE_AFTER_DAYS is a number from 1 to 3650"):
+        read_settings({"LINTAS_PURGE_AFTER_DAYS": days})
+
+
+@pytest.mark.parametrize("days", [1, 3_650])
+def test_purge_after_days_at_the_limit(days: int) -> None:
+    """A day, or ten years, may be asked for; less than a day would take what readers rely on."""
+    assert days == read_settings({"LINTAS_PURGE_AFTER_DAYS": str(days)}).purge_after_days
+    with pytest.raises(BadSettings):
+        read_settings({"LINTAS_PURGE_AFTER_DAYS": "0"})
+
+
 def test_log_level() -> None:
     """A log level outside its set is refused by the name of the setting."""
     with pytest.raises(BadSettings, match="LINTAS_LOG_LEVEL is one of debug, info, warning, error"):

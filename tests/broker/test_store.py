@@ -191,7 +191,7 @@ def test_feed_within_bounds(store: Store, reader: Reader, expected: list[int]) -
         add_line(conn, 1, topic="cyber", tlp_rank=1)
         add_line(conn, 2, topic="drugs", tlp_rank=2)
         add_line(conn, 3, topic="cyber", tlp_rank=4)
-        add_line(conn, 4, topic="tip", tlp_rank=4, withdraws=True)
+        add_line(conn, 4, kind="recall", topic="tip", tlp_rank=4, withdraws=True)
 
         assert expected == feed(conn, reader)
 

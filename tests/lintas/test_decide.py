@@ -397,8 +397,8 @@ def test_order_of_one(ready: Ledger, act: str) -> None:
 
 
 def test_acts_of_two_persons() -> None:
-    """Approvals, revocations, grants and ceilings take two persons."""
-    assert {"approve", "revoke", "grant", "ceiling"} == TWO_PERSON_ACTS
+    """Approvals, revocations, grants, ceilings and purges take two persons."""
+    assert {"approve", "revoke", "grant", "ceiling", "purge"} == TWO_PERSON_ACTS
 
 
 def test_half_an_order_changes_nothing(ready: Ledger) -> None:
