@@ -29,6 +29,26 @@ def _choice(field: str) -> click.Choice[str]:
     return click.Choice(sorted(getattr(vocabulary.load(), field)))
 
 
+def _indicators(_context: click.Context, _option: click.Parameter, given: Sequence[str]) -> list[dict[str, str]]:
+    found = []
+    for text in given:
+        kind, colon, value = text.partition(":")
+        if not colon:
+            raise click.BadParameter(f"{text!r} is not TYPE:VALUE.")
+        found.append({"type": kind, "value": value, "role": WITHDRAWN})
+    return found
+
+
+def _counts(_context: click.Context, _option: click.Parameter, given: Sequence[str]) -> dict[str, int]:
+    found = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        if name not in ACTIONS or name in found or not number.isascii() or not number.isdigit():
+            raise click.BadParameter(f"{text!r} is not one of {', '.join(ACTIONS)}, once, with a number.")
+        found[name] = int(number)
+    return found
+
+
 def _signing(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that every command here has."""
     for option in (
@@ -43,10 +63,17 @@ def _signing(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command(cls=IdCommand)
 @click.argument("line_id")
 @click.option("--reason", required=True, type=_choice("recall_reasons"), help="Why it is withdrawn.")
-@click.option("--indicator", "indicators", multiple=True, metavar="TYPE:VALUE", help="Withdraw only this; repeat.")
+@click.option(
+    "--indicator",
+    "indicators",
+    multiple=True,
+    callback=_indicators,
+    metavar="TYPE:VALUE",
+    help="Withdraw only this; repeat.",
+)
 @click.option("--summary", help="What recipients should undo or know.")
 @_signing
-def recall(line_id: str, reason: str, indicators: tuple[str, ...], summary: str | None, **options: Any) -> None:
+def recall(line_id: str, reason: str, indicators: list[dict[str, str]], summary: str | None, **options: Any) -> None:
     """Withdraw a bulletin of yours, whole or some of its indicators, from everyone who has it.
 
     \b
@@ -60,7 +87,7 @@ def recall(line_id: str, reason: str, indicators: tuple[str, ...], summary: str 
             "reason": reason,
         }
         if indicators:
-            content["indicators"] = [_indicator(each) for each in indicators]
+            content["indicators"] = indicators
         _publish(client, item, "recall", content, to=item.header.release_to, options=options)
 
 
@@ -142,9 +169,7 @@ def comment(line_id: str, text: str, only: tuple[str, ...], **options: Any) -> N
     \b
     Example: lintas comment ID "Seen here too, same registrar."
     """
-    if is_id(text) and not is_id(line_id):
-        # An id that begins with a hyphen was moved behind the other arguments.
-        line_id, text = text, line_id
+    line_id, text = in_order(line_id, text)
     with acting() as client:
         item = client.fetch(line_id)
         content = {"title": title_of(item, "Comment"), "summary": text}
@@ -173,13 +198,20 @@ def endorse(line_id: str, summary: str | None, **options: Any) -> None:
 @click.command("give-feedback", cls=IdCommand)
 @click.argument("line_id")
 @click.option("--result", required=True, type=_choice("feedback"), help="What the bulletin was worth to you.")
-@click.option("--count", "counts", multiple=True, metavar="WHAT=N", help=f"For actioned: {', '.join(ACTIONS)}; repeat.")
+@click.option(
+    "--count",
+    "counts",
+    multiple=True,
+    callback=_counts,
+    metavar="WHAT=N",
+    help=f"For actioned: {', '.join(ACTIONS)}; repeat.",
+)
 @click.option("--reference", "references", multiple=True, help="For duplicate: what was known already; repeat.")
 @click.option("--summary", help="In words.")
 @click.option("--all", "to_all", is_flag=True, help="To everyone who has the bulletin, not its originator alone.")
 @_signing
 def give_feedback(
-    line_id: str, result: str, counts: tuple[str, ...], references: tuple[str, ...], **options: Any
+    line_id: str, result: str, counts: dict[str, int], references: tuple[str, ...], **options: Any
 ) -> None:
     """Tell the originator what a bulletin was worth: a hit, useful, actioned, stale, wrong.
 
@@ -195,7 +227,7 @@ def give_feedback(
             "result": result,
         }
         if counts:
-            content["counts"] = dict(map(_count, counts))
+            content["counts"] = counts
         if references:
             content["references"] = list(references)
         to = circle(item.header, client.party) if to_all else [item.header.iss]
@@ -302,6 +334,11 @@ def sign_and_send(client: Client, members: Mapping[str, Any], *, yes: bool) -> N
     click.echo(f"{published.id}  index {published.seq}")
 
 
+def in_order(line_id: str, text: str) -> tuple[str, str]:
+    """Return id and text as they were meant: an id that begins with a hyphen was moved behind the other arguments."""
+    return (text, line_id) if is_id(text) and not is_id(line_id) else (line_id, text)
+
+
 def _own(client: Client, line_id: str) -> Received:
     try:
         item = client.fetch(line_id)
@@ -320,20 +357,6 @@ def _kept(kept: Outgoing) -> Received:
     line = parse(kept.line, BULLETIN)
     content = None if line.header.enc else bulletin.parse(line.payload, kind=line.header.kind or "")
     return Received(seq=kept.seq or 0, id=line.id, line=line, content=content)
-
-
-def _indicator(text: str) -> dict[str, str]:
-    kind, colon, value = text.partition(":")
-    if not colon:
-        raise click.BadParameter(f"{text!r} is not TYPE:VALUE.", param_hint="--indicator")
-    return {"type": kind, "value": value, "role": WITHDRAWN}
-
-
-def _count(text: str) -> tuple[str, int]:
-    name, _, number = text.partition("=")
-    if name not in ACTIONS or not number.isascii() or not number.isdigit():
-        raise click.BadParameter(f"{text!r} is not one of {', '.join(ACTIONS)} and a number.", param_hint="--count")
-    return name, int(number)
 
 
 def _purpose(options: dict[str, Any]) -> dict[str, Any]:

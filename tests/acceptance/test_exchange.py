@@ -245,6 +245,35 @@ def test_recipients_are_shown_and_nobody_guesses(desks: Desks) -> None:
     assert isinstance(wider.exception, LintasError)
 
 
+def test_request_about_a_bulletin(desks: Desks) -> None:
+    """A request may be about a bulletin, whose thread then has it, and state the hour by which it needs the answer."""
+    alert = desks.publish()
+    question = ("--title", "Who?", "--question", "Who?", "--about", alert, "--due", "2031-01-01T00:00:00Z")
+    asked = desks.sign(POLICE, "ask", "--to", FIU, "--topic", "cyber.scam", *question, *CASE)
+
+    shown = [json.loads(row)["id"] for row in desks.lintas(FIU, "thread", alert, "--json").splitlines()]
+
+    assert [alert, asked] == shown
+    assert "2031-01-01T00:00:00.000000Z" in desks.lintas(FIU, "due")
+    assert asked not in desks.lintas(CERT, "thread", alert)
+
+
+def test_what_does_not_fit_is_not_signed(desks: Desks) -> None:
+    """A recall of another's bulletin, consent to what is no request, a duplicate of nothing: refused before signing."""
+    alert = desks.publish()
+
+    found = [
+        desks.invoke(FIU, "recall", alert, "--reason", "other", "--yes"),
+        desks.invoke(FIU, "consent", alert, "--result", "granted", "--yes"),
+        desks.invoke(FIU, "give-feedback", alert, "--result", "duplicate", "--yes"),
+    ]
+    desks.sign(FIU, "give-feedback", alert, "--result", "duplicate", "--reference", "SIM-9", "--all")
+
+    codes = [each.exception.code for each in found if isinstance(each.exception, LintasError)]
+    assert ["ref-unavailable", "ref-unavailable", "malformed-payload"] == codes
+    assert "duplicate 1" in desks.lintas(CERT, "show", alert)
+
+
 def test_nothing_is_due(desks: Desks) -> None:
     """An agency that owes nothing is told so."""
     result = desks.invoke(OUTSIDER, "due")

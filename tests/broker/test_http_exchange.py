@@ -10,12 +10,15 @@ import pytest
 from sqlalchemy import event
 
 from broker import threads
+from broker.auth import Caller
 from broker.delivery import Window
 from broker.due import due_of
 from broker.store import exchange as store
 from broker.store import tables
 from broker.threads import read_thread
-from lintas.header import TOKEN
+from broker.web import exchange as web
+from lintas.errors import Unauthorized
+from lintas.header import KEY, TOKEN
 from lintas.line import Line, line_id
 from lintas.strict import canonical
 from tests.broker.conftest import PAYLOAD, UNKNOWN_ID, Desks, problem_of
@@ -427,11 +430,24 @@ def test_revoked_key_sees_nothing(desks: Desks) -> None:
     """A token whose key was revoked opens neither list nor thread."""
     session = desks.session(READER)
     token = session.sign_line(TOKEN, b"", exp=session.now() + 60, scope="read").raw.decode()
-    desks.post(session.sign_revocation("keyCompromise", session.now()), "vnd.lintas.key")
+    desks.post(session.sign_revocation("keyCompromise", session.now()), KEY)
 
     found = desks.get("/v1/due", Authorization=f"Bearer {token}")
 
     assert (401, "unauthorized") == problem_of(found)[:2]
+
+
+def test_key_revoked_meanwhile(desks: Desks) -> None:
+    """Between the look at the list and its record the key may end: then nothing leaves, and no view is recorded."""
+    session = desks.session(READER)
+    caller = Caller(READER, session.identity.key.kid, "read", session.now() + 60)
+    desks.post(session.sign_revocation("keyCompromise", session.now()), KEY)
+    before = len(desks.events(kind="view.read", party=READER))
+
+    with pytest.raises(Unauthorized):
+        desks.hub.writer.submit(lambda batch: web._viewed(batch, caller)).result()
+
+    assert before == len(desks.events(kind="view.read", party=READER))
 
 
 def test_what_follows_is_found_by_index(desks: Desks, talk: dict[str, Line]) -> None:

@@ -98,6 +98,7 @@ def test_own_thread_after_a_recall(hostile: Hostile, draft: Draw) -> None:
     say(hostile.hub, READER, draft, "", **recall)
 
     assert ["recalled", "recall"] == titles(hostile.client.thread(line_id))
+    assert ["recalled", "recall"] == titles(hostile.hub.client(READER).thread(line_id))
 
 
 def test_cut_thread(hostile: Hostile, alert: str) -> None:
