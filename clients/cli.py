@@ -9,22 +9,23 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from clients.acting import acting, prompt_new, settings_of_user
 from clients.admin import admin
 from clients.arguments import IdCommand
-from clients.settings import open_client, read_settings
+from clients.keys import renew_if_due, reseal, rotate
+from clients.settings import read_settings
 from clients.show import confirm, print_keys, print_received, print_table, received_members, safe
 from lintas import vocabulary
 from lintas.client import Client
 from lintas.draft import Draft, read_draft
-from lintas.errors import BadRequest, BadSettings, Evidence, HubUnreachable, LintasError, MalformedPayload, Refusal
-from lintas.keys import Hub, Identity, SigningKey, save_identity
+from lintas.errors import BadRequest, Evidence, HubUnreachable, LintasError, MalformedPayload, Refusal
+from lintas.keys import Hub, Identity, SigningKey, fresh_opening, save_identity
 from lintas.orders import REASONS
 from lintas.state import REFUSED, WAITING, State
 from lintas.strict import parse_object
@@ -50,6 +51,8 @@ def cli() -> None:
 
 
 cli.add_command(admin)
+cli.add_command(rotate)
+cli.add_command(reseal)
 
 
 @cli.command()
@@ -64,7 +67,7 @@ def enrol(letter: Path, identity: Path | None, holder: str) -> None:
     \b
     Example: lintas enrol invite.json --identity my-police.json
     """
-    settings = read_settings(identity=identity, prompt=_prompt_new)
+    settings = read_settings(identity=identity, prompt=prompt_new)
     path = settings.identity
     if path.exists():
         raise click.UsageError(f"{path} exists; an identity is never overwritten.")
@@ -74,7 +77,8 @@ def enrol(letter: Path, identity: Path | None, holder: str) -> None:
         party, invite, code = members["party"], members["invite"], members["code"]
     except KeyError as fault:
         raise BadRequest(f"The invitation lacks {fault}.") from fault
-    who = Identity(party=party, key=SigningKey.generate(), hub=hub)
+    openings = () if party.startswith("admin/") else (fresh_opening(),)
+    who = Identity(party=party, key=SigningKey.generate(), hub=hub, openings=openings)
     # Kept before it is sent: an admitted key must never be lost between the two.
     save_identity(path, who, settings.passphrase)
     with Client(who, State(path.with_suffix(".state"), log_key=hub.log_key)) as client:
@@ -98,8 +102,9 @@ def publish(files: tuple[Path, ...], *, yes: bool, save: Path | None) -> None:
     """
     if not files:
         raise click.UsageError("Name at least one file, or `-` for standard input.")
-    with _client() as client:
-        client.sync()
+    settings = settings_of_user()
+    with acting(settings) as client:
+        renew_if_due(client, settings)
         drafts = [(path, _read_draft(path)) for path in files]
         signed = [(path, client.sign(draft)) for path, draft in drafts]
         for (path, line), (_, draft) in zip(signed, drafts, strict=True):
@@ -126,7 +131,9 @@ def follow(*, once: bool, as_json: bool, from_start: bool) -> None:
     Example: lintas follow
     Example: lintas follow --once --json > today.jsonl
     """
-    with _client() as client:
+    settings = settings_of_user()
+    with acting(settings) as client:
+        renew_if_due(client, settings)
         if from_start:
             client.session.state.put("feed_after", -1)
         count = 0
@@ -149,12 +156,14 @@ def show(line_id: str, *, as_json: bool) -> None:
     \b
     Example: lintas show dGhpcyBpcyBhbiBleGFtcGxlIGlkIG9mIDMyIGJ5dGU
     """
-    with _client() as client:
+    with acting() as client:
         item = client.fetch(line_id)
     if as_json:
         click.echo(json.dumps(received_members(item), ensure_ascii=False))
-    else:
-        print_received(item, whole=True)
+        return
+    print_received(item, whole=True)
+    if item.unopened is not None:
+        raise item.unopened
 
 
 @cli.command(cls=IdCommand)
@@ -166,7 +175,7 @@ def receipt(line_id: str, out: Path | None) -> None:
     \b
     Example: lintas receipt ID --out alert.tlog-proof
     """
-    with _client() as client:
+    with acting() as client:
         found = client.receipt(line_id)
     if out is None:
         click.echo(found.decode(), nl=False)
@@ -183,7 +192,7 @@ def verify(line: Path, proof: Path) -> None:
     \b
     Example: lintas verify alert.line --receipt alert.tlog-proof
     """
-    with _client() as client:
+    with acting() as client:
         raw = line.read_bytes().removesuffix(b"\n")
         logged = client.verify(raw, proof.read_bytes())
     click.echo(f"verified: {logged.event['kind']} at index {logged.seq} of a log of {logged.size}")
@@ -199,12 +208,11 @@ def keys(party: str | None, ours: str | None) -> None:
     \b
     Example: lintas keys --party sg-fiu
     """
-    with _client() as client:
+    with acting() as client:
         client.sync()
         if ours is not None:
             client.session.state.put(f"ours:{ours}", 1)
-        records = [key for key in client.directory.keys.values() if party in (None, key.party)]
-        print_keys(records, client.session.now())
+        print_keys(client.directory, party, client.session.now())
 
 
 @cli.command()
@@ -214,7 +222,7 @@ def partners() -> None:
     \b
     Example: lintas partners
     """
-    with _client() as client:
+    with acting() as client:
         client.sync()
         known = vocabulary.load().agencies
         rows = [
@@ -231,36 +239,6 @@ def partners() -> None:
 
 
 @cli.command()
-@click.option("--holder", default="duty desk", show_default=True, help="The post that holds the key, never a name.")
-@click.option("--overlap-days", default=7, show_default=True, type=click.IntRange(0, 30), help="Old key signs on for.")
-def rotate(holder: str, overlap_days: int) -> None:
-    """Hand over to a new key; it acts after 24 hours, or once an administrator approves it.
-
-    The new key is in the identity file at once; run `lintas rotate` again after it became active to switch.
-
-    \b
-    Example: lintas rotate --overlap-days 7
-    """
-    settings = read_settings(prompt=_prompt)
-    with _client() as client:
-        client.sync()
-        identity = client.session.identity
-        if identity.next_key is not None:
-            state = client.directory.key(identity.next_key.kid, identity.party).state(client.session.now())
-            if state != "active":
-                raise Refusal(f"The next key is {state}; it acts 24 hours after the rotation, or when approved.")
-            switched = Identity(identity.party, identity.next_key, identity.hub)
-            save_identity(settings.identity, switched, settings.passphrase)
-            click.echo(f"now signing with {switched.key.kid}")
-            return
-        new = SigningKey.generate()
-        # Both seeds are on disk before the hub hears of the new key.
-        save_identity(settings.identity, Identity(identity.party, identity.key, identity.hub, new), settings.passphrase)
-        client.rotate(new, holder=holder, overlap_s=overlap_days * DAY_S)
-        click.echo(f"new key {new.kid} acts in 24 hours, or at once when an administrator approves it")
-
-
-@cli.command()
 @click.option("--reason", required=True, type=click.Choice(sorted(REASONS)), help="Why (RFC 5280).")
 @click.option("--since-hours", default=0.0, show_default=True, help="Hours ago since when it may not be trusted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -270,7 +248,7 @@ def revoke(reason: str, since_hours: float, *, yes: bool) -> None:
     \b
     Example: lintas revoke --reason keyCompromise --since-hours 6
     """
-    with _client() as client:
+    with acting() as client:
         if not yes:
             confirm(f"Revoke {client.session.identity.key.kid} of {client.party}?")
         answer = client.revoke(reason, client.session.now() - int(since_hours * 3600))
@@ -284,7 +262,7 @@ def token() -> None:
     \b
     Example: curl -H "Authorization: Bearer $(lintas token)" $LINTAS_HUB/v1/bulletins
     """
-    with _client() as client:
+    with acting() as client:
         click.echo(client.token())
 
 
@@ -296,7 +274,7 @@ def outbox(*, send: bool) -> None:
     \b
     Example: lintas outbox --send
     """
-    with _client() as client:
+    with acting() as client:
         if send:
             outcomes = client.flush()
             click.echo(f"{sum(not isinstance(each, Refusal) for each in outcomes)} of {len(outcomes)} accepted")
@@ -338,26 +316,6 @@ def _exit_code(fault: LintasError) -> int:
     return EXIT_UNREACHABLE if isinstance(fault, HubUnreachable) else EXIT_REFUSED
 
 
-@contextmanager
-def _client() -> Iterator[Client]:
-    with open_client(read_settings(prompt=_prompt)) as client:
-        yield client
-        for alarm in client.session.alarms():
-            click.echo(click.style(f"ALARM {safe(alarm)}", fg="red"), err=True)
-
-
-def _prompt(text: str) -> str:
-    if not sys.stdin.isatty():
-        raise BadSettings("LINTAS_PASSPHRASE_FILE is not set and nobody is there to ask.")
-    answer: str = click.prompt(text, hide_input=True, err=True)
-    return answer
-
-
-def _prompt_new(text: str) -> str:
-    answer: str = click.prompt(text, hide_input=True, confirmation_prompt=True, err=True)
-    return answer
-
-
 def _read_draft(path: Path) -> Draft:
     data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     try:
@@ -368,7 +326,8 @@ def _read_draft(path: Path) -> Draft:
 
 
 def _show_recipients(client: Client, path: Path, draft: Draft, to: tuple[str, ...]) -> None:
-    click.echo(f"{path}: {draft.kind} on {draft.topic}, {vocabulary.tlp_label(draft.tlp)}", err=True)
+    closed = ", sealed" if draft.seal else ""
+    click.echo(f"{path}: {draft.kind} on {draft.topic}, {vocabulary.tlp_label(draft.tlp)}{closed}", err=True)
     everyone = "every partner, later ones too" if to == ("*",) else f"{len(to)}: {' '.join(to)}"
     click.echo(f"  as {client.party} to {everyone}", err=True)
 

@@ -6,13 +6,13 @@ One AsyncClient runs its operations one after another (a lock guards its state);
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import feed, sync, wire
+from lintas import feed, sealing, sync, wire
 from lintas.client import FOLLOW_S, PAUSES_S, TIMEOUT_S, UNAVAILABLE, Face, Room, open_state, parts_of, response_of
 from lintas.clock import Clock, now_us
 from lintas.draft import Draft
@@ -20,6 +20,7 @@ from lintas.errors import HubUnreachable, Refusal
 from lintas.feed import Received
 from lintas.keys import Identity, SigningKey, load_identity
 from lintas.line import Line, parse
+from lintas.opening import OpeningKey
 from lintas.state import State
 from lintas.wire import Answer, Operation, Published, Pulled, Request, Response
 
@@ -145,10 +146,20 @@ class AsyncClient(Face):
         """As `Client.enrol`."""
         return await self.run(wire.enrol(self.session, invite=invite, code=code, holder=holder))
 
-    async def rotate(self, new: SigningKey, *, holder: str, overlap_s: int) -> Answer:
+    async def rotate(
+        self, new: SigningKey, *, holder: str, overlap_s: int, opening: OpeningKey | None = None
+    ) -> Answer:
         """As `Client.rotate`."""
-        line = self.session.sign_rotation(new, holder=holder, overlap_s=overlap_s)
+        line = self.session.sign_rotation(new, holder=holder, overlap_s=overlap_s, opening=opening)
         return await self.run(wire.post_key(self.session, line))
+
+    async def renew_opening(self, key: OpeningKey) -> Answer:
+        """As `Client.renew_opening`."""
+        return await self.run(sealing.renew_opening(self.session, key))
+
+    async def reseal(self, line_id: str, *, to: Sequence[str] = ()) -> Published:
+        """As `Client.reseal`."""
+        return await self.run(sealing.reseal(self.session, line_id, to=to))
 
     async def revoke(self, reason: str, since: int) -> Answer:
         """As `Client.revoke`."""

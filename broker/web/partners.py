@@ -30,7 +30,7 @@ from lintas.event import US_PER_S
 from lintas.header import KEY, LINE_BYTES_MAX, ORDER
 from lintas.jwk import jwk
 
-KEY_KINDS = frozenset({"key.enrolled", "key.approved", "key.rotated", "key.revoked"})
+KEY_KINDS = frozenset({"key.enrolled", "key.approved", "key.rotated", "key.revoked", "key.opening"})
 
 router = APIRouter(prefix="/v1", tags=["partners"])
 
