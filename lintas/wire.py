@@ -252,12 +252,11 @@ def sign_again(session: Session, line: Line, refusal: LintasError) -> Operation[
 
     A hub's word alone makes nobody sign again; for keys the proven directory is asked. None: the refusal stands.
     """
-    if isinstance(refusal, WrongOpeningKeys):
+    is_misfit = isinstance(refusal, WrongOpeningKeys) and line.header.enc is not None
+    if is_misfit:
         yield from catch_up(session)
     try:
-        if isinstance(refusal, WrongOpeningKeys) and session.is_outdated(line):
-            return session.sign_again(line)
-        if isinstance(refusal, Stale) and session.is_stale(line):
+        if (is_misfit and session.is_outdated(line)) or (isinstance(refusal, Stale) and session.is_stale(line)):
             return session.sign_again(line)
     except (Refusal, SealedToOldKey):
         # Nobody to seal to any more, or our own copy does not open: it cannot be made again.
@@ -287,7 +286,7 @@ def send_many(session: Session, outgoing: Sequence[Outgoing]) -> Operation[list[
             outcomes.append(Published(each.id, row["seq"], None))
             continue
         refusal = from_problem(row["problem"], row["status"])
-        line = parse(each.line, BULLETIN)
+        line = parse(each.line)
         renewed = yield from sign_again(session, line, refusal)
         if renewed is not None:
             outcomes.append((yield from send_instead(session, renewed, line)))
