@@ -25,19 +25,23 @@ from lintas.sealed import read_sealed, seal, unseal
 LABEL = rb"\.//^" + b"\\"
 HEAD = "eyJhbGciOiJFZDI1NTE5In0"
 CONTENT = b'{"summary":"FICTIONAL.","title":"Interop"}'
-SUITE_ID = b"HPKE" + bytes.fromhex("647a" "0001" "0002")
+SUITE_ID = b"HPKE" + bytes.fromhex("647a00010002")
 VECTORS = [
     (
         "7f9c2ba4e88f827d616045507605853ed73b8093f6efbc88eb1a6eacfa66ef26",
-        "3cb1eea988004b93103cfb0aeefd2a686e01fa4a58e8a3639ca8a1e3f9ae57e2"
-        "35b8cc873c23dc62b8d260169afa2f75ab916a58d974918835d25e6a435085b2",
+        (
+            "3cb1eea988004b93103cfb0aeefd2a686e01fa4a58e8a3639ca8a1e3f9ae57e2"
+            "35b8cc873c23dc62b8d260169afa2f75ab916a58d974918835d25e6a435085b2"
+        ),
         "d2df0522128f09dd8e2c92b1e905c793d8f57a54c3da25861f10bf4ca613e384",
         ("e2236b35a8c24b39b10aa1323a96a919", "b83aa828d4d62b9a83ceffe1d3d3bb1e"),
     ),
     (
         "badfd6dfaac359a5efbb7bcc4b59d538df9a04302e10c8bc1cbf1a0b3a5120ea",
-        "17cda7cfad765f5623474d368ccca8af0007cd9f5e4c849f167a580b14aabdef"
-        "aee7eef47cb0fca9767be1fda69419dfb927e9df07348b196691abaeb580b32d",
+        (
+            "17cda7cfad765f5623474d368ccca8af0007cd9f5e4c849f167a580b14aabdef"
+            "aee7eef47cb0fca9767be1fda69419dfb927e9df07348b196691abaeb580b32d"
+        ),
         "f2e86241c64d60f6649fbc6c5b7d17180b780a3f34355e64a85749949c45f150",
         ("0333285fa253661508c9fb444852caa4", "c93beb22326705699bbc3d1d0aa6339b"),
     ),
@@ -128,7 +132,11 @@ def sealed_there(content: bytes, public: bytes) -> bytes:
     closed, tag = cipher.encrypt_and_digest(content.ljust(size))
     kid = text_of(hashlib.sha256(public).digest())
     commitment = hashlib.sha256(b"lintas-e2e-commit\0" + content_key).digest()
-    members = {"to": {kid: text_of(sent + wrapped + wrapped_tag)}, "kc": text_of(commitment), "ct": text_of(closed + tag)}
+    members = {
+        "to": {kid: text_of(sent + wrapped + wrapped_tag)},
+        "kc": text_of(commitment),
+        "ct": text_of(closed + tag),
+    }
     return json.dumps(members).encode()
 
 
