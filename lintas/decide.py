@@ -137,11 +137,10 @@ def _tell_opening(directory: Directory, party: str, opening: Opening, *, by: str
         raise NotAllowed("Administrators read no bulletins, so nothing is sealed to them.", member="iss")
     if not now < opening.not_after <= now + OPENING_LIFE_S + SKEW_S:
         raise LifeTooLong("An opening key ends within 90 days, and not before now.", member="not_after")
-    if opening.kid in directory.openings:
+    if any(each.kid == opening.kid for told in directory.openings.values() for each in told):
         # Of another agency too: whoever tells a key that is known may not hold its private half.
         raise OrderConflict("This opening key is known already.", member="public")
-    newest = [each for each in directory.openings.values() if each.party == party and each.at > now - FRESH_S]
-    if len(newest) >= OPENINGS_A_DAY_MAX:
+    if sum(each.at > now - FRESH_S for each in directory.openings.get(party, ())) >= OPENINGS_A_DAY_MAX:
         raise QuotaExceeded(f"An agency tells at most {OPENINGS_A_DAY_MAX} opening keys a day.", member="public")
     detail = {
         "agency": party,

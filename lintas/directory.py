@@ -143,12 +143,13 @@ def _empty() -> Mapping[str, Any]:
 class Directory:
     """Partners, keys, grants, communities and invitations at one log index. Immutable: `apply` returns the next.
 
-    `spent` are the lines of first persons whose orders took effect: each works once.
+    `openings` are the opening keys that each agency told, in order. `spent` are the lines of first persons whose orders
+    took effect: each works once.
     """
 
     hub: str
     keys: Mapping[str, KeyRecord] = field(default_factory=_empty)
-    openings: Mapping[str, OpeningRecord] = field(default_factory=_empty)
+    openings: Mapping[str, tuple[OpeningRecord, ...]] = field(default_factory=_empty)
     partners: Mapping[str, Partner] = field(default_factory=_empty)
     grants: Mapping[str, Grant] = field(default_factory=_empty)
     communities: Mapping[str, tuple[str, ...]] = field(default_factory=_empty)
@@ -175,12 +176,8 @@ class Directory:
 
     def opening_key(self, agency: str, now: int) -> OpeningRecord | None:
         """Return what is sealed to for this agency: its newest opening key whose signing key stands, if any."""
-        found = [
-            each
-            for each in self.openings.values()
-            if each.party == agency and now < each.not_after and self.keys[each.by].has_stood(now)
-        ]
-        return max(found, key=lambda each: each.seq, default=None)
+        told = reversed(self.openings.get(agency, ()))
+        return next((each for each in told if now < each.not_after and self.keys[each.by].has_stood(now)), None)
 
     def grant(self, agency: str) -> Grant:
         """Return what the agency may do; nothing unless an order said so."""
@@ -306,7 +303,8 @@ def _opening(directory: Directory, detail: Mapping[str, Any], seq: int, at: int)
         seq=seq,
         at=at,
     )
-    return replace(directory, openings={**directory.openings, record.kid: record})
+    told = (*directory.openings.get(record.party, ()), record)
+    return replace(directory, openings={**directory.openings, record.party: told})
 
 
 def _suspended(directory: Directory, detail: Mapping[str, Any], _seq: int, _at: int) -> Directory:

@@ -120,7 +120,11 @@ def lock_identity(identity: Identity, passphrase: bytes) -> bytes:
     if identity.openings:
         seeds["opening"] = [b64u(each.seed) for each in identity.openings]
     sealed = AESGCM(_derive(passphrase, salt)).encrypt(nonce, canonical(seeds), canonical(public))
-    return json.dumps(public | {"sealed": b64u(sealed)}, indent=1).encode() + b"\n"
+    data = json.dumps(public | {"sealed": b64u(sealed)}, indent=1).encode() + b"\n"
+    if len(data) > IDENTITY_BYTES_MAX:
+        # Refused before it replaces a file that opens: nobody could read it back.
+        raise BadIdentity(f"An identity file of {len(data)} bytes is larger than any that is read.")
+    return data
 
 
 def unlock_identity(data: bytes, passphrase: bytes) -> Identity:

@@ -28,7 +28,7 @@ def is_renewal_due(session: Session) -> bool:
 
 def untold(session: Session) -> OpeningKey | None:
     """Return an opening key of this identity that the log does not know: made before, but never told."""
-    told = session.directory.openings
+    told = {key.kid for key in session.directory.openings.get(session.party, ())}
     return next((key for key in session.identity.openings if key.kid not in told), None)
 
 
@@ -45,16 +45,15 @@ def needed(session: Session) -> tuple[OpeningKey, ...]:
     One is needed until it can no more be sealed to, and until the end of the last bulletin that was. As long as a
     bulletin that still stands was not taken over, nobody knows which key it needs, so all are.
     """
-    now, state, openings = session.now(), session.state, session.directory.openings
+    now, state = session.now(), session.state
+    ends = {key.kid: key.not_after for key in session.directory.openings.get(session.party, ())}
     unread = state.unseen(state.get_int("events_after", -1))
     if any(each.exp > now for each in unread):
         return session.identity.openings
     return tuple(
         key
         for key in session.identity.openings
-        if key.kid not in openings
-        or now < openings[key.kid].not_after
-        or now < state.get_int(f"sealed_until:{key.kid}", 0)
+        if key.kid not in ends or now < ends[key.kid] or now < state.get_int(f"sealed_until:{key.kid}", 0)
     )
 
 

@@ -111,8 +111,8 @@ class Session:
         return [
             f"An opening key of {self.party} that this identity did not make: {key.kid} (if yours: lintas keys --ours "
             f"{key.kid})"
-            for key in self.directory.openings.values()
-            if key.party == self.party and key.kid not in mine and now < key.not_after
+            for key in self.directory.openings.get(self.party, ())
+            if key.kid not in mine and now < key.not_after
             if self.directory.keys[key.by].has_stood(now) and self.state.get(f"ours:{key.kid}") is None
         ]
 
@@ -196,8 +196,7 @@ class Session:
         try:
             return unseal(sealed, head=line.head, keys=self.identity.openings)
         except SealedToOldKey as fault:
-            known = (self.directory.openings.get(kid) for kid in sealed.to)
-            if any(record is not None and record.party == self.party for record in known):
+            if any(key.kid in sealed.to for key in self.directory.openings.get(self.party, ())):
                 raise
             raise MalformedPayload(f"It is not sealed to {self.party}.", member="to") from fault
 

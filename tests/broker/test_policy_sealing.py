@@ -54,7 +54,7 @@ def directory_of(*openings: OpeningRecord, **grants: Grant) -> Directory:
     return Directory(
         hub=HUB,
         keys={party: key_of(party) for party in AGENCIES},
-        openings={each.kid: each for each in openings},
+        openings={agency: tuple(each for each in openings if each.party == agency) for agency in AGENCIES},
         partners={agency: Partner(agency, joined_seq=1) for agency in AGENCIES},
         grants=dict.fromkeys(AGENCIES, EVERYTHING) | named,
     )
@@ -125,7 +125,7 @@ def test_a_key_left_out(agency: str) -> None:
 @pytest.mark.parametrize("extra", ["somebody", "sg-fiu/0"])
 def test_a_key_too_many(extra: str) -> None:
     """A key beside the recipients' would be a reader that no header names; a former key is one, too."""
-    openings = (*EACH, opening_of(FIRST, generation=0))
+    openings = (opening_of(FIRST, generation=0), *EACH)
     found = refusal(header_of(), directory_of(*openings), ALL | {extra})
 
     assert (WrongOpeningKeys, "to") == (type(found), found.member)
