@@ -140,8 +140,10 @@ def _tell_opening(directory: Directory, party: str, opening: Opening, *, by: str
     if any(each.kid == opening.kid for told in directory.openings.values() for each in told):
         # Of another agency too: whoever tells a key that is known may not hold its private half.
         raise OrderConflict("This opening key is known already.", member="public")
-    if sum(each.at > now - FRESH_S for each in directory.openings.get(party, ())) >= OPENINGS_A_DAY_MAX:
-        raise QuotaExceeded(f"An agency tells at most {OPENINGS_A_DAY_MAX} opening keys a day.", member="public")
+    recent = [each.at for each in directory.openings.get(party, ()) if each.at > now - FRESH_S]
+    if len(recent) >= OPENINGS_A_DAY_MAX:
+        wait_s = min(recent) + FRESH_S - now
+        raise QuotaExceeded(f"{OPENINGS_A_DAY_MAX} opening keys a day at most.", member="public", retry_after=wait_s)
     detail = {
         "agency": party,
         "kid": opening.kid,

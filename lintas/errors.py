@@ -184,7 +184,7 @@ class OrderConflict(Refusal):
 
 
 class LifeTooLong(Refusal):
-    """A key lives at most 13 months, beginning within a day. Choose another window and sign again."""
+    """A signing key lives at most 13 months, an opening key 90 days. Choose another window and sign again."""
 
 
 class Unauthorized(Refusal):

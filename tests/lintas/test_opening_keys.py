@@ -297,11 +297,12 @@ def test_a_day_has_few(ledger: Ledger) -> None:
     """Every client keeps every key, so an agency tells twelve a day and goes on the next."""
     for number in range(OPENINGS_A_DAY_MAX):
         ledger.post(telling(ledger, OpeningKey.from_seed(bytes([9, number]) * 16), life_s=1))
-    with pytest.raises(QuotaExceeded):
+    with pytest.raises(QuotaExceeded) as caught:
         ledger.decide(telling(ledger, FIRST))
     others = ledger.decide(telling(ledger, FIRST, party="sg-fiu"))
     ledger.now += FRESH_S
 
+    assert {"retry_after": FRESH_S} == caught.value.extra
     assert ["key.opening"] * 2 == [change.kind for change in (*others, *ledger.decide(telling(ledger, FIRST)))]
 
 
