@@ -23,7 +23,7 @@ from lintas import vocabulary
 from lintas.async_client import AsyncClient
 from lintas.clock import Clock, now_us
 from lintas.header import KEY
-from lintas.keys import Hub, Identity, SigningKey, save_identity, write_private
+from lintas.keys import Hub, Identity, SigningKey, fresh_opening, save_identity, write_private
 from lintas.session import Session
 from lintas.state import State
 from lintas.strict import canonical
@@ -142,7 +142,8 @@ class Desks:
 
     async def admit(self, party: str) -> None:
         """Invite a party, enrol its key, approve it."""
-        identity = Identity(party=party, key=SigningKey.generate(), hub=self._hub)
+        openings = () if party.startswith("admin/") else (fresh_opening(),)
+        identity = Identity(party=party, key=SigningKey.generate(), hub=self._hub, openings=openings)
         invited = await self.order("invite", {"agency": party})
         client = self._client(identity)
         await client.enrol(invite=invited.invite, code=invited.code or "", holder=HOLDER)

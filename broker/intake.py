@@ -17,6 +17,7 @@ from lintas.directory import Directory
 from lintas.errors import MalformedPayload, Refusal
 from lintas.header import BULLETIN
 from lintas.line import Line, check, parse
+from lintas.sealed import Sealed, read_sealed
 
 PART = "recalls-part"
 """How a recall that names indicators is stored: it withdraws those, not the bulletin."""
@@ -28,6 +29,7 @@ class Submission:
 
     line: Line
     content: bulletin.Bulletin | None = None
+    sealed: Sealed | None = None
     fault: MalformedPayload | None = None
 
     @property
@@ -59,9 +61,9 @@ def open_bulletin(raw: bytes, directory: Directory) -> Submission:
     """Read and verify a posted bulletin; raise a Refusal that any stranger may cause."""
     line = parse(raw, BULLETIN)
     check(line, directory.key(line.header.kid, line.header.iss).public)
-    if line.header.enc is not None:
-        return Submission(line)
     try:
+        if line.header.enc is not None:
+            return Submission(line, sealed=read_sealed(line.payload))
         return Submission(line, bulletin.parse(line.payload, kind=line.header.kind or ""))
     except MalformedPayload as fault:
         return Submission(line, fault=fault)
@@ -80,7 +82,14 @@ def admit_bulletin(batch: Batch, submission: Submission) -> Accepted | Refusal:
         return Accepted(line.id, seq, is_new=False)
     try:
         targets = _targets(batch, line)
-        admission = policy.admit(line.header, batch.directory, targets=targets, topics=submission.topics, now=batch.now)
+        admission = policy.admit(
+            line.header,
+            batch.directory,
+            targets=targets,
+            topics=submission.topics,
+            now=batch.now,
+            sealed_to=None if submission.sealed is None else submission.sealed.to.keys(),
+        )
         if submission.fault is not None:
             raise submission.fault
     except Refusal as refusal:

@@ -1,7 +1,7 @@
 """Who may publish what to whom; who may read it now.
 
 Pure: decisions take the line, the directory, the lines it refers to and the time, and return values or raise a Refusal.
-Only the signed header counts, so sealed bulletins will take the same path.
+Only the signed header counts, so sealed bulletins take the same path.
 Spec: docs/spec/bulletin.md (releasability), docs/spec/http.md (refusals).
 """
 
@@ -15,15 +15,16 @@ from lintas import exchange, vocabulary
 from lintas.directory import Directory, check_fresh
 from lintas.errors import (
     Expired,
+    NoOpeningKey,
     NotAllowed,
     PartnerSuspended,
     RecipientsTooFew,
     RedNeedsSealing,
     RefUnavailable,
-    SealingNotOffered,
     TlpAboveCeiling,
     TopicNotGranted,
     UnknownRecipient,
+    WrongOpeningKeys,
 )
 from lintas.header import EVERYONE, Header
 from lintas.vocabulary import TLP, tlp_rank
@@ -83,9 +84,11 @@ def admit(
     targets: Mapping[str, Target],
     topics: Collection[str],
     now: int,
+    sealed_to: Collection[str] | None = None,
 ) -> Admission:
     """Decide on a bulletin whose signature is good. `topics` are the further ones of a clear payload.
 
+    `sealed_to` are the opening kids that a sealed payload names; None when it names none that can be read.
     Checks in the order of docs/spec/line.md: freshness, standing, sealing, references, grants, recipients.
     """
     check_fresh(header, hub=directory.hub, now=now)
@@ -105,6 +108,8 @@ def admit(
     is_held = any(targets[target_id].audience for target_id in withdrawn)
     admission = _release(header, directory, holders, is_held=is_held)
     _check_holders(header, targets, admission)
+    if header.enc is not None and sealed_to is not None:
+        _check_opening_keys(header, directory, sealed_to, now)
     return admission
 
 
@@ -135,10 +140,24 @@ def allows(bounds: Reading, *, topic: str, rank: int, withdraws: bool, is_recall
 
 
 def _check_sealing(header: Header) -> None:
-    if header.enc is not None:
-        raise SealingNotOffered(member="enc")
-    if header.tlp == "RED":
+    if header.tlp == "RED" and header.enc is None:
         raise RedNeedsSealing(member="tlp")
+
+
+def _check_opening_keys(header: Header, directory: Directory, sealed_to: Collection[str], now: int) -> None:
+    # Of every recipient, also one that it is withheld from: the sender cannot know who that will be.
+    # Nothing beside them: a further key would be a reader that the header does not name.
+    current: dict[str, str] = {}
+    for agency in (*header.release_to, header.iss):
+        record = directory.opening_key(agency, now)
+        if record is None:
+            raise NoOpeningKey(f"{agency} has no current opening key.", member="release_to")
+        current[record.kid] = agency
+    left_out = sorted(current[kid] for kid in current.keys() - {*sealed_to})
+    if left_out:
+        raise WrongOpeningKeys(f"It is not sealed to the current key of {', '.join(left_out[:5])}.", member="to")
+    if len(current) != len(sealed_to):
+        raise WrongOpeningKeys("It is sealed to keys that are no recipient's current one.", member="to")
 
 
 def _check_refs(

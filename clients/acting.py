@@ -1,4 +1,4 @@
-"""The client that a command acts with, opened from the settings."""
+"""The client that a command acts with: its identity opened, its alarms shown at the end."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ from contextlib import contextmanager
 
 import click
 
-from clients.settings import open_client, read_settings
+from clients.settings import Settings, open_client, read_settings
 from clients.show import safe
 from lintas.client import Client
 from lintas.errors import BadSettings
 
 
+def settings_of_user() -> Settings:
+    """Return the settings, the passphrase asked for where no file is named."""
+    return read_settings(prompt=prompt)
+
+
 @contextmanager
-def acting() -> Iterator[Client]:
-    """Yield the client of the agency; at the end, say aloud what somebody must look into."""
-    with open_client(read_settings(prompt=prompt)) as client:
+def acting(settings: Settings | None = None) -> Iterator[Client]:
+    """Open the client of the identity in the settings; show what must alarm somebody when it is done."""
+    with open_client(settings or settings_of_user()) as client:
         yield client
         for alarm in client.session.alarms():
             click.echo(click.style(f"ALARM {safe(alarm)}", fg="red"), err=True)
@@ -28,4 +33,10 @@ def prompt(text: str) -> str:
     if not sys.stdin.isatty():
         raise BadSettings("LINTAS_PASSPHRASE_FILE is not set and nobody is there to ask.")
     answer: str = click.prompt(text, hide_input=True, err=True)
+    return answer
+
+
+def prompt_new(text: str) -> str:
+    """Ask for a new passphrase, twice."""
+    answer: str = click.prompt(text, hide_input=True, confirmation_prompt=True, err=True)
     return answer

@@ -15,10 +15,11 @@ from typing import Any
 
 import click
 
-from clients.acting import acting, prompt
+from clients.acting import acting, prompt_new, settings_of_user
 from clients.admin import admin
 from clients.arguments import IdCommand
 from clients.exchange import READING, print_said, said_members
+from clients.keys import renew_if_due, reseal, rotate
 from clients.purpose import purpose_options, with_purpose
 from clients.readers import ack, status, tell_opened
 from clients.settings import read_settings
@@ -29,7 +30,7 @@ from lintas import vocabulary
 from lintas.client import Client
 from lintas.draft import Draft, read_draft
 from lintas.errors import BadRequest, Evidence, HubUnreachable, LintasError, MalformedPayload, Refusal
-from lintas.keys import Hub, Identity, SigningKey, save_identity
+from lintas.keys import Hub, Identity, SigningKey, fresh_opening, save_identity
 from lintas.orders import REASONS
 from lintas.state import REFUSED, WAITING, State
 from lintas.strict import parse_object
@@ -54,7 +55,7 @@ def cli() -> None:
     """
 
 
-for _command in (admin, subscription, ack, status, *READING, *SIGNING):
+for _command in (admin, subscription, ack, status, rotate, reseal, *READING, *SIGNING):
     cli.add_command(_command)
 
 
@@ -70,7 +71,7 @@ def enrol(letter: Path, identity: Path | None, holder: str) -> None:
     \b
     Example: lintas enrol invite.json --identity my-police.json
     """
-    settings = read_settings(identity=identity, prompt=_prompt_new)
+    settings = read_settings(identity=identity, prompt=prompt_new)
     path = settings.identity
     if path.exists():
         raise click.UsageError(f"{path} exists; an identity is never overwritten.")
@@ -80,7 +81,8 @@ def enrol(letter: Path, identity: Path | None, holder: str) -> None:
         party, invite, code = members["party"], members["invite"], members["code"]
     except KeyError as fault:
         raise BadRequest(f"The invitation lacks {fault}.") from fault
-    who = Identity(party=party, key=SigningKey.generate(), hub=hub)
+    openings = () if party.startswith("admin/") else (fresh_opening(),)
+    who = Identity(party=party, key=SigningKey.generate(), hub=hub, openings=openings)
     # Kept before it is sent: an admitted key must never be lost between the two.
     save_identity(path, who, settings.passphrase)
     with Client(who, State(path.with_suffix(".state"), log_key=hub.log_key)) as client:
@@ -104,8 +106,9 @@ def publish(files: tuple[Path, ...], *, yes: bool, save: Path | None) -> None:
     """
     if not files:
         raise click.UsageError("Name at least one file, or `-` for standard input.")
-    with acting() as client:
-        client.sync()
+    settings = settings_of_user()
+    with acting(settings) as client:
+        renew_if_due(client, settings)
         signed = [(path, client.sign(_read_draft(path))) for path in files]
         for path, line in signed:
             show_recipients(line.header, str(path))
@@ -135,7 +138,9 @@ def follow(*, once: bool, as_json: bool, from_start: bool, name: str | None, **r
     Example: lintas follow
     Example: lintas follow --once --json > today.jsonl
     """
-    with acting() as opened:
+    settings = settings_of_user()
+    with acting(settings) as opened:
+        renew_if_due(opened, settings)
         client = with_purpose(opened, **reason)
         if from_start and name is not None:
             client.move(name, -1)
@@ -176,6 +181,8 @@ def show(line_id: str, *, as_json: bool, superseded: bool, **reason: str | None)
         else:
             print_received(item, whole=True)
             print_said(said)
+        if item.unopened is not None:
+            raise item.unopened
         if item.header.iss != client.party:
             tell_opened(client, line_id)
 
@@ -226,8 +233,7 @@ def keys(party: str | None, ours: str | None) -> None:
         client.sync()
         if ours is not None:
             client.session.state.put(f"ours:{ours}", 1)
-        records = [key for key in client.directory.keys.values() if party in (None, key.party)]
-        print_keys(records, client.session.now())
+        print_keys(client.directory, party, client.session.now())
 
 
 @cli.command()
@@ -251,36 +257,6 @@ def partners() -> None:
         print_table(("partner", "name", "state"), rows)
         found = sorted(client.directory.communities.items())
         print_table(("community", "members"), [(name, " ".join(members)) for name, members in found])
-
-
-@cli.command()
-@click.option("--holder", default="duty desk", show_default=True, help="The post that holds the key, never a name.")
-@click.option("--overlap-days", default=7, show_default=True, type=click.IntRange(0, 30), help="Old key signs on for.")
-def rotate(holder: str, overlap_days: int) -> None:
-    """Hand over to a new key; it acts after 24 hours, or once an administrator approves it.
-
-    The new key is in the identity file at once; run `lintas rotate` again after it became active to switch.
-
-    \b
-    Example: lintas rotate --overlap-days 7
-    """
-    settings = read_settings(prompt=prompt)
-    with acting() as client:
-        client.sync()
-        identity = client.session.identity
-        if identity.next_key is not None:
-            state = client.directory.key(identity.next_key.kid, identity.party).state(client.session.now())
-            if state != "active":
-                raise Refusal(f"The next key is {state}; it acts 24 hours after the rotation, or when approved.")
-            switched = Identity(identity.party, identity.next_key, identity.hub)
-            save_identity(settings.identity, switched, settings.passphrase)
-            click.echo(f"now signing with {switched.key.kid}")
-            return
-        new = SigningKey.generate()
-        # Both seeds are on disk before the hub hears of the new key.
-        save_identity(settings.identity, Identity(identity.party, identity.key, identity.hub, new), settings.passphrase)
-        client.rotate(new, holder=holder, overlap_s=overlap_days * DAY_S)
-        click.echo(f"new key {new.kid} acts in 24 hours, or at once when an administrator approves it")
 
 
 @cli.command()
@@ -361,11 +337,6 @@ def _exit_code(fault: LintasError) -> int:
     if isinstance(fault, Evidence):
         return EXIT_EVIDENCE
     return EXIT_UNREACHABLE if isinstance(fault, HubUnreachable) else EXIT_REFUSED
-
-
-def _prompt_new(text: str) -> str:
-    answer: str = click.prompt(text, hide_input=True, confirmation_prompt=True, err=True)
-    return answer
 
 
 def _read_draft(path: Path) -> Draft:

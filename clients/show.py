@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ import click
 
 from lintas import vocabulary
 from lintas.bulletin import has_person_data
-from lintas.directory import KeyRecord
+from lintas.directory import Directory
 from lintas.feed import Received
 from lintas.header import EVERYONE, Header
 from lintas.strict import parse_object
@@ -63,7 +63,8 @@ def received_members(item: Received, *, with_person_data: bool = True) -> dict[s
         return members | {"state": item.state, "by": item.by, "marks": list(item.marks)}
     assert item.line is not None
     header = item.header
-    payload = parse_object(item.line.payload, floats=True) if header.enc is None else None
+    payload = None if item.payload is None else parse_object(item.payload, floats=True)
+    unopened = None if item.unopened is None else {"code": item.unopened.code, "title": item.unopened.title()}
     line: str | None = item.line.raw.decode()
     is_left_out = not with_person_data and (item.content is None or has_person_data(item.content))
     if is_left_out:
@@ -81,6 +82,8 @@ def received_members(item: Received, *, with_person_data: bool = True) -> dict[s
         "marks": list(item.marks),
         "recalled_by": list(item.recalled_by),
         "verified": True,
+        "sealed": item.is_sealed,
+        "unopened": unopened,
         "purpose_needed": is_left_out,
         "payload": payload,
         "line": line,
@@ -93,16 +96,23 @@ def print_received(item: Received, *, whole: bool = False) -> None:
     if item.state is not None:
         click.echo(f"{item.seq:>8}  {item.state.upper()}  {item.id}" + (f" by {item.by}" if item.by else "") + marks)
         return
-    assert item.content is not None
     header = item.header
     label = click.style(vocabulary.tlp_label(header.tlp or ""), fg=TLP_COLOURS[header.tlp or "RED"], bg="black")
+    marks = (" [sealed]" if item.is_sealed else "") + marks
     click.echo(f"{item.seq:>8}  {label} {header.urgency} {header.kind} {header.topic} from {header.iss}{marks}")
-    click.echo(f"{'':>10}{safe(item.content.title)}")
+    click.echo(f"{'':>10}{_title(item)}")
     for recall in item.recalled_by:
         click.echo(f"{'':>10}recalled in part by {safe(recall)}")
     click.echo(f"{'':>10}{item.id} verified")
-    if whole:
+    if whole and item.content is not None:
         print_whole(item)
+
+
+def _title(item: Received) -> str:
+    if item.content is not None:
+        return safe(item.content.title)
+    assert item.unopened is not None
+    return click.style(f"not opened: {safe(str(item.unopened))}", fg="red")
 
 
 def print_whole(item: Received) -> None:
@@ -113,19 +123,31 @@ def print_whole(item: Received) -> None:
     click.echo(f"recipients {' '.join(header.release_to)}")
     for ref in header.refs:
         click.echo(f"refers     {ref}")
+    if content.named_recipients:
+        click.echo(f"for        {' '.join(content.named_recipients)}")
+    if content.marking_reason is not None:
+        click.echo(f"marked so  {safe(content.marking_reason)}")
     click.echo(f"\n{safe(content.summary)}\n")
     if content.indicators:
         rows = [(each.type, safe(each.value), safe(each.role or "")) for each in content.indicators]
         print_table(("indicator", "value", "role"), rows)
 
 
-def print_keys(records: Iterable[KeyRecord], now: int) -> None:
-    """Print keys, newest last."""
+def print_keys(directory: Directory, party: str | None, now: int) -> None:
+    """Print the signing keys of a party (None: of all), newest last, then the opening keys that are current."""
+    found = sorted(directory.keys.values(), key=lambda key: key.enrolled_seq)
     rows = [
         (key.kid, key.party, key.state(now), moment(key.not_after), safe(key.holder))
-        for key in sorted(records, key=lambda key: key.enrolled_seq)
+        for key in found
+        if party in (None, key.party)
     ]
     print_table(("fingerprint", "party", "state", "not after", "holder"), rows)
+    agencies = sorted(directory.partners) if party is None else [party]
+    opening = [record for agency in agencies if (record := directory.opening_key(agency, now)) is not None]
+    print_table(
+        ("opening key", "party", "not after"),
+        [(record.kid, record.party, moment(record.not_after)) for record in opening],
+    )
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

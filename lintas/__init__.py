@@ -10,8 +10,9 @@ from lintas.client import Client
 from lintas.draft import Draft, read_draft
 from lintas.errors import Evidence, LintasError, Refusal, Trouble
 from lintas.feed import Received
-from lintas.keys import Hub, Identity, SigningKey, load_identity, save_identity
+from lintas.keys import Hub, Identity, SigningKey, fresh_opening, load_identity, save_identity
 from lintas.line import Line
+from lintas.opening import OpeningKey
 from lintas.receipt import Logged
 from lintas.wire import Answer, Published
 
@@ -26,11 +27,13 @@ __all__ = [
     "Line",
     "LintasError",
     "Logged",
+    "OpeningKey",
     "Published",
     "Received",
     "Refusal",
     "SigningKey",
     "Trouble",
+    "fresh_opening",
     "load_identity",
     "read_draft",
     "save_identity",

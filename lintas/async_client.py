@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import acknowledge, readers, subscribe, sync, wire
+from lintas import acknowledge, readers, sealing, subscribe, sync, wire
 from lintas import due as dues
 from lintas import thread as threads
 from lintas.ack import ACKNOWLEDGED, OPENED
@@ -25,6 +25,7 @@ from lintas.errors import HubUnreachable, Refusal
 from lintas.feed import Received
 from lintas.keys import Identity, SigningKey, load_identity
 from lintas.line import Line, parse
+from lintas.opening import OpeningKey
 from lintas.readers import Reader
 from lintas.state import State
 from lintas.subscribe import Subscription
@@ -195,10 +196,20 @@ class AsyncClient(Face):
         """As `Client.enrol`."""
         return await self.run(wire.enrol(self.session, invite=invite, code=code, holder=holder))
 
-    async def rotate(self, new: SigningKey, *, holder: str, overlap_s: int) -> Answer:
+    async def rotate(
+        self, new: SigningKey, *, holder: str, overlap_s: int, opening: OpeningKey | None = None
+    ) -> Answer:
         """As `Client.rotate`."""
-        line = self.session.sign_rotation(new, holder=holder, overlap_s=overlap_s)
+        line = self.session.sign_rotation(new, holder=holder, overlap_s=overlap_s, opening=opening)
         return await self.run(wire.post_key(self.session, line))
+
+    async def renew_opening(self, key: OpeningKey) -> Answer:
+        """As `Client.renew_opening`."""
+        return await self.run(sealing.renew_opening(self.session, key))
+
+    async def reseal(self, line_id: str, *, to: Sequence[str] = ()) -> Published:
+        """As `Client.reseal`."""
+        return await self.run(sealing.reseal(self.session, line_id, to=to))
 
     async def revoke(self, reason: str, since: int) -> Answer:
         """As `Client.revoke`."""

@@ -130,6 +130,7 @@ class Bulletin:
     named_recipients: tuple[str, ...] = ()
     valid_from: str | None = None
     stix: Mapping[str, Any] | None = None
+    marking_reason: str | None = None
     reissue_of: str | None = None
     fictional: bool = False
 
@@ -334,6 +335,7 @@ def _common_readers() -> dict[str, Reader]:
         "named_recipients": set_of(matching(POST_PATTERN, "an agency and a post: my-ct/duty-officer"), RECIPIENTS_MAX),
         "valid_from": shape.time,
         "stix": _stix,
+        "marking_reason": text(NOTE_CHARACTERS_MAX, lines=True),
         "reissue_of": matching(ID_PATTERN, "the id of a line"),
         "fictional": shape.flag,
     }

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import acknowledge, readers, subscribe, sync, wire
+from lintas import acknowledge, readers, sealing, subscribe, sync, wire
 from lintas import due as dues
 from lintas import thread as threads
 from lintas.ack import ACKNOWLEDGED, OPENED
@@ -29,6 +29,7 @@ from lintas.feed import Received
 from lintas.header import ORDER
 from lintas.keys import Identity, SigningKey, load_identity
 from lintas.line import Line, check, parse
+from lintas.opening import OpeningKey
 from lintas.orders import Order, open_order
 from lintas.readers import Reader
 from lintas.receipt import Logged, check_receipt, parse_receipt
@@ -279,11 +280,18 @@ class Client(Face):
         """Ask for the admission of this identity's key."""
         return self.run(wire.enrol(self.session, invite=invite, code=code, holder=holder))
 
-    def rotate(self, new: SigningKey, *, holder: str, overlap_s: int) -> Answer:
-        """Hand over to a new key."""
-        return self.run(
-            wire.post_key(self.session, self.session.sign_rotation(new, holder=holder, overlap_s=overlap_s))
-        )
+    def rotate(self, new: SigningKey, *, holder: str, overlap_s: int, opening: OpeningKey | None = None) -> Answer:
+        """Hand over to a new key, with a new opening key that becomes current when the new key acts."""
+        line = self.session.sign_rotation(new, holder=holder, overlap_s=overlap_s, opening=opening)
+        return self.run(wire.post_key(self.session, line))
+
+    def renew_opening(self, key: OpeningKey) -> Answer:
+        """Tell a new opening key at once; save it in the identity file first."""
+        return self.run(sealing.renew_opening(self.session, key))
+
+    def reseal(self, line_id: str, *, to: Sequence[str] = ()) -> Published:
+        """Publish an own sealed bulletin again for the current keys of its recipients; it supersedes the old one."""
+        return self.run(sealing.reseal(self.session, line_id, to=to))
 
     def revoke(self, reason: str, since: int) -> Answer:
         """End this identity's key at once."""

@@ -26,18 +26,24 @@ from lintas.errors import (
     NotAllowed,
     OrderConflict,
     PartnerSuspended,
+    QuotaExceeded,
     UnknownKey,
 )
 from lintas.header import KEY, ORDER
 from lintas.line import Line, check
-from lintas.orders import COMPROMISED, Enrol, Order, Revoke, Rotate, open_key_line, open_order
+from lintas.opening import OPENING_LIFE_S
+from lintas.orders import COMPROMISED, Enrol, Opening, Order, Revoke, Rotate, open_key_line, open_order
 from lintas.purge import GRACE_S
+from lintas.strict import b64u
 
 KEY_LIFE_S_MAX = 397 * 86_400
 """Thirteen months."""
 
 INVITE_S = 72 * 3600
 """An invitation can be used for three days."""
+
+OPENINGS_A_DAY_MAX = 12
+"""Opening keys an agency tells within 24 hours: every client keeps them all, so nobody may pour them in."""
 
 AGENCY_ACTS: Mapping[str, tuple[str, tuple[str, ...]]] = {}
 """Acts that an agency orders for itself: the event each causes, and the arguments that event names."""
@@ -80,6 +86,8 @@ def changes(directory: Directory, line: Line, *, now: int) -> tuple[Change, ...]
     directory.active_key(line.header.kid, line.header.iss, now)
     if isinstance(request, Rotate):
         return _rotate(directory, line, request, now)
+    if isinstance(request, Opening):
+        return (_tell_opening(directory, line.header.iss, request, by=line.header.kid, now=now),)
     return _revoke_own(directory, line, request)
 
 
@@ -97,7 +105,8 @@ def _enrol(directory: Directory, line: Line, request: Enrol, now: int) -> tuple[
     invite = directory.invites.get(request.invite)
     if invite is None or invite.used or invite.party != line.header.iss or now >= invite.made_at + INVITE_S:
         raise BadInvite(member="invite")
-    return (Change("key.enrolled", EVERY_PARTNER, detail | {"invite": request.invite}),)
+    enrolled = Change("key.enrolled", EVERY_PARTNER, detail | {"invite": request.invite})
+    return enrolled, *_carried_opening(directory, line.header.iss, request, now)
 
 
 def _rotate(directory: Directory, line: Line, request: Rotate, now: int) -> tuple[Change, ...]:
@@ -113,7 +122,37 @@ def _rotate(directory: Directory, line: Line, request: Rotate, now: int) -> tupl
         "effective": effective,
         "overlap_until": effective + request.overlap_s,
     }
-    return (Change("key.rotated", EVERY_PARTNER, detail),)
+    rotated = Change("key.rotated", EVERY_PARTNER, detail)
+    return rotated, *_carried_opening(directory, line.header.iss, request, now)
+
+
+def _carried_opening(directory: Directory, party: str, request: Enrol | Rotate, now: int) -> tuple[Change, ...]:
+    # Told at once, current only when the signing key it came with acts: `Directory.opening_key` asks for that.
+    if request.opening is None:
+        return ()
+    return (_tell_opening(directory, party, request.opening, by=request.kid, now=now),)
+
+
+def _tell_opening(directory: Directory, party: str, opening: Opening, *, by: str, now: int) -> Change:
+    if party.startswith("admin/"):
+        raise NotAllowed("Administrators read no bulletins, so nothing is sealed to them.", member="iss")
+    if not now < opening.not_after <= now + OPENING_LIFE_S + SKEW_S:
+        raise LifeTooLong("An opening key ends within 90 days, and not before now.", member="not_after")
+    if any(each.kid == opening.kid for told in directory.openings.values() for each in told):
+        # Of another agency too: whoever tells a key that is known may not hold its private half.
+        raise OrderConflict("This opening key is known already.", member="public")
+    recent = [each.at for each in directory.openings.get(party, ()) if each.at > now - FRESH_S]
+    if len(recent) >= OPENINGS_A_DAY_MAX:
+        wait_s = min(recent) + FRESH_S - now
+        raise QuotaExceeded(f"{OPENINGS_A_DAY_MAX} opening keys a day at most.", member="public", retry_after=wait_s)
+    detail = {
+        "agency": party,
+        "kid": opening.kid,
+        "public": b64u(opening.public),
+        "not_after": opening.not_after,
+        "by": by,
+    }
+    return Change("key.opening", EVERY_PARTNER, detail)
 
 
 def _key_detail(party: str, request: Enrol | Rotate) -> dict[str, str | int]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from lintas.errors import ForeignLine, FromTheFuture, KeyNotActive, NotAllowed, Stale, UnknownKey
 from lintas.header import Header
+from lintas.strict import unb64u
 from lintas.vocabulary import tlp_rank, topic_covers
 
 FRESH_S = 24 * 3600
@@ -51,6 +52,12 @@ class KeyRecord:
     revoked_reason: str | None = None
     revoked_since: int | None = None
 
+    def has_stood(self, now: int) -> bool:
+        """Tell whether it was admitted and never revoked; that it was replaced or is over does not count."""
+        if self.revoked_seq is not None or self.active_from is None:
+            return False
+        return now >= max(self.active_from, self.not_before)
+
     def state(self, now: int) -> str:
         """Return pending, active, superseded, expired or revoked."""
         if self.revoked_seq is not None:
@@ -73,6 +80,19 @@ class KeyRecord:
         ended = self.revoked_seq is not None and self.revoked_seq < seq
         replaced = self.superseded_at is not None and iat - SKEW_S >= self.superseded_at
         return started and not ended and not replaced and self.not_before - FRESH_S <= iat < self.not_after + SKEW_S
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningRecord:
+    """A public opening key, told at `seq` by the signing key `by`. Nothing is sealed to it from `not_after` on."""
+
+    kid: str
+    party: str
+    public: bytes
+    not_after: int
+    by: str
+    seq: int
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +143,13 @@ def _empty() -> Mapping[str, Any]:
 class Directory:
     """Partners, keys, grants, communities and invitations at one log index. Immutable: `apply` returns the next.
 
-    `spent` are the lines of first persons whose orders took effect: each works once.
+    `openings` are the opening keys that each agency told, in order. `spent` are the lines of first persons whose orders
+    took effect: each works once.
     """
 
     hub: str
     keys: Mapping[str, KeyRecord] = field(default_factory=_empty)
+    openings: Mapping[str, tuple[OpeningRecord, ...]] = field(default_factory=_empty)
     partners: Mapping[str, Partner] = field(default_factory=_empty)
     grants: Mapping[str, Grant] = field(default_factory=_empty)
     communities: Mapping[str, tuple[str, ...]] = field(default_factory=_empty)
@@ -151,6 +173,11 @@ class Directory:
         if party in self.suspended_admins:
             raise NotAllowed("This administrator is suspended.", member="iss")
         return record
+
+    def opening_key(self, agency: str, now: int) -> OpeningRecord | None:
+        """Return what is sealed to for this agency: its newest opening key whose signing key stands, if any."""
+        told = reversed(self.openings.get(agency, ()))
+        return next((each for each in told if now < each.not_after and self.keys[each.by].has_stood(now)), None)
 
     def grant(self, agency: str) -> Grant:
         """Return what the agency may do; nothing unless an order said so."""
@@ -266,6 +293,20 @@ def _revoked(directory: Directory, detail: Mapping[str, Any], seq: int, _at: int
     return replace(directory, keys=keys)
 
 
+def _opening(directory: Directory, detail: Mapping[str, Any], seq: int, at: int) -> Directory:
+    record = OpeningRecord(
+        kid=detail["kid"],
+        party=detail["agency"],
+        public=unb64u(detail["public"]),
+        not_after=detail["not_after"],
+        by=detail["by"],
+        seq=seq,
+        at=at,
+    )
+    told = (*directory.openings.get(record.party, ()), record)
+    return replace(directory, openings={**directory.openings, record.party: told})
+
+
 def _suspended(directory: Directory, detail: Mapping[str, Any], _seq: int, _at: int) -> Directory:
     return _set_suspended(directory, detail["agency"], suspended=True)
 
@@ -311,6 +352,7 @@ _STEPS = {
     "key.approved": _approved,
     "key.rotated": _rotated,
     "key.revoked": _revoked,
+    "key.opening": _opening,
     "partner.suspended": _suspended,
     "partner.resumed": _resumed,
     "grant.changed": _granted,

@@ -11,11 +11,13 @@ A draft is one JSON object: what the header shall say, with `payload` for the re
         "exclude": ["mm-police"],
         "valid_for": "P30D",
         "refs": ["supersedes:<id>"],
+        "seal": true,
         "payload": {"title": "...", "summary": "..."},
     }
 
-`release_to` and `exclude` name agencies or communities; `exclude` and `refs` may be missing. How long it stands is said
-by exactly one of `valid_until` (RFC 3339, UTC) and `valid_for` (``P30D``, ``P2W``, ``PT6H``, ``P1DT12H``).
+`release_to` and `exclude` name agencies or communities; `exclude`, `refs` and `seal` may be missing, and RED is always
+sealed. How long it stands is said by exactly one of `valid_until` (RFC 3339, UTC) and `valid_for` (``P30D``, ``P2W``,
+``PT6H``, ``P1DT12H``).
 Promises: a `Draft` that exists has a payload the hub accepts, its indicators made canonical.
 """
 
@@ -27,7 +29,9 @@ from typing import Any
 
 from lintas import bulletin, exchange, shape, vocabulary
 from lintas.errors import MalformedPayload
+from lintas.handling import EVERYONE_NAMES
 from lintas.header import ID_PATTERN, RECIPIENTS_MAX, REFS_MAX, RELATIONS, VALIDITY_S_MAX
+from lintas.sealed import check_inside
 from lintas.shape import Reader, matching, members_of, one_of, refusal, set_of
 
 TLP_PREFIX = "TLP:"
@@ -48,6 +52,7 @@ class Draft:
     refs: tuple[str, ...] = ()
     valid_until: int | None = None
     valid_for_s: int | None = None
+    seal: bool = False
 
     def exp(self, now: int) -> int:
         """Return when the validity ends if the bulletin is signed at `now`, both in Unix seconds."""
@@ -66,9 +71,11 @@ def read_draft(members: Mapping[str, Any]) -> Draft:
         raise MalformedPayload("A draft has one of `valid_until` and `valid_for`.", member="valid_until")
     if "valid_for" in values:
         values["valid_for_s"] = values.pop("valid_for")
+    values["seal"] = _is_sealed(values)
     draft = Draft(**values)
     _check_refs(draft)
-    _check_named(draft)
+    if draft.seal:
+        _check_sealed(draft)
     return draft
 
 
@@ -87,6 +94,7 @@ def _readers() -> Mapping[str, Reader]:
         "valid_until": _valid_until,
         "valid_for": _valid_for,
         "payload": _payload,
+        "seal": shape.flag,
     }
 
 
@@ -131,12 +139,20 @@ def _check_refs(draft: Draft) -> None:
         raise MalformedPayload(fault, member="refs")
 
 
-def _check_named(draft: Draft) -> None:
-    if draft.tlp != "RED":
-        return
-    posts = draft.members.get("named_recipients", ())
-    if not posts:
-        raise MalformedPayload("TLP:RED names the posts that may read it.", member="payload.named_recipients")
-    strangers = [post for post in posts if post.split("/", 1)[0] not in draft.release_to]
-    if strangers:
-        raise MalformedPayload(f"{strangers[0]} is not in `release_to`.", member="payload.named_recipients")
+def _is_sealed(values: Mapping[str, Any]) -> bool:
+    sealed: bool = values.get("seal", values["tlp"] == "RED")
+    if values["tlp"] == "RED" and not sealed:
+        raise MalformedPayload("TLP:RED is always sealed.", member="seal")
+    return sealed
+
+
+def _check_sealed(draft: Draft) -> None:
+    if not EVERYONE_NAMES.isdisjoint(draft.release_to):
+        raise MalformedPayload("Sealed content goes to agencies that are named, not to everyone.", member="release_to")
+    content = bulletin.check(draft.members, kind=draft.kind)
+    # Communities are resolved when it is signed; RED has none, so here its posts can be held against the list.
+    names = draft.release_to if draft.tlp == "RED" else [post.split("/", 1)[0] for post in content.named_recipients]
+    try:
+        check_inside(content, tlp=draft.tlp, release_to=names)
+    except MalformedPayload as fault:
+        raise refusal(fault.detail, f"payload.{fault.member}") from fault

@@ -9,7 +9,7 @@ LintasError
 │   ├── MalformedLine · WrongType · MalformedPayload · BadRequest
 │   ├── BadSignature · UnknownKey · KeyNotActive · WeakKey · BadInvite
 │   ├── Stale · FromTheFuture · Expired · ForeignLine
-│   ├── UnknownRecipient · TopicNotGranted · TlpAboveCeiling · RedNeedsSealing · SealingNotOffered
+│   ├── UnknownRecipient · TopicNotGranted · TlpAboveCeiling · RedNeedsSealing
 │   ├── NoOpeningKey · WrongOpeningKeys · DataProtection · PurposeNeeded
 │   ├── CursorBeyondLog · QuotaExceeded
 │   ├── RefUnavailable · RecipientsTooFew · PartnerSuspended
@@ -100,7 +100,7 @@ class KeyNotActive(Refusal):
 
 
 class WeakKey(Refusal):
-    """This public key is not a sound Ed25519 key. Make a new one with `lintas enrol`."""
+    """This public key is not sound. Make a new one with `lintas enrol` or `lintas rotate`."""
 
 
 class BadInvite(Refusal):
@@ -136,15 +136,11 @@ class TlpAboveCeiling(Refusal):
 
 
 class RedNeedsSealing(Refusal):
-    """TLP:RED content must be sealed to its recipients. Send AMBER+STRICT, or hand it over another way."""
-
-
-class SealingNotOffered(Refusal):
-    """This hub does not take sealed bulletins yet. Send it clear with a lower marking, or by another way."""
+    """TLP:RED content must be sealed to its recipients. Sign it with a Lintas client, which seals it."""
 
 
 class NoOpeningKey(Refusal):
-    """A recipient has no current opening key, so nothing can be sealed to it. Ask it to run `lintas rotate`."""
+    """A recipient has no current opening key, so nothing can be sealed to it. It runs `lintas rotate --opening`."""
 
 
 class WrongOpeningKeys(Refusal):
@@ -188,7 +184,7 @@ class OrderConflict(Refusal):
 
 
 class LifeTooLong(Refusal):
-    """A key lives at most 13 months, beginning within a day. Choose another window and sign again."""
+    """A signing key lives at most 13 months, an opening key 90 days. Choose another window and sign again."""
 
 
 class Unauthorized(Refusal):
@@ -340,7 +336,6 @@ STATUS: dict[type[LintasError], int] = {
     ForeignLine: 422,
     UnknownRecipient: 422,
     RedNeedsSealing: 422,
-    SealingNotOffered: 422,
     NoOpeningKey: 422,
     WrongOpeningKeys: 422,
     DataProtection: 422,

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lintas import bulletin, withdrawal
+from lintas import bulletin, sealed, withdrawal
 from lintas.directory import SKEW_S
-from lintas.errors import LintasError, Unverified, Withheld
+from lintas.errors import LintasError, MalformedPayload, SealedToOldKey, Unverified, Withheld
 from lintas.header import BULLETIN, EVERYONE, Header, is_id
 from lintas.line import Line, check, parse
 from lintas.session import Session
@@ -33,6 +33,8 @@ class Received:
     `line` and `content` are None when `state` says what became of it; `by` is then the id of the line that withdrew it.
     `marks`: ``suspect`` (signed after its key was compromised), ``recalled-in-part`` (see `recalled_by`),
     ``superseded`` (asked for though it was replaced), ``unproven`` (its successor is gone, so nothing proves it).
+    `payload` is the content's JSON, opened if it was sealed. Where sealed content does not open, `content` is None too
+    and `unopened` says why: SealedToOldKey, or MalformedPayload if its sender sealed it badly. The feed goes on.
     """
 
     seq: int
@@ -43,6 +45,13 @@ class Received:
     by: str | None = None
     marks: tuple[str, ...] = ()
     recalled_by: tuple[str, ...] = ()
+    payload: bytes | None = field(default=None, repr=False)
+    unopened: LintasError | None = None
+
+    @property
+    def is_sealed(self) -> bool:
+        """Tell whether only its recipients could read it on its way."""
+        return self.line is not None and self.line.header.enc is not None
 
     @property
     def header(self) -> Header:
@@ -183,15 +192,22 @@ def _withdrawn(session: Session, found: Received, *, hiding: Collection[str]) ->
 def confirm_item(session: Session, item: Received) -> None:
     """Move the cursor past one bulletin that was taken over."""
     with session.state.transaction():
-        session.state.mark_seen([item.id])
+        _take_over(session, [item])
         session.state.put("feed_after", item.seq)
+
+
+def _take_over(session: Session, items: Sequence[Received]) -> None:
+    session.state.mark_seen(each.id for each in items)
+    for each in items:
+        if each.line is not None and each.is_sealed:
+            session.note_sealed(each.line)
 
 
 def confirm_page(session: Session, page: FeedPage, found: Sequence[Received]) -> None:
     """Move the cursor past a page that was taken over; raise Withheld if the log released more than was delivered."""
     state = session.state
     with state.transaction():
-        state.mark_seen(each.id for each in found)
+        _take_over(session, found)
         state.put("feed_after", page.cursor)
     if not page.is_last:
         return
@@ -211,12 +227,30 @@ def verify_line(session: Session, raw: bytes, *, seq: int, wanted: str | None = 
     try:
         line = parse(raw, BULLETIN)
         _check_line(session, line, seq)
-        content = None if line.header.enc else bulletin.parse(line.payload, kind=line.header.kind or "")
+        found = Received(seq=seq, id=line.id, line=line)
+        found = _open(session, found, line) if line.header.enc else _read(found, line, line.payload)
     except LintasError as fault:
         raise Unverified(f"The bulletin at log index {seq}: {fault}") from fault
     if wanted is not None and line.id != wanted:
         raise Unverified("The hub gave another bulletin than was asked for.")
-    return Received(seq=seq, id=line.id, line=line, content=content)
+    return found
+
+
+def _read(found: Received, line: Line, payload: bytes) -> Received:
+    return replace(found, content=bulletin.parse(payload, kind=line.header.kind or ""), payload=payload)
+
+
+def _open(session: Session, found: Received, line: Line) -> Received:
+    # The hub refuses a payload of another shape, so one that arrives is evidence. What is inside only the sender
+    # answers for: it must not stop the feed.
+    sealed.read_sealed(line.payload)
+    try:
+        opened = _read(found, line, session.open_sealed(line))
+        assert opened.content is not None
+        sealed.check_inside(opened.content, tlp=line.header.tlp or "RED", release_to=line.header.release_to)
+    except (MalformedPayload, SealedToOldKey) as fault:
+        return replace(found, unopened=fault)
+    return opened
 
 
 def _check_line(session: Session, line: Line, seq: int) -> None:
@@ -243,11 +277,8 @@ def verify_row(session: Session, row: dict[str, Any]) -> Received:
     if not isinstance(line, str):
         raise Unverified(f"The row at log index {seq} holds no line.")
     found = verify_line(session, line.encode(), seq=seq)
-    return Received(
-        seq=seq,
-        id=found.id,
-        line=found.line,
-        content=found.content,
+    return replace(
+        found,
         marks=tuple(mark for mark in MARKS if mark in texts(row.get("marks"))),
         recalled_by=tuple(filter(is_id, texts(row.get("recalled_by")))),
     )

@@ -202,6 +202,9 @@ def _check_release(members: Json) -> None:
         return
     if release == ["*"] and members["tlp"] not in WIDE_TLP:
         raise MalformedLine("Only CLEAR and GREEN may go to every partner.", member="release_to")
+    if release == ["*"] and "enc" in members:
+        # Nobody can seal to partners that join later.
+        raise MalformedLine("Sealed content goes to recipients named one by one.", member="release_to")
     if members["iss"] in release:
         raise MalformedLine("The issuer is never listed as a recipient; it may always read.", member="release_to")
 

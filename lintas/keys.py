@@ -1,8 +1,9 @@
-"""The signing key, kept in an encrypted file.
+"""The keys of one party, kept in an encrypted file.
 
-An identity file holds one signing seed (Ed25519), encrypted with scrypt and AES-256-GCM, beside the public facts a
-client needs: who it is, which hub it talks to, which log key it pinned. It is written with mode 0600, whole or not at
-all. PKCS#8 is not used: ``BestAvailableEncryption`` derives its key with only 2,048 rounds of PBKDF2.
+An identity file holds one signing seed (Ed25519) and the seeds of opening keys (X-Wing), encrypted with scrypt and
+AES-256-GCM, beside the public facts a client needs: who it is, which hub it talks to, which log key it pinned. It is
+written with mode 0600, whole or not at all. PKCS#8 is not used: ``BestAvailableEncryption`` derives its key with only
+2,048 rounds of PBKDF2.
 Spec: docs/spec/identity.md; RFC 7914 (scrypt).
 """
 
@@ -24,7 +25,9 @@ from lintas import ed25519
 from lintas.errors import BadIdentity, IdentityLocked
 from lintas.header import is_hub, is_party
 from lintas.jwk import thumbprint
-from lintas.strict import b64u, canonical, parse_object, unb64u
+from lintas.opening import OpeningKey
+from lintas.sealed import CONTENT_KEY_BYTES
+from lintas.strict import Json, b64u, canonical, parse_object, unb64u
 
 SCRYPT_N = 2**15
 SCRYPT_R = 8
@@ -74,12 +77,16 @@ class Hub:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who signs: a party (agency id or ``admin/<name>``), its key, the key it rotates to, and its hub."""
+    """Who signs: a party (agency id or ``admin/<name>``), its key, the key it rotates to, and its hub.
+
+    `openings` open what is sealed to the party, oldest first: the present one, those before it, perhaps the next.
+    """
 
     party: str
     key: SigningKey
     hub: Hub
     next_key: SigningKey | None = None
+    openings: tuple[OpeningKey, ...] = ()
 
     def with_url(self, url: str) -> Identity:
         """Return the same identity talking to the hub at another address; name and log key stay pinned."""
@@ -107,11 +114,17 @@ def lock_identity(identity: Identity, passphrase: bytes) -> bytes:
         "kdf": {"name": "scrypt", "n": SCRYPT_N, "r": SCRYPT_R, "p": SCRYPT_P, "salt": b64u(salt)},
         "cipher": {"name": "AES-256-GCM", "nonce": b64u(nonce)},
     }
-    seeds = {"signing": b64u(identity.key.seed)}
+    seeds: Json = {"signing": b64u(identity.key.seed)}
     if identity.next_key is not None:
         seeds["next"] = b64u(identity.next_key.seed)
+    if identity.openings:
+        seeds["opening"] = [b64u(each.seed) for each in identity.openings]
     sealed = AESGCM(_derive(passphrase, salt)).encrypt(nonce, canonical(seeds), canonical(public))
-    return json.dumps(public | {"sealed": b64u(sealed)}, indent=1).encode() + b"\n"
+    data = json.dumps(public | {"sealed": b64u(sealed)}, indent=1).encode() + b"\n"
+    if len(data) > IDENTITY_BYTES_MAX:
+        # Refused before it replaces a file that opens: nobody could read it back.
+        raise BadIdentity(f"An identity file of {len(data)} bytes is larger than any that is read.")
+    return data
 
 
 def unlock_identity(data: bytes, passphrase: bytes) -> Identity:
@@ -137,6 +150,16 @@ def unlock_identity(data: bytes, passphrase: bytes) -> Identity:
 def fresh_nonce() -> str:
     """Return 128 random bits, to be found in the answer: nobody can have prepared it."""
     return b64u(secrets.token_bytes(16))
+
+
+def fresh_content_key() -> bytes:
+    """Return 32 random bytes to close one content with, and never another."""
+    return secrets.token_bytes(CONTENT_KEY_BYTES)
+
+
+def fresh_opening() -> OpeningKey:
+    """Make a new opening key from the operating system's randomness."""
+    return OpeningKey.from_seed(secrets.token_bytes(SEED_BYTES))
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -166,7 +189,8 @@ def _build(members: Mapping[str, Any], seeds: Mapping[str, Any]) -> Identity:
         raise BadIdentity
     key = SigningKey.from_seed(unb64u(seeds["signing"]))
     next_key = SigningKey.from_seed(unb64u(seeds["next"])) if "next" in seeds else None
-    return Identity(party=members["party"], key=key, hub=hub, next_key=next_key)
+    openings = tuple(OpeningKey.from_seed(unb64u(seed)) for seed in seeds.get("opening", ()))
+    return Identity(party=members["party"], key=key, hub=hub, next_key=next_key, openings=openings)
 
 
 def _derive(passphrase: bytes, salt: bytes) -> bytes:

@@ -49,6 +49,11 @@ class Line:
         """The bytes that were signed: header and payload parts with the dot between."""
         return self.raw[: -SIGNATURE_CHARACTERS - 1]
 
+    @property
+    def head(self) -> str:
+        """The header in base64url, as it was sent: what sealed content is bound to."""
+        return self.raw.split(b".", 1)[0].decode()
+
 
 def line_id(raw: bytes) -> str:
     """Return the id of a line: base64url of the SHA-256 of all its bytes."""
@@ -86,9 +91,18 @@ def sign(members: Mapping[str, Any], payload: bytes, signer: Signer) -> bytes:
 
     Raises MalformedLine for a header that no hub would take, before anything is signed.
     """
+    return sign_under(make_head(members, signer), payload, signer)
+
+
+def make_head(members: Mapping[str, Any], signer: Signer) -> str:
+    """Return the header in base64url as `sign` would send it: content is sealed under it before it is signed."""
     full = {"alg": "Ed25519", "typ": members["typ"], "kid": signer.kid, **members}
     check_header(dict(full))
-    head = b64u(json.dumps(full, separators=(",", ":")).encode())
+    return b64u(json.dumps(full, separators=(",", ":")).encode())
+
+
+def sign_under(head: str, payload: bytes, signer: Signer) -> bytes:
+    """Make a line of a header from `make_head` and payload bytes."""
     signing_input = f"{head}.{b64u(payload)}".encode()
     return signing_input + b"." + b64u(signer.sign(signing_input)).encode()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from lintas import vocabulary
@@ -16,17 +17,39 @@ from lintas.errors import MalformedLine, MalformedPayload
 from lintas.header import ADMIN_PATTERN, is_agency, is_id, is_party
 from lintas.jwk import public_of_jwk, thumbprint
 from lintas.line import Line, is_nested, parse
-from lintas.strict import Json, parse_object
+from lintas.opening import kid_of, load_public
+from lintas.strict import Json, parse_object, unb64u
 
 TEXT_CHARACTERS_MAX = 200
 COMMUNITY_MEMBERS_MAX = 256
 OVERLAP_S_MAX = 30 * 86_400
 """Old and new key may both sign for at most 30 days after a rotation."""
 
+Checks = Mapping[str, Callable[[object], bool]]
+
 REASONS = frozenset({"unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation"})
 COMPROMISED = "keyCompromise"
 
-__all__ = ["ADMIN_PATTERN", "COMPROMISED", "Enrol", "Order", "Revoke", "Rotate", "open_key_line", "open_order"]
+__all__ = [
+    "ADMIN_PATTERN",
+    "COMPROMISED",
+    "Enrol",
+    "Opening",
+    "Order",
+    "Revoke",
+    "Rotate",
+    "open_key_line",
+    "open_order",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """An opening key to be sealed to until `not_after`, alone or with the signing key it comes with."""
+
+    public: bytes
+    kid: str
+    not_after: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +63,7 @@ class Enrol:
     not_after: int
     invite: str | None = None
     code_hmac: str | None = None
+    opening: Opening | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +77,7 @@ class Rotate:
     not_after: int
     overlap_s: int
     inner: Line
+    opening: Opening | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +98,7 @@ class Order:
     lines: tuple[Line, ...]
 
 
-def open_key_line(line: Line) -> Enrol | Rotate | Revoke:
+def open_key_line(line: Line) -> Enrol | Rotate | Revoke | Opening:
     """Read what a key line asks for; raise MalformedPayload. Signatures are not checked here."""
     if is_nested(line):
         return _read_rotation(line)
@@ -84,7 +109,12 @@ def open_key_line(line: Line) -> Enrol | Rotate | Revoke:
     if act == "revoke":
         _closed(members, _REVOKE)
         return Revoke(kid=members["kid"], reason=members["reason"], since=members["since"])
-    raise MalformedPayload("A key line enrols, rotates (nested in a line of the old key) or revokes.", member="act")
+    if act == "opening":
+        _closed(members, _OPENING)
+        return _read_opening(members)
+    raise MalformedPayload(
+        "A key line enrols, rotates (nested in a line of the old key), revokes, or tells an opening key.", member="act"
+    )
 
 
 def open_order(line: Line) -> Order:
@@ -112,7 +142,7 @@ def _read_enrolment(members: Json, line: Line) -> Enrol:
     if line.header.iss.startswith("admin/") and "invite" not in members:
         _closed(members, _WINDOW)
     else:
-        _closed(members, _WINDOW | {"invite": is_id, "code_hmac": _is_hmac})
+        _closed(members, _WINDOW | {"invite": is_id, "code_hmac": _is_hmac}, optional=_carried(line))
     public = public_of_jwk(members["jwk"])
     kid = thumbprint(public)
     if kid != line.header.kid:
@@ -125,6 +155,7 @@ def _read_enrolment(members: Json, line: Line) -> Enrol:
         not_after=members["not_after"],
         invite=members.get("invite"),
         code_hmac=members.get("code_hmac"),
+        opening=_read_carried(members),
     )
 
 
@@ -135,7 +166,7 @@ def _read_rotation(line: Line) -> Rotate:
     members = _object(inner.payload)
     if members.get("act") != "rotate" or inner.header.iss != line.header.iss:
         raise MalformedPayload("A rotation holds a `rotate` line of the same agency.", member="act")
-    _closed(members, _WINDOW | {"overlap_s": _is_overlap})
+    _closed(members, _WINDOW | {"overlap_s": _is_overlap}, optional=_carried(line))
     public = public_of_jwk(members["jwk"])
     kid = thumbprint(public)
     if kid != inner.header.kid:
@@ -148,7 +179,23 @@ def _read_rotation(line: Line) -> Rotate:
         not_after=members["not_after"],
         overlap_s=members["overlap_s"],
         inner=inner,
+        opening=_read_carried(members),
     )
+
+
+def _carried(line: Line) -> Mapping[str, Callable[[object], bool]]:
+    # Administrators read no bulletins, so nothing is sealed to them.
+    return {} if line.header.iss.startswith("admin/") else {"opening": _is_opening}
+
+
+def _read_carried(members: Json) -> Opening | None:
+    return _read_opening(members["opening"]) if "opening" in members else None
+
+
+def _read_opening(members: Mapping[str, Any]) -> Opening:
+    public = unb64u(members["public"])
+    load_public(public)
+    return Opening(public=public, kid=kid_of(public), not_after=members["not_after"])
 
 
 def _object(payload: bytes) -> Json:
@@ -158,14 +205,14 @@ def _object(payload: bytes) -> Json:
         raise MalformedPayload("The payload is not one strict JSON object.") from fault
 
 
-def _closed(members: Json, checks: Mapping[str, Callable[[object], bool]]) -> None:
+def _closed(members: Json, checks: Checks, *, optional: Checks = MappingProxyType({})) -> None:
     for name in members:
-        if name not in checks and name != "act":
+        if name not in checks and name not in optional and name != "act":
             raise MalformedPayload("This act has no such member.", member=name[:64])
-    for name, check in checks.items():
-        if name not in members:
+    for name, check in (*checks.items(), *optional.items()):
+        if name not in members and name in checks:
             raise MalformedPayload("A required member is missing.", member=name)
-        if not check(members[name]):
+        if name in members and not check(members[name]):
             raise MalformedPayload(f"`{name}` has no valid value.", member=name)
 
 
@@ -188,6 +235,18 @@ def _is_hmac(value: object) -> bool:
 
 def _is_jwk(value: object) -> bool:
     return isinstance(value, dict)
+
+
+def _is_public(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(unb64u(value))
+    except ValueError:
+        return False
+
+
+def _is_opening(value: object) -> bool:
+    is_object = isinstance(value, dict) and value.keys() == _OPENING.keys()
+    return is_object and all(check(value[name]) for name, check in _OPENING.items())  # type: ignore[index]
 
 
 def _is_reason(value: object) -> bool:
@@ -225,6 +284,7 @@ _WINDOW: dict[str, Callable[[object], bool]] = {
     "not_before": _is_time,
     "not_after": _is_time,
 }
+_OPENING: Mapping[str, Callable[[object], bool]] = {"public": _is_public, "not_after": _is_time}
 _REVOKE: Mapping[str, Callable[[object], bool]] = {"kid": is_id, "reason": _is_reason, "since": _is_time}
 _ACTS: Mapping[str, Mapping[str, Callable[[object], bool]]] = {
     "invite": {"agency": is_party},

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lintas import note
+from lintas import bulletin, note
 from lintas.ack import Ack
 from lintas.clock import Clock, now_us
-from lintas.directory import FRESH_S, SKEW_S, Directory
+from lintas.directory import FRESH_S, SKEW_S, Directory, OpeningRecord
 from lintas.draft import Draft
-from lintas.errors import BadIdentity, Unpinned
+from lintas.errors import BadIdentity, MalformedPayload, NoOpeningKey, SealedToOldKey, Unpinned
 from lintas.event import US_PER_S, parse_event
 from lintas.handling import resolve
 from lintas.header import ACK, BULLETIN, KEY, ORDER, TOKEN
 from lintas.jwk import jwk
-from lintas.keys import Identity, SigningKey
-from lintas.line import Line, parse, sign
+from lintas.keys import Identity, SigningKey, fresh_content_key
+from lintas.line import Line, make_head, parse, sign, sign_under
+from lintas.opening import OPENING_LIFE_S, OpeningKey
 from lintas.replay import Replay
+from lintas.sealed import HPKE, check_inside, read_sealed, seal, unseal
 from lintas.state import State
-from lintas.strict import canonical
+from lintas.strict import b64u, canonical, parse_object
 
 TOKEN_LIFE_S = 300
 TOKEN_SPARE_S = 60
@@ -109,7 +111,17 @@ class Session:
         strange = self.state.get_int("strange_own", 0)
         if strange:
             found.append(f"{strange} bulletins of {self.party} in the log did not go through this identity's outbox.")
-        return found
+        return found + self._opening_alarms()
+
+    def _opening_alarms(self) -> list[str]:
+        now, mine = self.now(), {key.kid for key in self.identity.openings}
+        return [
+            f"An opening key of {self.party} that this identity did not make: {key.kid} (if yours: lintas keys --ours "
+            f"{key.kid})"
+            for key in self.directory.openings.get(self.party, ())
+            if key.kid not in mine and now < key.not_after
+            if self.directory.keys[key.by].has_stood(now) and self.state.get(f"ours:{key.kid}") is None
+        ]
 
     def with_purpose(self, purpose: str, case_ref: str, officer: str | None = None) -> Session:
         """Return this session with a reason to read that goes into each of its tokens; the memory is the same one."""
@@ -138,8 +150,10 @@ class Session:
 
     def sign_line(self, typ: str, payload: bytes, *, key: SigningKey | None = None, **members: Any) -> Line:
         """Sign a line of this type as this party, dated now."""
-        header = {"typ": typ, "iss": self.party, "aud": self.identity.hub.name, "iat": self.now(), **members}
-        return parse(sign(header, payload, key or self.identity.key), typ)
+        return parse(sign(self._header(typ, members), payload, key or self.identity.key), typ)
+
+    def _header(self, typ: str, members: Mapping[str, Any]) -> dict[str, Any]:
+        return {"typ": typ, "iss": self.party, "aud": self.identity.hub.name, "iat": self.now(), **members}
 
     def recipients(self, draft: Draft) -> tuple[str, ...]:
         """Resolve whom a draft goes to: the frozen, sorted list that will be signed."""
@@ -164,7 +178,60 @@ class Session:
         }
         if draft.refs:
             members["refs"] = sorted(draft.refs)
-        return self.sign_line(BULLETIN, draft.payload(), **members)
+        if draft.seal:
+            members["enc"] = HPKE
+        return self.sign_content(draft.payload(), **members)
+
+    def sign_content(self, content: bytes, **members: Any) -> Line:
+        """Sign a bulletin of this content, sealed if its header says so."""
+        if "enc" not in members:
+            return self.sign_line(BULLETIN, content, **members)
+        release_to = members["release_to"]
+        check_inside(bulletin.parse(content, kind=members["kind"]), tlp=members["tlp"], release_to=release_to)
+        head = make_head(self._header(BULLETIN, members), self.identity.key)
+        to = {key.kid: key.public for key in self.opening_keys(release_to)}
+        payload = seal(content, head=head, to=to, content_key=fresh_content_key())
+        line = parse(sign_under(head, payload, self.identity.key), BULLETIN)
+        self.note_sealed(line)
+        return line
+
+    def opening_keys(self, release_to: Sequence[str]) -> list[OpeningRecord]:
+        """Return the proven opening keys that content for these agencies is sealed to, our own among them.
+
+        Raises NoOpeningKey, also when our own current key is none of this identity's: another would read along.
+        """
+        found = []
+        for agency in (*release_to, self.party):
+            record = self.directory.opening_key(agency, self.now())
+            if record is None:
+                raise NoOpeningKey(f"{agency} has no current opening key.", member="release_to")
+            found.append(record)
+        if found[-1].kid not in {key.kid for key in self.identity.openings}:
+            raise NoOpeningKey(f"The current opening key of {self.party} is none of this identity's.", member="iss")
+        return found
+
+    def open_sealed(self, line: Line) -> bytes:
+        """Return the content of a sealed bulletin; raise SealedToOldKey or MalformedPayload.
+
+        Only a key that was once ours and is gone makes it the former; a sender that left us out made a bad line.
+        """
+        sealed = read_sealed(line.payload)
+        try:
+            return unseal(sealed, head=line.head, keys=self.identity.openings)
+        except SealedToOldKey as fault:
+            if any(key.kid in sealed.to for key in self.directory.openings.get(self.party, ())):
+                raise
+            raise MalformedPayload(f"It is not sealed to {self.party}.", member="to") from fault
+
+    def content(self, line: Line) -> bytes:
+        """Return the content of one of our own bulletins."""
+        return line.payload if line.header.enc is None else self.open_sealed(line)
+
+    def note_sealed(self, line: Line) -> None:
+        """Remember until when a bulletin stands that is sealed to a key of ours: the seed is kept as long."""
+        for kid in {key.kid for key in self.identity.openings}.intersection(read_sealed(line.payload).to):
+            name = f"sealed_until:{kid}"
+            self.state.put(name, max(line.header.exp or 0, self.state.get_int(name, 0)))
 
     def enqueue(self, draft: Draft, *, tag: str) -> bool:
         """Sign a draft into the outbox under a tag; False when the tag was used before."""
@@ -178,8 +245,15 @@ class Session:
         """Tell by our own clock whether a line is too old: a hub's word alone makes nobody sign again and again."""
         return self.now() - line.header.iat > FRESH_S - SKEW_S
 
-    def sign_again(self, line: Line, payload: Mapping[str, Any]) -> Line:
-        """Sign a stale bulletin anew with a later date; its payload names the earlier line (`reissue_of`)."""
+    def is_outdated(self, line: Line) -> bool:
+        """Tell by our own directory whether a line is sealed to other keys than the current ones."""
+        if line.header.enc is None:
+            return False
+        current = {key.kid for key in self.opening_keys(line.header.release_to)}
+        return current != read_sealed(line.payload).to.keys()
+
+    def sign_again(self, line: Line) -> Line:
+        """Sign a bulletin that was never accepted anew with a later date; its content names it (`reissue_of`)."""
         header = line.header
         members: dict[str, Any] = {
             "exp": (header.exp or 0) + self.now() - header.iat,
@@ -191,7 +265,10 @@ class Session:
         }
         if header.refs:
             members["refs"] = list(header.refs)
-        return self.sign_line(BULLETIN, canonical({**payload, "reissue_of": line.id}), **members)
+        if header.enc is not None:
+            members["enc"] = header.enc
+        content = parse_object(self.content(line), floats=True)
+        return self.sign_content(canonical({**content, "reissue_of": line.id}), **members)
 
     def sign_order(self, act: str, arguments: Mapping[str, Any]) -> Line:
         """Sign an administrator's order."""
@@ -201,9 +278,11 @@ class Session:
         """Sign another administrator's order as the second person."""
         return self.sign_line(ORDER, first.raw)
 
-    def sign_rotation(self, new: SigningKey, *, holder: str, overlap_s: int) -> Line:
-        """Hand over to a new key: its own line, nested in one of the present key."""
+    def sign_rotation(self, new: SigningKey, *, holder: str, overlap_s: int, opening: OpeningKey | None = None) -> Line:
+        """Hand over to a new key: its own line, nested in one of the present key. It may tell an opening key."""
         payload = {"act": "rotate", "overlap_s": overlap_s, **self.key_window(new, holder)}
+        if opening is not None:
+            payload["opening"] = self.opening_window(opening)
         inner = self.sign_line(KEY, canonical(payload), key=new)
         return self.sign_line(KEY, inner.raw)
 
@@ -211,6 +290,14 @@ class Session:
         """End the present key."""
         payload = {"act": "revoke", "kid": self.identity.key.kid, "reason": reason, "since": since}
         return self.sign_line(KEY, canonical(payload))
+
+    def sign_opening(self, opening: OpeningKey) -> Line:
+        """Tell an opening key, which others seal to from then on."""
+        return self.sign_line(KEY, canonical({"act": "opening", **self.opening_window(opening)}))
+
+    def opening_window(self, opening: OpeningKey) -> dict[str, Any]:
+        """Return the members that present an opening key: public part, 90 days from now."""
+        return {"public": b64u(opening.public), "not_after": self.now() + OPENING_LIFE_S}
 
     def key_window(self, key: SigningKey, holder: str) -> dict[str, Any]:
         """Return the members that present a key: public part, the post that holds it, a year from now."""

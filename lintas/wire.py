@@ -28,9 +28,11 @@ from lintas.errors import (
     Recalled,
     Refusal,
     RequestTimeout,
+    SealedToOldKey,
     Stale,
     Superseded,
     Unverified,
+    WrongOpeningKeys,
     from_problem,
 )
 from lintas.event import KINDS
@@ -51,6 +53,8 @@ BATCH_LINES_MAX = 200
 """Lines sent at once: enough to share one commit, small enough to lose little by a cut connection."""
 
 PAGE_LIMIT = 500
+SIGN_AGAIN_MAX = 3
+"""How often one bulletin is signed again: opening keys may be renewed while it is on its way, but not for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,26 +194,43 @@ def publish(session: Session, line: Line, *, tag: str | None = None) -> Operatio
     return (yield from send(session, line))
 
 
-def send(session: Session, line: Line) -> Operation[Published]:
+def send(session: Session, line: Line, *, again: int = SIGN_AGAIN_MAX) -> Operation[Published]:
     """Send a line of the outbox and settle it."""
     response = yield Request("POST", "/v1/bulletins", line.raw, f"application/{BULLETIN}")
     try:
         expect(response, 200, 201)
     except Refusal as refusal:
-        if isinstance(refusal, Stale) and session.is_stale(line):
-            return (yield from send_again(session, line))
+        renewed = (yield from sign_again(session, line, refusal)) if again > 0 else None
+        if renewed is not None:
+            return (yield from send_instead(session, renewed, line, again=again - 1))
         settle_refusal(session, line.id, refusal)
         raise
     logged = _settled(session, line.id, response.body)
     return Published(line.id, logged.seq, response.body)
 
 
-def send_again(session: Session, stale: Line) -> Operation[Published]:
-    """Sign a line anew that became stale before any hub accepted it; both are kept, the new one names the old."""
-    line = session.sign_again(stale, parse_object(stale.payload, floats=True))
+def send_instead(session: Session, line: Line, refused: Line, *, again: int = SIGN_AGAIN_MAX) -> Operation[Published]:
+    """Send a line that was signed again in the place of one that no hub accepted; both are kept."""
     with session.state.transaction():
-        session.state.replace(stale.id, line.id, line.raw)
-    return (yield from send(session, line))
+        session.state.replace(refused.id, line.id, line.raw)
+    return (yield from send(session, line, again=again))
+
+
+def sign_again(session: Session, line: Line, refusal: LintasError) -> Operation[Line | None]:
+    """Sign a refused line anew if it only came too late: by our clock, or because opening keys were renewed.
+
+    A hub's word alone makes nobody sign again; for keys the proven directory is asked. None: the refusal stands.
+    """
+    is_misfit = isinstance(refusal, WrongOpeningKeys) and line.header.enc is not None
+    if is_misfit:
+        yield from catch_up(session)
+    try:
+        if (is_misfit and session.is_outdated(line)) or (isinstance(refusal, Stale) and session.is_stale(line)):
+            return session.sign_again(line)
+    except (Refusal, SealedToOldKey):
+        # Nobody to seal to any more, or our own copy does not open: it cannot be made again.
+        return None
+    return None
 
 
 def flush(session: Session) -> Operation[list[Published | Refusal]]:
@@ -235,8 +256,10 @@ def send_many(session: Session, outgoing: Sequence[Outgoing]) -> Operation[list[
             outcomes.append(Published(each.id, row["seq"], None))
             continue
         refusal = from_problem(row["problem"], row["status"])
-        if isinstance(refusal, Stale) and session.is_stale(parse(each.line, BULLETIN)):
-            outcomes.append((yield from send_again(session, parse(each.line, BULLETIN))))
+        line = parse(each.line)
+        renewed = yield from sign_again(session, line, refusal)
+        if renewed is not None:
+            outcomes.append((yield from send_instead(session, renewed, line)))
             continue
         settle_refusal(session, each.id, refusal)
         outcomes.append(refusal if isinstance(refusal, Refusal) else Refusal(str(refusal)))
@@ -262,6 +285,8 @@ def enrol(session: Session, *, invite: str | None, code: str, holder: str) -> Op
     if invite is not None:
         secret = hashlib.sha256(code.encode()).digest()
         payload |= {"invite": invite, "code_hmac": b64u(hmac.digest(secret, key.kid.encode(), "sha256"))}
+    if session.identity.openings:
+        payload["opening"] = session.opening_window(session.identity.openings[-1])
     return (yield from post_key(session, session.sign_line(KEY, canonical(payload))))
 
 

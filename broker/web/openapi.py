@@ -248,6 +248,14 @@ _EXAMPLE_KEY = {
     "not_after": _TIME,
     "seq": 7,
 }
+_EXAMPLE_OPENING = {
+    "agency": "my-police",
+    "kid": _EXAMPLE_ID,
+    "public": "...",
+    "not_after": _TIME,
+    "by": _EXAMPLE_ID,
+    "seq": 8,
+}
 _EXAMPLE_EVENT = {
     "seq": 12,
     "time": _TIME,
@@ -322,7 +330,15 @@ _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ),
     ("get", "/v1/partners"): (_JSON, {"partners": [_EXAMPLE_PARTNER]}),
     ("get", "/v1/communities"): (_JSON, {"communities": {"fiu-net": ["id-fiu", "my-fiu", "sg-fiu"]}}),
-    ("get", "/v1/keys"): (_JSON, {"keys": [_EXAMPLE_KEY], "events": [_EXAMPLE_PROVEN], "checkpoint": _CHECKPOINT}),
+    ("get", "/v1/keys"): (
+        _JSON,
+        {
+            "keys": [_EXAMPLE_KEY],
+            "opening": [_EXAMPLE_OPENING],
+            "events": [_EXAMPLE_PROVEN],
+            "checkpoint": _CHECKPOINT,
+        },
+    ),
     ("post", "/v1/keys"): (_JSON, _EXAMPLE_POSTED),
     ("post", "/v1/orders"): (_JSON, _EXAMPLE_POSTED | {"events": ["grant.changed", "order.accepted"]}),
     ("post", "/v1/bulletins/{id}/ack"): (

@@ -29,8 +29,9 @@ from lintas.directory import EVERY_PARTNER, Directory, KeyRecord
 from lintas.event import US_PER_S
 from lintas.header import KEY, LINE_BYTES_MAX, ORDER
 from lintas.jwk import jwk
+from lintas.strict import b64u
 
-KEY_KINDS = frozenset({"key.enrolled", "key.approved", "key.rotated", "key.revoked"})
+KEY_KINDS = frozenset({"key.enrolled", "key.approved", "key.rotated", "key.revoked", "key.opening"})
 
 router = APIRouter(prefix="/v1", tags=["partners"])
 
@@ -54,7 +55,10 @@ async def communities(request: Request) -> Response:
 
 @router.get("/keys", summary="All keys as a JWKS, with the lines and proofs behind them")
 async def keys(request: Request) -> Response:
-    """`keys` is RFC 7517 with state, window and log index; `events` lets anyone derive the same from the log."""
+    """`keys` is RFC 7517 with state, window and log index; `opening` is what one seals to for each agency.
+
+    `events` lets anyone derive both from the log.
+    """
     check_params(request, ())
     hub = hub_of(request)
     done = await _record(request, "keys")
@@ -62,7 +66,8 @@ async def keys(request: Request) -> Response:
     assert signed is not None
     events = await in_reader(hub, lambda conn: _key_events(conn, signed.size))
     members = [key_members(key, hub.now()) for key in hub.directory.keys.values()]
-    return json_response({"keys": members, "events": events, "checkpoint": signed.note.decode()})
+    opening = opening_members(hub.directory, hub.now())
+    return json_response({"keys": members, "opening": opening, "events": events, "checkpoint": signed.note.decode()})
 
 
 @router.post("/keys", status_code=201, summary="Enrol, rotate or revoke a key")
@@ -146,6 +151,23 @@ def key_members(key: KeyRecord, now: int) -> dict[str, Any]:
     if key.revoked_seq is not None:
         members |= {"revoked_seq": key.revoked_seq, "reason": key.revoked_reason}
     return members
+
+
+def opening_members(directory: Directory, now: int) -> list[dict[str, Any]]:
+    """Return the current opening key of each partner that has one."""
+    found = (directory.opening_key(agency, now) for agency in sorted(directory.partners))
+    return [
+        {
+            "agency": record.party,
+            "kid": record.kid,
+            "public": b64u(record.public),
+            "not_after": rfc3339(record.not_after * US_PER_S),
+            "by": record.by,
+            "seq": record.seq,
+        }
+        for record in found
+        if record is not None
+    ]
 
 
 def _key_events(conn: Connection, size: int) -> list[dict[str, Any]]:

@@ -25,9 +25,9 @@ def main() -> None:
 
 
 def describe(each: Received) -> str:
-    """Return one line of text; a withdrawn bulletin shows only what became of it."""
+    """Return one line of text; one that was withdrawn, or does not open, shows only what became of it."""
     if each.content is None:
-        return f"{each.seq}  {each.id}  {each.state or 'sealed'}"
+        return f"{each.seq}  {each.id}  {each.unopened.code if each.unopened else each.state}"
     return f"{each.seq}  {each.id}  {each.header.iss}  TLP:{each.header.tlp}  {each.content.title}"
 
 

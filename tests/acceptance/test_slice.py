@@ -23,7 +23,7 @@ from clients.cli import cli as agency_command
 from lintas import note
 from lintas.client import Client
 from lintas.draft import read_draft
-from lintas.errors import HubUnreachable, LintasError, NotFound, Recalled, RedNeedsSealing, Superseded
+from lintas.errors import HubUnreachable, LintasError, NotFound, Recalled, Superseded
 from lintas.receipt import check_receipt, parse_receipt
 from tests.conftest import served
 
@@ -231,14 +231,6 @@ def test_partial_recall(region: Region) -> None:
     row = {row["id"]: row for row in region.follow(READER)}[line_id]
     assert (["recalled-in-part"], [by]) == (row["marks"], row["recalled_by"])
     assert "recalled-in-part" in region.lintas(READER, "show", line_id, "--json")
-
-
-def test_red(region: Region) -> None:
-    """RED is refused until it can be sealed."""
-    payload = DRAFT["payload"] | {"named_recipients": [f"{READER}/duty-officer"]}
-
-    with pytest.raises(RedNeedsSealing):
-        region.publish(ISSUER, tlp="RED", payload=payload)
 
 
 def test_audit(region: Region) -> None:

@@ -466,7 +466,7 @@ def test_replay(shared: Desks, changes: dict[str, Any], expected: tuple[int, str
     [
         (["xx-police"], {}, (422, "unknown-recipient", "release_to")),
         ([READER], {"tlp": "RED"}, (422, "red-needs-sealing", "tlp")),
-        ([READER], {"enc": "hpke", "tlp": "RED", "payload": b"sealed"}, (422, "sealing-not-offered", "enc")),
+        ([READER], {"enc": "hpke", "tlp": "RED", "payload": b"sealed"}, (400, "malformed-payload", None)),
         ([READER], {"refs": [f"answers:{UNKNOWN_ID}"], "kind": "answer"}, (422, "ref-unavailable", "refs")),
         ([READER], {"payload": b"not json"}, (400, "malformed-payload", None)),
         ([READER], {"payload": b"{}"}, (400, "malformed-payload", "summary")),

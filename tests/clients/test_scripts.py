@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 
 from clients.scripts import export_audit, follow_feed, publish_bulletin, verify_saved
 from clients.settings import Settings, open_client, read_passphrase, read_settings
-from lintas.errors import BadIdentity, BadSettings
+from lintas import Received
+from lintas.errors import BadIdentity, BadSettings, SealedToOldKey
 
 Run = Callable[..., Result]
 
@@ -175,6 +176,14 @@ def test_publish_and_follow(run: Run, published: str) -> None:
     (line,) = [each for each in first.stdout.splitlines() if published in each]
     assert line.endswith(f"{published}  my-police  TLP:GREEN  {TITLE}")
     assert (0, "") == (second.exit_code, second.stdout)
+
+
+def test_follow_tells_what_does_not_open() -> None:
+    """A sealed bulletin whose key is lost is one line with the reason, a withdrawn one with its state."""
+    lost = Received(seq=7, id="A", unopened=SealedToOldKey())
+
+    assert "7  A  sealed-to-old-key" == follow_feed.describe(lost)
+    assert "8  B  recalled" == follow_feed.describe(Received(seq=8, id="B", state="recalled"))
 
 
 def test_unaddressed_agency_sees_nothing(run: Run, published: str) -> None:

@@ -196,11 +196,56 @@ def test_red_names_posts_of_its_recipients(posts: list[str] | None) -> None:
     assert refused(**members).member == "payload.named_recipients"
 
 
+RED: dict[str, Any] = {
+    "tlp": "RED",
+    "release_to": ["sg-police"],
+    "payload": DRAFT["payload"]
+    | {"named_recipients": ["sg-police/duty-officer"], "marking_reason": "FICTIONAL. The source is in danger."},
+}
+
+
 def test_red_with_named_posts_is_read() -> None:
     """A post at each recipient is what RED needs."""
-    payload = DRAFT["payload"] | {"named_recipients": ["sg-police/duty-officer"]}
+    draft = read_draft(DRAFT | RED)
 
-    assert read_draft(DRAFT | {"tlp": "RED", "release_to": ["sg-police"], "payload": payload}).tlp == "RED"
+    assert ("RED", True) == (draft.tlp, draft.seal)
+
+
+def test_red_says_why() -> None:
+    """RED without a reason for it is refused."""
+    payload = {name: value for name, value in RED["payload"].items() if name != "marking_reason"}
+
+    assert "payload.marking_reason" == refused(**RED | {"payload": payload}).member
+
+
+def test_red_is_always_sealed() -> None:
+    """RED in clear cannot be drafted."""
+    assert "seal" == refused(**RED, seal=False).member
+
+
+def test_anything_may_be_sealed() -> None:
+    """A draft says so with `seal`; without it, what is not RED goes clear."""
+    assert [True, False, False] == [
+        read_draft(DRAFT | members).seal for members in ({"seal": True}, {"seal": False}, {})
+    ]
+
+
+@pytest.mark.parametrize("name", ["*", "asean-all"])
+def test_nothing_is_sealed_to_everyone(name: str) -> None:
+    """Nobody can seal to partners that join later."""
+    assert "release_to" == refused(tlp="GREEN", release_to=[name], seal=True).member
+
+
+def test_sealed_recall_is_whole() -> None:
+    """The hub sees no indicators in a sealed recall, so it would withdraw the whole: one that names some is refused."""
+    payload = DRAFT["payload"] | {
+        "reason": "false-positive",
+        "indicators": [{"type": "ip", "value": "203.0.113.7", "role": "x"}],
+    }
+    members = {"kind": "recall", "refs": [f"recalls:{LINE_ID}"], "payload": payload}
+
+    assert "payload.indicators" == refused(**members, seal=True).member
+    assert read_draft(DRAFT | members).kind == "recall"
 
 
 def sample_draft(sample: dict[str, Any]) -> Draft:

@@ -16,12 +16,15 @@ from lintas.keys import (
     Hub,
     Identity,
     SigningKey,
+    fresh_content_key,
+    fresh_opening,
     load_identity,
     lock_identity,
     save_identity,
     unlock_identity,
     write_private,
 )
+from lintas.opening import OpeningKey
 from lintas.strict import b64u
 
 HUB = Hub(
@@ -29,7 +32,8 @@ HUB = Hub(
 )
 KEY = SigningKey.from_seed(bytes(range(32)))
 NEXT = SigningKey.from_seed(bytes(32))
-IDENTITY = Identity(party="my-police", key=KEY, hub=HUB, next_key=NEXT)
+OPENINGS = tuple(OpeningKey.from_seed(bytes([number]) * 32) for number in (1, 2))
+IDENTITY = Identity(party="my-police", key=KEY, hub=HUB, next_key=NEXT, openings=OPENINGS)
 PASSPHRASE = b"correct horse"
 
 
@@ -101,16 +105,17 @@ def test_secret_is_never_shown() -> None:
     shown = f"{KEY!r} {IDENTITY!r} {KEY} {IDENTITY}"
 
     assert KEY.kid in shown
-    assert [] == [form for form in (repr(KEY.seed), KEY.seed.hex(), b64u(KEY.seed), "seed") if form in shown]
+    seeds = (KEY.seed, *(each.seed for each in OPENINGS))
+    assert [] == [form for seed in seeds for form in (repr(seed), seed.hex(), b64u(seed), "seed") if form in shown]
 
 
 def test_identity_round_trip(locked: bytes) -> None:
-    """An identity comes back from its file, next key included."""
+    """An identity comes back from its file, next key and opening keys included, oldest first."""
     assert unlock_identity(locked, PASSPHRASE) == IDENTITY
 
 
 def test_identity_without_next_key() -> None:
-    """An identity that is not rotating has no next key."""
+    """An identity that is not rotating has no next key; one made before there was sealing opens nothing."""
     alone = Identity(party="admin/registrar", key=KEY, hub=HUB)
 
     assert alone == unlock_identity(lock_identity(alone, PASSPHRASE), PASSPHRASE)
@@ -118,7 +123,23 @@ def test_identity_without_next_key() -> None:
 
 def test_file_holds_no_seed(locked: bytes) -> None:
     """No seed stands in the file in the clear."""
-    assert [] == [key.kid for key in (KEY, NEXT) if b64u(key.seed).encode() in locked]
+    seeds = [KEY.seed, NEXT.seed, *(each.seed for each in OPENINGS)]
+
+    assert [] == [seed for seed in seeds if b64u(seed).encode() in locked]
+
+
+def test_identity_too_large_to_be_read() -> None:
+    """What could not be read back is not written."""
+    crowd = tuple(OpeningKey.from_seed(number.to_bytes(32, "big")) for number in range(300))
+
+    with pytest.raises(BadIdentity):
+        lock_identity(Identity(party="my-police", key=KEY, hub=HUB, openings=crowd), PASSPHRASE)
+
+
+def test_fresh_keys_differ() -> None:
+    """No opening key and no content key is ever made twice."""
+    assert fresh_opening().kid != fresh_opening().kid
+    assert (32, False) == (len(fresh_content_key()), fresh_content_key() == fresh_content_key())
 
 
 def test_same_identity_is_sealed_anew(locked: bytes) -> None:
