@@ -19,7 +19,7 @@ import click
 from clients.admin import admin
 from clients.arguments import IdCommand
 from clients.settings import open_client, read_settings
-from clients.show import confirm, print_keys, print_received, print_table, received_members, safe
+from clients.show import confirm, print_findings, print_keys, print_received, print_table, received_members, safe
 from lintas import vocabulary
 from lintas.client import Client
 from lintas.draft import Draft, read_draft
@@ -101,6 +101,8 @@ def publish(files: tuple[Path, ...], *, yes: bool, save: Path | None) -> None:
     with _client() as client:
         client.sync()
         drafts = [(path, _read_draft(path)) for path in files]
+        for path, draft in drafts:
+            print_findings(str(path), client.lint(draft))
         signed = [(path, client.sign(draft)) for path, draft in drafts]
         for (path, line), (_, draft) in zip(signed, drafts, strict=True):
             _show_recipients(client, path, draft, line.header.release_to)

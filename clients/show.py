@@ -16,6 +16,7 @@ import click
 from lintas import vocabulary
 from lintas.directory import KeyRecord
 from lintas.feed import Received
+from lintas.lint import REFUSE, Finding
 from lintas.strict import parse_object
 
 TLP_COLOURS = {"CLEAR": "white", "GREEN": "green", "AMBER": "yellow", "AMBER+STRICT": "yellow", "RED": "red"}
@@ -99,6 +100,14 @@ def print_whole(item: Received) -> None:
     if content.indicators:
         rows = [(each.type, safe(each.value), safe(each.role or "")) for each in content.indicators]
         print_table(("indicator", "value", "role"), rows)
+
+
+def print_findings(where: str, findings: Iterable[Finding]) -> None:
+    """Print what the data-protection checks found in a draft, to standard error."""
+    for each in findings:
+        colour = "red" if each.level == REFUSE else "yellow"
+        click.echo(f"{where}: {click.style(each.level, fg=colour)} {each.code} at {safe(each.member)}", err=True)
+        click.echo(f"  {each.text}", err=True)
 
 
 def print_keys(records: Iterable[KeyRecord], now: int) -> None:

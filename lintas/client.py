@@ -23,6 +23,7 @@ from lintas.feed import Received
 from lintas.header import ORDER
 from lintas.keys import Identity, SigningKey, load_identity
 from lintas.line import Line, check, parse
+from lintas.lint import Finding
 from lintas.orders import Order, open_order
 from lintas.receipt import Logged, check_receipt, parse_receipt
 from lintas.session import Session
@@ -68,8 +69,15 @@ class Face:
         """Return whom a draft would go to: show this before signing."""
         return self.session.recipients(draft)
 
+    def lint(self, draft: Draft) -> tuple[Finding, ...]:
+        """Return what the data-protection checks find in a draft; what refuses cannot be signed."""
+        return self.session.lint(draft)
+
     def sign(self, draft: Draft, *, release_to: Sequence[str] | None = None) -> Line:
-        """Sign a draft for these recipients, by default those it resolves to. Nothing is sent."""
+        """Sign a draft for these recipients, by default those it resolves to. Nothing is sent.
+
+        Raises DataProtection for what `lint` refuses.
+        """
         return self.session.sign_bulletin(draft, release_to=release_to or self.recipients(draft))
 
     def enqueue(self, draft: Draft, *, tag: str) -> bool:

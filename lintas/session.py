@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lintas import note
+from lintas import bulletin, note
 from lintas.clock import Clock, now_us
 from lintas.directory import FRESH_S, SKEW_S, Directory
 from lintas.draft import Draft
@@ -16,6 +16,7 @@ from lintas.header import BULLETIN, KEY, ORDER, TOKEN
 from lintas.jwk import jwk
 from lintas.keys import Identity, SigningKey
 from lintas.line import Line, parse, sign
+from lintas.lint import QUOTING, Finding, lint, lint_quoted, refuse
 from lintas.replay import Replay
 from lintas.state import State
 from lintas.strict import canonical
@@ -129,8 +130,16 @@ class Session:
             partners=self.directory.partners.keys(),
         )
 
+    def lint(self, draft: Draft) -> tuple[Finding, ...]:
+        """Return what the data-protection checks find in a draft, as the hub will."""
+        content = bulletin.check(draft.members, kind=draft.kind)
+        quoted = {ref.split(":", 1)[1] for ref in draft.refs if ref.split(":", 1)[0] in QUOTING}
+        known = {each.tlp for each in self.state.released(quoted).values()}
+        return lint(content, topic=draft.topic, tlp=draft.tlp) + lint_quoted(draft.kind, draft.tlp, known)
+
     def sign_bulletin(self, draft: Draft, *, release_to: Sequence[str]) -> Line:
-        """Sign a draft for exactly these recipients."""
+        """Sign a draft for exactly these recipients; raise DataProtection for what the hub would refuse."""
+        refuse(self.lint(draft))
         members: dict[str, Any] = {
             "exp": draft.exp(self.now()),
             "kind": draft.kind,
