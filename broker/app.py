@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 from broker.hub import Hub
-from broker.web import admin, bulletins, docs, http, log, openapi, operations, partners
+from broker.web import admin, bulletins, docs, http, log, matching, openapi, operations, partners
 
 
 def build_app(hub: Hub) -> FastAPI:
@@ -37,7 +37,7 @@ def _routes(app: FastAPI) -> FastAPI:
     app.router.routes.append(Route("/v1/bulletins", bulletins.feed, methods=["GET"]))
     app.router.routes.append(Route("/v1/bulletins/{id}", bulletins.one, methods=["GET"]))
     app.router.routes.append(Route("/v1/bulletins/{id}/receipt", bulletins.receipt, methods=["GET"]))
-    for module in (log, partners, admin, operations, docs):
+    for module in (log, partners, matching, admin, operations, docs):
         app.include_router(module.router)
     openapi.install(app)
     return app

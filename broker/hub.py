@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from broker import matching, reindex
 from broker.auth import Tokens
 from broker.batch import Batch, Head
 from broker.secret import HubSecret, read_secret
@@ -66,6 +67,7 @@ class Hub:
         """Check the tail of the log, then begin to accept. Call it once, after any fork."""
         with self.store.read() as conn:
             migrate.check_current(conn)
+            reindex.check(conn, self.secret.index_key)
         self.signer.start()
         self.writer.start()
 
@@ -92,7 +94,7 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
         store=store,
         signer=signer,
         strangers=strangers,
-        writer=Writer(store, signer, clock, index_key=secret.index_key, due=(strangers.record,)),
+        writer=Writer(store, signer, clock, index_key=secret.index_key, due=(strangers.record, matching.tick)),
         tokens=Tokens(),
         readers=ThreadPoolExecutor(READERS, thread_name_prefix="lintas-reader"),
         lock=lock,

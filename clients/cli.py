@@ -9,21 +9,23 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from clients.acting import acting as _client
+from clients.acting import ask as _prompt
 from clients.admin import admin
 from clients.arguments import IdCommand
-from clients.settings import open_client, read_settings
+from clients.matching import interest, watch
+from clients.settings import read_settings
 from clients.show import confirm, print_findings, print_keys, print_received, print_table, received_members, safe
 from lintas import vocabulary
 from lintas.client import Client
 from lintas.draft import Draft, read_draft
-from lintas.errors import BadRequest, BadSettings, Evidence, HubUnreachable, LintasError, MalformedPayload, Refusal
+from lintas.errors import BadRequest, Evidence, HubUnreachable, LintasError, MalformedPayload, Refusal
 from lintas.keys import Hub, Identity, SigningKey, save_identity
 from lintas.orders import REASONS
 from lintas.state import REFUSED, WAITING, State
@@ -49,7 +51,8 @@ def cli() -> None:
     """
 
 
-cli.add_command(admin)
+for _group in (admin, interest, watch):
+    cli.add_command(_group)
 
 
 @cli.command()
@@ -338,21 +341,6 @@ def _exit_code(fault: LintasError) -> int:
     if isinstance(fault, Evidence):
         return EXIT_EVIDENCE
     return EXIT_UNREACHABLE if isinstance(fault, HubUnreachable) else EXIT_REFUSED
-
-
-@contextmanager
-def _client() -> Iterator[Client]:
-    with open_client(read_settings(prompt=_prompt)) as client:
-        yield client
-        for alarm in client.session.alarms():
-            click.echo(click.style(f"ALARM {safe(alarm)}", fg="red"), err=True)
-
-
-def _prompt(text: str) -> str:
-    if not sys.stdin.isatty():
-        raise BadSettings("LINTAS_PASSPHRASE_FILE is not set and nobody is there to ask.")
-    answer: str = click.prompt(text, hide_input=True, err=True)
-    return answer
 
 
 def _prompt_new(text: str) -> str:

@@ -7,13 +7,13 @@ Requests are sent again after a lost connection or a 503: every line is the same
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import feed, sync, wire
+from lintas import feed, matching, sync, wire
 from lintas.clock import Clock, now_us
 from lintas.decide import check_signatures
 from lintas.directory import Directory
@@ -24,6 +24,7 @@ from lintas.header import ORDER
 from lintas.keys import Identity, SigningKey, load_identity
 from lintas.line import Line, check, parse
 from lintas.lint import Finding
+from lintas.matching import Interest, Value
 from lintas.orders import Order, open_order
 from lintas.receipt import Logged, check_receipt, parse_receipt
 from lintas.session import Session
@@ -241,6 +242,38 @@ class Client(Face):
     def countersign(self, first: bytes) -> Answer:
         """Give another administrator's order together with them. Read it first: `open_order` shows what it does."""
         return self.run(wire.post_order(self.session, self.session.countersign(parse(first, ORDER))))
+
+    def register_interest(self, values: Iterable[Value], *, mode: str, case_ref: str, for_s: int) -> Answer:
+        """Register an interest in (type, value) pairs; who else has them is told from the next minute on."""
+        return self.run(matching.register(self.session, values, mode=mode, case_ref=case_ref, for_s=for_s))
+
+    def end_interest(self, interest_id: str) -> Answer:
+        """End an interest."""
+        return self.run(matching.end(self.session, interest_id))
+
+    def interests(self) -> tuple[Interest, ...]:
+        """Return our interests that stand, with what they are told."""
+        return self.run(matching.interests(self.session))
+
+    def interest(self, interest_id: str) -> Interest:
+        """Return one of our interests."""
+        return self.run(matching.interest(self.session, interest_id))
+
+    def set_watch(self, name: str, values: Iterable[Value]) -> Answer:
+        """Set the (type, value) pairs of a watch list; none removes it."""
+        return self.run(matching.set_watch(self.session, name, values))
+
+    def watches(self) -> dict[str, int]:
+        """Return our watch lists with the number of indicators of each."""
+        return self.run(matching.watches(self.session))
+
+    def watched(self, name: str, *, after: int = -1) -> Iterator[Received]:
+        """Yield the verified bulletins of our feed that a watch list matches, in log order, up to the present."""
+        is_last = False
+        while not is_last:
+            page = self.run(matching.watched(self.session, name, after=after))
+            yield from page.items
+            after, is_last = page.cursor, page.is_last
 
     def admin_events(self, **filters: str | int | None) -> dict[str, Any]:
         """Read a page of the audit log (`since_`, `until`, `kind`, `party`, ...)."""

@@ -52,6 +52,7 @@ KINDS: Mapping[str, str] = {
     "webhook.failed": "failed",
     "watch.changed": "accepted",
     "interest.registered": "accepted",
+    "interest.ended": "accepted",
     "interest.checked": "done",
     "view.read": "done",
     "admin.viewed": "done",

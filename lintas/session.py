@@ -180,7 +180,7 @@ class Session:
         return self.sign_line(BULLETIN, canonical({**payload, "reissue_of": line.id}), **members)
 
     def sign_order(self, act: str, arguments: Mapping[str, Any]) -> Line:
-        """Sign an administrator's order."""
+        """Sign an order: an administrator's, or what an agency orders for itself."""
         return self.sign_line(ORDER, canonical({"act": act, **arguments}))
 
     def countersign(self, first: Line) -> Line:

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, union_all
+from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, union_all, update
 
+from broker.store import watches
 from broker.store.tables import line, recipient, ref
 
 RELEASED = "released"
@@ -51,12 +52,13 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class FeedFilter:
-    """What the caller asks to see of the feed; None means any."""
+    """What the caller asks to see of the feed; None means any. `watch` is one of its lists: agency, name."""
 
     topics: frozenset[str] | None = None
     kind: str | None = None
     issuer: str | None = None
     ref: str | None = None
+    watch: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,11 @@ def published(conn: Connection, issuer: str, wanted: FeedFilter, *, after: int, 
     return [_line(row) for row in conn.execute(statement)]
 
 
+def set_personal(conn: Connection, seq: int, *, is_personal: bool) -> None:
+    """Note whether a bulletin has person data."""
+    conn.execute(update(line).where(line.c.seq == seq).values(is_personal=is_personal))
+
+
 def every(conn: Connection) -> Iterator[StoredLine]:
     """Yield every stored line, oldest first."""
     after = -1
@@ -210,4 +217,6 @@ def _wanted(wanted: FeedFilter) -> list[ColumnElement[bool]]:
     if wanted.ref is not None:
         target = select(line.c.seq).where(line.c.id == wanted.ref).correlate(None).scalar_subquery()
         parts.append(line.c.seq.in_(select(ref.c.seq).where(ref.c.target == target)))
+    if wanted.watch is not None:
+        parts.append(line.c.seq.in_(watches.seqs(*wanted.watch)))
     return parts

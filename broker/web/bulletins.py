@@ -124,7 +124,7 @@ async def feed(request: Request) -> Response:
     hub, caller = hub_of(request), agency_of(request)
     check_params(request, FEED_PARAMS)
     wanted = _wanted(request)
-    window = _window(request)
+    window = window_of(request)
 
     def record(batch: Batch, page: Page) -> None:
         detail: dict[str, Any] = {"way": "feed", "from": page.first, "to": page.last, "count": len(page.sent)}
@@ -140,10 +140,11 @@ async def feed(request: Request) -> Response:
         lambda conn: read_page(conn, hub.directory, caller.party, wanted, window=window, now=hub.now()),
         record,
     )
-    return _page_response(request, page)
+    return page_response(request, page)
 
 
-def _page_response(request: Request, page: Page) -> Response:
+def page_response(request: Request, page: Page) -> Response:
+    """Answer with a page of rows, its cursor, and where the next one is."""
     headers = {**PRIVATE, "Lintas-Cursor": str(page.cursor)}
     if page.is_full:
         url = request.url.include_query_params(after=page.cursor)
@@ -151,7 +152,8 @@ def _page_response(request: Request, page: Page) -> Response:
     return Response(page.body, 200, headers, media_type=LINES_MEDIA)
 
 
-def _window(request: Request) -> Window:
+def window_of(request: Request) -> Window:
+    """Return which part of a feed is asked for."""
     after = integer_param(request, "after", -1)
     limit = integer_param(request, "limit", PAGE_DEFAULT, low=1, high=PAGE_MAX)
     return Window(after, limit)

@@ -1,0 +1,100 @@
+"""What an agency reads of its interests or watch lists. Changing them is an order (``broker.web.partners``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from broker import matching
+from broker.auth import Caller
+from broker.batch import Batch
+from broker.delivery import Page, deliver, in_reader, read_page, submit
+from broker.hub import Hub
+from broker.store import watches as stored
+from broker.store.lines import FeedFilter
+from broker.web.bulletins import page_response, window_of
+from broker.web.http import agency_of, check_params, hub_of, json_response, rfc3339
+from lintas.errors import NotFound
+from lintas.event import US_PER_S
+from lintas.header import is_id
+
+router = APIRouter(prefix="/v1", tags=["matching"])
+
+
+@router.get("/interests", summary="The caller's interests with what they are told")
+async def interests(request: Request) -> Response:
+    """Those that stand, oldest first. Recorded in one form, whatever is told."""
+    check_params(request, ())
+    hub, caller = hub_of(request), agency_of(request)
+    await _record(hub, caller, "interests")
+    found = await in_reader(hub, lambda conn: matching.results(conn, hub.directory, caller.party, hub.now()))
+    return json_response({"interests": [_members(each) for each in found]})
+
+
+@router.get("/interests/{id}", summary="One of the caller's interests")
+async def interest(request: Request, id: str) -> Response:  # noqa: A002 - the name in the path
+    """Another agency's, an ended and an unknown one give the same 404."""
+    check_params(request, ())
+    hub, caller = hub_of(request), agency_of(request)
+    if not is_id(id):
+        raise NotFound
+    await _record(hub, caller, "interest", id)
+    found = await in_reader(hub, lambda conn: matching.result(conn, hub.directory, caller.party, id, now=hub.now()))
+    return json_response(_members(found))
+
+
+@router.get("/watches", summary="The caller's watch lists")
+async def watches(request: Request) -> Response:
+    """Names and numbers of indicators; the values are in the agency's own orders alone."""
+    check_params(request, ())
+    hub, caller = hub_of(request), agency_of(request)
+    await _record(hub, caller, "watches")
+    counts = await in_reader(hub, lambda conn: stored.counts(conn, caller.party))
+    return json_response({"watches": [{"name": name, "count": count} for name, count in counts.items()]})
+
+
+@router.get("/watches/{name}/bulletins", summary="Bulletins of the caller's feed that a watch list matches")
+async def watched(request: Request, name: str) -> Response:
+    """A page as of the feed, of bulletins that have an indicator of the list."""
+    check_params(request, {"after", "limit"})
+    hub, caller = hub_of(request), agency_of(request)
+    window = window_of(request)
+    counts = await in_reader(hub, lambda conn: stored.counts(conn, caller.party))
+    if name not in counts:
+        raise NotFound
+    wanted = FeedFilter(watch=(caller.party, name))
+
+    def record(batch: Batch, page: Page) -> None:
+        detail = {"way": "watch", "watch": name, "from": page.first, "to": page.last, "count": len(page.sent)}
+        batch.append("bulletin.sent", caller.party, detail=detail | {"ids": list(page.sent)})
+
+    page = await deliver(
+        hub,
+        caller,
+        lambda conn: read_page(conn, hub.directory, caller.party, wanted, window=window, now=hub.now()),
+        record,
+    )
+    return page_response(request, page)
+
+
+async def _record(hub: Hub, caller: Caller, view: str, object_id: str | None = None) -> None:
+    await submit(hub, lambda batch: batch.append("view.read", caller.party, object_id=object_id, detail={"view": view}))
+
+
+def _members(found: matching.Result) -> dict[str, Any]:
+    interest = found.interest
+    return {
+        "id": interest.id,
+        "mode": interest.mode,
+        "case_ref": interest.case_ref,
+        "at": rfc3339(interest.at * US_PER_S),
+        "until": rfc3339(interest.until * US_PER_S),
+        "count": interest.count,
+        "checked": interest.checked_seq,
+        "told": [
+            {"place": each.place, "agency": each.agency, "mode": each.mode}
+            | ({} if each.case_ref is None else {"case_ref": each.case_ref})
+            for each in found.told
+        ],
+    }
