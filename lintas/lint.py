@@ -19,6 +19,7 @@ from lintas.bulletin import Bulletin, Indicator
 from lintas.errors import DataProtection
 from lintas.header import WIDE_TLP
 from lintas.indicators.checksums import luhn_digit, mod97
+from lintas.indicators.countries import ICAO_ISSUERS
 from lintas.vocabulary import TLP, load, tlp_rank
 
 REFUSE = "refuse"
@@ -195,9 +196,10 @@ def _texts(content: Bulletin) -> Iterator[tuple[str, str]]:
 
 
 def _text(path: str, text: str, tlp: str) -> Iterator[Finding]:
-    if len(text) < FOUND_CHARACTERS_MIN:
-        return
     plain = text if text.isascii() else _ascii_digits(text)
+    if _ANYTHING.search(plain) is None:
+        # Most of the short texts of indicators end here.
+        return
     if any(map(_is_card, _card_candidates(plain))):
         yield Finding("card-in-text", REFUSE, path)
     if _has_document(plain):
@@ -241,7 +243,7 @@ def _has_document(text: str) -> bool:
         return True
     lower = text.lower()
     named = any(word in lower for word in DOCUMENT_WORDS) and _NUMBERED.search(text)
-    return bool(named or _CANONICAL_DOCUMENT.search(text))
+    return bool(named) or any(each in ICAO_ISSUERS for each in _CANONICAL_DOCUMENT.findall(text))
 
 
 def _has_narrower(text: str, tlp: str) -> bool:
@@ -257,9 +259,6 @@ def _is_iban(text: str, start: int) -> bool:
     iban = packed[:length]
     return len(iban) == length > 0 and iban.isalnum() and iban.isupper() and mod97(iban[4:] + iban[:4]) == 1
 
-
-FOUND_CHARACTERS_MIN = 4
-"""Nothing that is looked for is shorter: the filler of a machine-readable zone between two letters."""
 
 CARD_DIGITS_MIN = 13
 CARD_DIGITS_MAX = 19
@@ -290,6 +289,9 @@ IBAN_CHARACTERS: Mapping[str, int] = {
 }
 """Characters of an IBAN by country, from the ISO 13616 registry: text has no end where the number has one."""
 
+_ANYTHING = re.compile(r"[0-9]|<<|[Tt][Ll][Pp]")
+"""Something of this is in whatever is looked for."""
+
 _MARKING = re.compile(r"\bTLP[ :_-]{1,3}(AMBER\+STRICT|AMBER|RED)\b", re.IGNORECASE)
 _LINK = re.compile(r"\b(?:h[tx]{2}ps?|ftp)\b[\[\]]?:|\bwww\.|\.onion\b", re.IGNORECASE)
 _LOCAL_DIGIT = re.compile(r"(?![0-9])\d")
@@ -308,8 +310,8 @@ _IBAN_START = re.compile(r"[A-Z]{2}[0-9]{2}(?= ?[A-Z0-9])")
 _ZONE = re.compile(r"[A-Z0-9]<{2,}[A-Z0-9]")
 """A name field of a machine-readable zone, or its filler."""
 
-_CANONICAL_DOCUMENT = re.compile(r":[A-Z0-9]{6,9}:[0-9]\b")
-"""The number and check digit of our own spelling, ``UTO:X90217734:4``."""
+_CANONICAL_DOCUMENT = re.compile(r"\b([A-Z]{3}):(?=[A-Z]{0,2}[0-9])[A-Z0-9]{6,20}\b")
+"""Our own spelling of a document, issuer and number: ``UTO:X90217734``."""
 
 DOCUMENT_WORDS = ("passport", "travel document", "paspor", "pasport", "h\u1ed9 chi\u1ebfu")
 _NUMBERED = re.compile(

@@ -188,6 +188,7 @@ _QUERY = {
 }
 _QUERIES = {
     ("get", "/v1/bulletins"): ("after", "limit", "topic", "kind", "from", "ref"),
+    ("get", "/v1/watches/{name}/bulletins"): ("after", "limit"),
     ("get", "/v1/log/proof/{seq}"): ("size",),
     ("get", "/v1/log/witness"): ("old", "size"),
     ("get", "/v1/log/events"): ("after", "limit", "kind", "nonce"),
@@ -238,6 +239,16 @@ _EXAMPLE_ORDER = {
 }
 _EXAMPLE_POSTED = {"id": _EXAMPLE_ID, "seq": 12, "events": ["key.enrolled"], "needs_second": False, "receipt": _RECEIPT}
 _EXAMPLE_PROVEN = {"seq": 7, "body": '{"v":1,"kind":"key.approved","...":"..."}', "line": _LINE, "proof": ["..."]}
+_EXAMPLE_INTEREST = {
+    "id": _EXAMPLE_ID,
+    "mode": "contact",
+    "case_ref": "SIM-26-7",
+    "at": _TIME,
+    "until": "2027-02-22T03:00:00.000000Z",
+    "count": 2,
+    "checked": 31,
+    "told": [{"place": 1, "agency": "sg-fiu", "mode": "contact"}],
+}
 _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/healthz"): (_JSON, {"status": "ok"}),
     ("get", "/readyz"): (_JSON, {"status": "ready", "size": 13}),
@@ -257,6 +268,10 @@ _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/v1/keys"): (_JSON, {"keys": [_EXAMPLE_KEY], "events": [_EXAMPLE_PROVEN], "checkpoint": _CHECKPOINT}),
     ("post", "/v1/keys"): (_JSON, _EXAMPLE_POSTED),
     ("post", "/v1/orders"): (_JSON, _EXAMPLE_POSTED | {"events": ["grant.changed", "order.accepted"]}),
+    ("get", "/v1/interests"): (_JSON, {"interests": [_EXAMPLE_INTEREST]}),
+    ("get", "/v1/interests/{id}"): (_JSON, _EXAMPLE_INTEREST),
+    ("get", "/v1/watches"): (_JSON, {"watches": [{"name": "case-26-7", "count": 2}]}),
+    ("get", "/v1/watches/{name}/bulletins"): (LINES_MEDIA, _ROW),
     ("get", "/v1/log/checkpoint"): (_PLAIN, _CHECKPOINT),
     ("get", "/v1/log/key"): (_PLAIN, "lintas.example-k3v9q2xa/log/1+1b2c3d4e+AQ...\n"),
     ("get", "/v1/log/tile/{path}"): (_OCTETS, "32 bytes a hash"),

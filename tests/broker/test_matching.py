@@ -99,7 +99,7 @@ def test_modes(desks: Desks, earlier: str, later: str) -> None:
     register(desks, SEEKER, OTHER_PHONE, PHONE, mode=later)
     minute(desks)
 
-    seen = {"contact": [None], "open": ["SIM"], "silent": []}
+    seen: dict[str, list[str | None]] = {"contact": [None], "open": ["SIM"], "silent": []}
     of_holder = [(0, HOLDER, case and f"SIM-{HOLDER}") for case in seen[earlier]]
     of_seeker = [(0, SEEKER, case and f"SIM-{SEEKER}") for case in seen[later]]
 
@@ -195,8 +195,8 @@ def test_events_are_the_same(desks: Desks) -> None:
 
     assert ["interest.registered", "order.accepted", "view.read", "interest.checked"] == [kind for kind, _, _ in hit]
     until = [each[2]["detail"].pop("until") for each in (hit[0], miss[0])]
-    party = {"party": "", "v": 1}
-    assert [(kind, facts | party) for kind, _, facts in hit] == [(kind, facts | party) for kind, _, facts in miss]
+    blank = {"party": "", "v": 1}
+    assert [(kind, facts | blank) for kind, _, facts in hit] == [(kind, facts | blank) for kind, _, facts in miss]
     sizes = [[size - len(facts["party"]) for _, size, facts in each] for each in (hit, miss)]
     assert sizes[0] == sizes[1]
     assert all(isinstance(each, int) for each in until)
@@ -351,14 +351,11 @@ def test_expired_matches_no_more(desks: Desks) -> None:
 @pytest.mark.parametrize("whose", ["another's", "ended", "unknown"])
 def test_ending_what_is_not_ones_own(desks: Desks, whose: str) -> None:
     """Ending another's interest, one that ended, or none gives one identical refusal, which is logged."""
-    interest_id = register(desks, HOLDER, PHONE)
-    if whose == "ended":
-        mine = register(desks, SEEKER, PHONE)
-        end(desks, SEEKER, mine)
-        desks.clock.advance(1)
-    wanted = {"another's": interest_id, "unknown": UNKNOWN_ID}.get(whose) or mine
+    ids = {"another's": register(desks, HOLDER, PHONE), "ended": register(desks, SEEKER, PHONE), "unknown": UNKNOWN_ID}
+    end(desks, SEEKER, ids["ended"])
+    desks.clock.advance(1)
 
-    answer = end(desks, SEEKER, wanted)
+    answer = end(desks, SEEKER, ids[whose])
 
     assert (409, "order-conflict", "interest") == problem_of(answer)
     assert "No interest of yours with this id stands." == answer.json()["detail"]
