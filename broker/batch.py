@@ -22,8 +22,6 @@ from lintas.header import BULLETIN
 from lintas.line import Line
 from lintas.vocabulary import tlp_rank
 
-WITHDRAWING = frozenset({"recalls", "recalls-part", "supersedes"})
-
 REFUSED_MAX = 100_000
 """Ids of refused lines that are remembered: a refusal is logged once, however often the line is sent."""
 
@@ -86,7 +84,7 @@ class Batch:
     @property
     def withdrawn(self) -> int:
         """The index of the newest recall or supersede, this batch's included."""
-        pending = (row["seq"] for row in self._refs if row["relation"] in WITHDRAWING)
+        pending = (row["seq"] for row in self._refs if row["relation"] in lines.WITHDRAWING)
         return max(pending, default=self._head.withdrawn)
 
     def party_seq(self, party: str) -> int:

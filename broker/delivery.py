@@ -7,20 +7,22 @@ may have changed (a revocation, a grant) or a recall may have come in: the write
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from broker import policy
 from broker.auth import Caller
 from broker.batch import Batch
 from broker.hub import Hub
 from broker.intake import PART
-from broker.store import lines, log
+from broker.store import delivery, lines, log
 from broker.store.engine import Connection
 from broker.writer import Done
 from lintas.directory import Directory
-from lintas.errors import Busy, NoLongerValid, NotFound, Recalled, Refusal, Superseded, Unauthorized
+from lintas.errors import Busy, CursorBeyondLog, NoLongerValid, NotFound, Recalled, Refusal, Superseded, Unauthorized
+from lintas.filter import EVERYTHING, Filter
 from lintas.header import BULLETIN
 from lintas.strict import canonical
 
@@ -51,23 +53,65 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A feed as somebody reads it: whose it is, by which way it goes, which part of it.
+
+    `way` stands in the record of the sending: ``feed``, ``fetch``, ``subscription/<name>``, ... `ref_to` keeps what
+    refers to one bulletin.
+    """
+
+    agency: str
+    way: str
+    wanted: Filter = EVERYTHING
+    ref_to: str | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Tell whether an agency asks for what it issued itself, which is never delivered to it."""
+        return self.wanted.issuers == {self.agency}
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether nothing of the feed is left out."""
+        return self.wanted == EVERYTHING and self.ref_to is None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a page, prepared. `is_line`: it carries the bulletin itself, not only what became of it."""
+
+    seq: int
+    id: str
+    data: bytes
+    is_line: bool
+    urgency: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
-    """What is about to leave, and what it was read with. `sent` are the ids whose bytes are in `body`."""
+    """What is about to leave, with what it was read with. `cursor` is the `after` of the next page."""
 
     directory: Directory
     size: int
-    body: bytes = b""
-    sent: tuple[str, ...] = ()
-    first: int = 0
-    last: int = 0
+    rows: tuple[Row, ...] = ()
     cursor: int = 0
     is_full: bool = False
-    marks: tuple[str, ...] = field(default=())
+    marks: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Tell whether nothing would be sent."""
-        return not self.body
+        return not self.rows
+
+    @property
+    def body(self) -> bytes:
+        """The rows as they are sent."""
+        return b"".join(row.data for row in self.rows)
+
+    @property
+    def sent(self) -> tuple[str, ...]:
+        """The ids of the bulletins whose bytes are in it."""
+        return tuple(row.id for row in self.rows if row.is_line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +138,7 @@ async def submit(hub: Hub, job: Callable[[Batch], T | Refusal], ids: tuple[str, 
 
 
 async def deliver(
-    hub: Hub, caller: Caller, read: Callable[[Connection], Page], record: Callable[[Batch, Page], None]
+    hub: Hub, caller: Caller, read: Callable[[Connection], Page], record: Callable[[Batch, Page], object]
 ) -> Page:
     """Read a page and record its sending; return it only when both are true of the same state of the hub."""
     for _ in range(READ_AGAIN_MAX):
@@ -107,7 +151,7 @@ async def deliver(
     raise Busy(retry_after=1)
 
 
-def _recorded(batch: Batch, caller: Caller, page: Page, record: Callable[[Batch, Page], None]) -> bool | Refusal:
+def _recorded(batch: Batch, caller: Caller, page: Page, record: Callable[[Batch, Page], object]) -> bool | Refusal:
     try:
         batch.directory.active_key(caller.kid, caller.party, batch.now)
     except Refusal as refusal:
@@ -119,26 +163,39 @@ def _recorded(batch: Batch, caller: Caller, page: Page, record: Callable[[Batch,
     return True
 
 
-def read_page(
-    conn: Connection, directory: Directory, agency: str, wanted: lines.FeedFilter, *, window: Window, now: int
-) -> Page:
-    """Read one page of an agency's feed, or of its own bulletins when it asks for those it issued."""
+def record_page(batch: Batch, source: Source, page: Page, *, object_id: str | None = None, **facts: Any) -> int:
+    """Log that a page is sent and note each bulletin on its way; return the index of the event."""
+    detail = {"way": source.way, "from": page.rows[0].seq, "to": page.rows[-1].seq, "count": len(page.sent), **facts}
+    if not source.is_whole:
+        # With a filter the range does not tell which were sent, so the record names them.
+        asked = source.wanted.members() | ({"ref": source.ref_to} if source.ref_to else {})
+        detail |= {"filter": hashlib.sha256(canonical(asked)).hexdigest(), "ids": list(page.sent)}
+    seq = batch.append("bulletin.sent", source.agency, object_id=object_id, detail=detail)
+    if not source.is_own:
+        sent = (row.seq for row in page.rows if row.is_line)
+        delivery.insert_sent(batch.conn, source.agency, source.way, sent, sent_seq=seq)
+    return seq
+
+
+def read_page(conn: Connection, directory: Directory, source: Source, *, window: Window, now: int) -> Page:
+    """Read one page of a feed; raise CursorBeyondLog when the log is shorter than its cursor."""
     size, _ = log.head(conn)
     after, limit = window.after, window.limit
-    if wanted.issuer == agency:
-        rows = lines.published(conn, agency, wanted, after=after, limit=limit)
+    if after >= size:
+        raise CursorBeyondLog(f"The log ends at index {size - 1}.", member="after")
+    agency = source.agency
+    if source.is_own:
+        rows = lines.published(conn, agency, source.wanted, after=after, limit=limit, ref_to=source.ref_to)
     else:
-        rows = lines.feed(conn, reader(directory, agency), wanted, after=after, limit=limit)
+        bounds = reader(directory, agency)
+        rows = lines.feed(conn, bounds, source.wanted, after=after, limit=limit, ref_to=source.ref_to)
     standings = stand(conn, directory, rows, now=now)
     is_full = len(rows) == limit
     return Page(
         directory=directory,
         size=size,
-        body=b"".join(_row(row, standings[row.seq]) for row in rows),
-        sent=tuple(row.id for row in rows if standings[row.seq].state is None),
-        first=rows[0].seq if rows else after,
-        last=rows[-1].seq if rows else after,
-        cursor=rows[-1].seq if is_full else max(after, size - 1),
+        rows=tuple(prepared(row, standings[row.seq]) for row in rows),
+        cursor=rows[-1].seq if is_full else size - 1,
         is_full=is_full,
     )
 
@@ -151,8 +208,8 @@ def read_one(conn: Connection, directory: Directory, agency: str, line_id: str, 
     if standing.state is not None:
         raise GONE[standing.state](**({"by": standing.by} if standing.by else {}))
     assert row.raw is not None
-    marks = standing.marks
-    return Page(directory, size, row.raw, (row.id,), row.seq, row.seq, row.seq, marks=marks)
+    found = Row(row.seq, row.id, row.raw, is_line=True, urgency=row.urgency)
+    return Page(directory, size, (found,), cursor=row.seq, marks=standing.marks)
 
 
 def readable(conn: Connection, directory: Directory, agency: str, line_id: str) -> lines.StoredLine:
@@ -198,7 +255,12 @@ def _standing(row: lines.StoredLine, said: list[lines.Reference], directory: Dir
     return Standing(marks=marks, recalled_by=recalled_by)
 
 
-def _row(row: lines.StoredLine, standing: Standing) -> bytes:
+def prepared(row: lines.StoredLine, standing: Standing) -> Row:
+    """Return the row of a stored bulletin as it is sent: the line, or what became of it."""
+    return Row(row.seq, row.id, _data(row, standing), is_line=standing.state is None, urgency=row.urgency)
+
+
+def _data(row: lines.StoredLine, standing: Standing) -> bytes:
     if standing.state is not None:
         members = {"seq": row.seq, "id": row.id, "state": standing.state}
         return canonical(members | ({"by": standing.by} if standing.by else {})) + b"\n"

@@ -189,10 +189,11 @@ class AsyncClient(Face):
 
     async def watched(self, name: str, *, after: int = -1) -> AsyncIterator[Received]:
         """As `Client.watched`."""
+        shown: set[str] = set()
         is_last = False
         while not is_last:
             page = await self.run(matching.watched(self.session, name, after=after))
-            for item in page.items:
+            for item in matching.concerned(page, shown):
                 yield item
             after, is_last = page.cursor, page.is_last
 

@@ -269,10 +269,11 @@ class Client(Face):
 
     def watched(self, name: str, *, after: int = -1) -> Iterator[Received]:
         """Yield the verified bulletins of our feed that a watch list matches, in log order, up to the present."""
+        shown: set[str] = set()
         is_last = False
         while not is_last:
             page = self.run(matching.watched(self.session, name, after=after))
-            yield from page.items
+            yield from matching.concerned(page, shown)
             after, is_last = page.cursor, page.is_last
 
     def admin_events(self, **filters: str | int | None) -> dict[str, Any]:

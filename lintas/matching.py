@@ -7,7 +7,7 @@ Spec: docs/spec/matching.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -52,9 +52,10 @@ class Interest:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A verified page of what a watch list matches; `cursor` is where the next one begins."""
+    """A verified page of what a watch list matches; `cursor` is where the next one begins, `values` the list's."""
 
     items: tuple[feed.Received, ...]
+    values: frozenset[Value]
     cursor: int
     is_last: bool
 
@@ -95,7 +96,7 @@ def interests(session: Session) -> Operation[tuple[Interest, ...]]:
     """Read our interests that stand, with what they are told; raise Unverified for one that we never registered."""
     response = yield from read(session, "/v1/interests")
     yield from catch_up(session)
-    orders = _own_orders(session)
+    orders = _own_orders(session, "interest")
     rows = _object(response.body).get("interests")
     if not isinstance(rows, list):
         raise Unverified("The hub's answer lists no interests.")
@@ -108,7 +109,7 @@ def interest(session: Session, interest_id: str) -> Operation[Interest]:
         raise NotFound
     response = yield from read(session, f"/v1/interests/{interest_id}")
     yield from catch_up(session)
-    found = _interest(_object(response.body), _own_orders(session))
+    found = _interest(_object(response.body), _own_orders(session, "interest"))
     if found.id != interest_id:
         raise Unverified("The hub gave another interest than was asked for.")
     return found
@@ -134,7 +135,27 @@ def watched(session: Session, name: str, *, after: int = -1) -> Operation[Watche
     page = feed.read_page(response.body, after=after, shown=shown, cursor=cursor, is_last=is_last)
     if page.rows:
         yield from catch_up(session)
-    return Watched(tuple(feed.verify_page(session, page)), page.cursor, is_last)
+    lists = [order for order in _own_orders(session, "watch").values() if order.args["name"] == name]
+    # The newest order of a name is its list.
+    values = frozenset(values_of(lists[-1])) if lists else frozenset()
+    return Watched(tuple(feed.verify_page(session, page)), values, page.cursor, is_last)
+
+
+def concerned(page: Watched, shown: set[str]) -> Iterator[feed.Received]:
+    """Yield what the list is about: a page also has every withdrawal of the feed, as with any filter.
+
+    `shown` are the ids of what was yielded so far; it is added to.
+    """
+    for item in page.items:
+        targets = item.header.targets("recalls", "supersedes") if item.line is not None else ()
+        listed = item.content.indicators if item.content is not None else ()
+        if (
+            not targets
+            or not shown.isdisjoint(targets)
+            or any((each.type, each.value) in page.values for each in listed)
+        ):
+            shown.add(item.id)
+            yield item
 
 
 def _order(session: Session, act: str, arguments: Mapping[str, Any]) -> Operation[Answer]:
@@ -144,11 +165,12 @@ def _order(session: Session, act: str, arguments: Mapping[str, Any]) -> Operatio
     return (yield from post_order(session, line))
 
 
-def _own_orders(session: Session) -> dict[str, Order]:
+def _own_orders(session: Session, act: str) -> dict[str, Order]:
+    """Return our orders of an act by id, oldest first, as the proven log has them."""
     lines = (parse(row.line, None) for row in session.state.control() if row.line is not None)
     own = (line for line in lines if line.header.typ == ORDER and line.header.iss == session.party)
     orders = (open_order(line) for line in own)
-    return {order.lines[0].id: order for order in orders if order.act == "interest"}
+    return {order.lines[0].id: order for order in orders if order.act == act}
 
 
 def _interest(row: Any, orders: Mapping[str, Order]) -> Interest:

@@ -6,12 +6,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, union_all, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, union_all, update
 
 from broker.store import watches
-from broker.store.tables import line, recipient, ref
+from broker.store.tables import indicator, line, recipient, ref
+from lintas.filter import EVERYTHING, Filter
+from lintas.vocabulary import tlp_rank
 
 RELEASED = "released"
+WITHDRAWING = ("recalls", "recalls-part", "supersedes")
+"""Relations that change what the holders of the earlier bulletin may rely on."""
+
 EVERYONE = "*"
 FETCH_MAX = 1_000
 """Rows read at a time when walking all lines."""
@@ -48,17 +53,6 @@ class Reader:
     topics: frozenset[str] | None
     tlp_rank_max: int
     only_withdrawals: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class FeedFilter:
-    """What the caller asks to see of the feed; None means any. `watch` is one of its lists: agency, name."""
-
-    topics: frozenset[str] | None = None
-    kind: str | None = None
-    issuer: str | None = None
-    ref: str | None = None
-    watch: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +143,14 @@ def references(conn: Connection, seqs: Collection[int]) -> list[Reference]:
     return [Reference(*row) for row in conn.execute(statement)]
 
 
-def feed(conn: Connection, reader: Reader, wanted: FeedFilter, *, after: int, limit: int) -> list[StoredLine]:
-    """Return the bulletins the reader may have with seq > after, oldest first.
+def feed(
+    conn: Connection, reader: Reader, wanted: Filter, *, after: int, limit: int, ref_to: str | None = None
+) -> list[StoredLine]:
+    """Return the bulletins the reader may have with seq > after, oldest first; `ref_to`: only what refers to this id.
 
     Two index walks (own name, everyone), each stopped at `limit`, merged: the cost does not grow with the backlog.
     """
-    conditions = [_allowed(reader), *_wanted(wanted)]
+    conditions = [_allowed(reader), *_wanted(wanted, reader.agency), *_refers(ref_to)]
     halves = []
     for agency in (reader.agency, EVERYONE):
         half = (
@@ -171,10 +167,12 @@ def feed(conn: Connection, reader: Reader, wanted: FeedFilter, *, after: int, li
     return [_line(row) for row in conn.execute(select(both).order_by(both.c.seq).limit(limit))]
 
 
-def published(conn: Connection, issuer: str, wanted: FeedFilter, *, after: int, limit: int) -> list[StoredLine]:
+def published(
+    conn: Connection, issuer: str, wanted: Filter, *, after: int, limit: int, ref_to: str | None = None
+) -> list[StoredLine]:
     """Return the issuer's own bulletins with seq > after, oldest first."""
     statement = select(*_COLUMNS).where(line.c.iss == issuer, line.c.kind.is_not(None), line.c.seq > after)
-    statement = statement.where(*_wanted(wanted)).order_by(line.c.seq).limit(limit)
+    statement = statement.where(*_wanted(wanted, issuer), *_refers(ref_to)).order_by(line.c.seq).limit(limit)
     return [_line(row) for row in conn.execute(statement)]
 
 
@@ -206,17 +204,34 @@ def _allowed(reader: Reader) -> ColumnElement[bool]:
     return or_(line.c.withdraws.is_(True), inside)
 
 
-def _wanted(wanted: FeedFilter) -> list[ColumnElement[bool]]:
+def _wanted(wanted: Filter, agency: str) -> list[ColumnElement[bool]]:
+    if wanted == EVERYTHING:
+        return []
     parts: list[ColumnElement[bool]] = []
-    if wanted.topics is not None:
-        parts.append(line.c.topic.in_(wanted.topics))
-    if wanted.kind is not None:
-        parts.append(line.c.kind == wanted.kind)
-    if wanted.issuer is not None:
-        parts.append(line.c.iss == wanted.issuer)
-    if wanted.ref is not None:
-        target = select(line.c.seq).where(line.c.id == wanted.ref).correlate(None).scalar_subquery()
-        parts.append(line.c.seq.in_(select(ref.c.seq).where(ref.c.target == target)))
-    if wanted.watch is not None:
-        parts.append(line.c.seq.in_(watches.seqs(*wanted.watch)))
-    return parts
+    if wanted.topics:
+        parts.append(line.c.topic.in_(wanted.covered_topics()))
+    if wanted.kinds:
+        parts.append(line.c.kind.in_(wanted.kinds))
+    if wanted.issuers:
+        parts.append(line.c.iss.in_(wanted.issuers))
+    if wanted.countries:
+        parts.append(func.substr(line.c.iss, 1, 2).in_(wanted.countries))
+    if wanted.urgencies:
+        parts.append(line.c.urgency.in_(wanted.urgencies))
+    if wanted.tlps:
+        parts.append(line.c.tlp_rank.in_({tlp_rank(tlp) for tlp in wanted.tlps}))
+    if wanted.indicators:
+        found = select(indicator.c.seq).where(indicator.c.seq == line.c.seq, indicator.c.type.in_(wanted.indicators))
+        parts.append(found.exists())
+    if wanted.watches:
+        parts.append(line.c.seq.in_(watches.seqs(agency, wanted.watches)))
+    # Whatever the filter: who received something must learn that it was withdrawn.
+    withdrawing = select(ref.c.seq).where(ref.c.seq == line.c.seq, ref.c.relation.in_(WITHDRAWING)).exists()
+    return [or_(and_(*parts), withdrawing)]
+
+
+def _refers(target_id: str | None) -> list[ColumnElement[bool]]:
+    if target_id is None:
+        return []
+    target = select(line.c.seq).where(line.c.id == target_id).correlate(None).scalar_subquery()
+    return [line.c.seq.in_(select(ref.c.seq).where(ref.c.target == target))]

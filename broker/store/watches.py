@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, Select, delete, func, insert, select
 
@@ -23,12 +23,11 @@ def counts(conn: Connection, agency: str) -> dict[str, int]:
     return dict(conn.execute(statement.order_by(watch.c.name)).all())
 
 
-def seqs(agency: str, name: str) -> Select[int]:
-    """Return the query for the bulletins that have an indicator of this list, whoever may read them."""
+def seqs(agency: str, names: Collection[str]) -> Select[int]:
+    """Return the query for the bulletins that have an indicator of these lists, whoever may read them."""
     same = (indicator.c.type == watch.c.type) & (indicator.c.digest == watch.c.digest)
-    return (
-        select(indicator.c.seq).join_from(watch, indicator, same).where(watch.c.agency == agency, watch.c.name == name)
-    )
+    found = select(indicator.c.seq).join_from(watch, indicator, same)
+    return found.where(watch.c.agency == agency, watch.c.name.in_(names))
 
 
 def forget(conn: Connection) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import Any
 
 from starlette.requests import Request
@@ -12,7 +11,7 @@ from starlette.responses import Response
 from broker import proofs
 from broker.auth import Caller
 from broker.batch import Batch
-from broker.delivery import Page, Window, deliver, in_reader, read_one, read_page, readable, submit
+from broker.delivery import Page, Source, Window, deliver, in_reader, read_one, read_page, readable, record_page, submit
 from broker.hub import Hub
 from broker.intake import Accepted, Submission, admit_bulletin, admit_bulletins, open_bulletin
 from broker.store import lines
@@ -30,9 +29,9 @@ from broker.web.http import (
     read_body,
     source_of,
 )
-from lintas import vocabulary
-from lintas.errors import BadRequest, LintasError, NotFound, Refusal, TooLarge
-from lintas.header import BULLETIN, LINE_BYTES_MAX, is_agency, is_id
+from lintas import filter as filters
+from lintas.errors import BadRequest, LintasError, MalformedPayload, NotFound, Refusal, TooLarge
+from lintas.header import BULLETIN, LINE_BYTES_MAX, is_id
 from lintas.line import line_id
 from lintas.strict import canonical
 
@@ -45,7 +44,7 @@ INLINE_BYTES_MAX = 8_192
 
 PAGE_DEFAULT = 100
 PAGE_MAX = 1_000
-FEED_PARAMS = frozenset({"after", "limit", "topic", "kind", "from", "ref"})
+FEED_PARAMS = frozenset({"after", "limit", "ref", *filters.MEMBERS})
 
 
 async def publish(request: Request) -> Response:
@@ -123,22 +122,12 @@ async def feed(request: Request) -> Response:
     """Give a page of the caller's feed."""
     hub, caller = hub_of(request), agency_of(request)
     check_params(request, FEED_PARAMS)
-    wanted = _wanted(request)
-    window = window_of(request)
-
-    def record(batch: Batch, page: Page) -> None:
-        detail: dict[str, Any] = {"way": "feed", "from": page.first, "to": page.last, "count": len(page.sent)}
-        if wanted != lines.FeedFilter():
-            # With a filter the range does not tell which were sent, so the record names them.
-            digest = hashlib.sha256(canonical(sorted(request.query_params.items()))).hexdigest()
-            detail |= {"filter": digest, "ids": list(page.sent)}
-        batch.append("bulletin.sent", caller.party, detail=detail)
-
+    source, window = _source(request, caller.party), window_of(request)
     page = await deliver(
         hub,
         caller,
-        lambda conn: read_page(conn, hub.directory, caller.party, wanted, window=window, now=hub.now()),
-        record,
+        lambda conn: read_page(conn, hub.directory, source, window=window, now=hub.now()),
+        lambda batch, page: record_page(batch, source, page),
     )
     return page_response(request, page)
 
@@ -159,22 +148,16 @@ def window_of(request: Request) -> Window:
     return Window(after, limit)
 
 
-def _wanted(request: Request) -> lines.FeedFilter:
-    known = vocabulary.load()
+def _source(request: Request, agency: str) -> Source:
     params = request.query_params
-    topic, kind, issuer, ref = (params.get(name) for name in ("topic", "kind", "from", "ref"))
-    if topic is not None and topic not in known.topics:
-        raise BadRequest("`topic` is not in the vocabulary.", member="topic")
-    if kind is not None and kind not in known.kinds:
-        raise BadRequest("`kind` is not in the vocabulary.", member="kind")
-    if issuer is not None and not is_agency(issuer):
-        raise BadRequest("`from` is an agency id.", member="from")
+    ref = params.get("ref")
     if ref is not None and not is_id(ref):
         raise BadRequest("`ref` is the id of a bulletin.", member="ref")
-    topics = None
-    if topic is not None:
-        topics = frozenset(each for each in known.topics if vocabulary.topic_covers(topic, each))
-    return lines.FeedFilter(topics=topics, kind=kind, issuer=issuer, ref=ref)
+    try:
+        wanted = filters.read_filter({name: [params[name]] for name in filters.MEMBERS if name in params})
+    except MalformedPayload as fault:
+        raise BadRequest(fault.detail, member=(fault.member or "").partition("[")[0]) from fault
+    return Source(agency, "feed", wanted, ref)
 
 
 async def one(request: Request) -> Response:
@@ -182,15 +165,14 @@ async def one(request: Request) -> Response:
     hub, caller = hub_of(request), agency_of(request)
     check_params(request, ())
     wanted = _id(request)
-
-    def record(batch: Batch, page: Page) -> None:
-        detail = {"way": "fetch", "from": page.first, "to": page.last, "count": 1}
-        batch.append("bulletin.sent", caller.party, object_id=wanted, detail=detail)
-
+    source = Source(caller.party, "fetch")
     page = await deliver(
-        hub, caller, lambda conn: read_one(conn, hub.directory, caller.party, wanted, now=hub.now()), record
+        hub,
+        caller,
+        lambda conn: read_one(conn, hub.directory, caller.party, wanted, now=hub.now()),
+        lambda batch, page: record_page(batch, source, page, object_id=wanted),
     )
-    headers = {**PRIVATE, "ETag": f'"{wanted}"', "Lintas-Seq": str(page.first)}
+    headers = {**PRIVATE, "ETag": f'"{wanted}"', "Lintas-Seq": str(page.rows[0].seq)}
     if page.marks:
         headers["Lintas-Marks"] = ", ".join(page.marks)
     if _matches(request, wanted):

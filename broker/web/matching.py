@@ -8,15 +8,14 @@ from fastapi import APIRouter, Request, Response
 
 from broker import matching
 from broker.auth import Caller
-from broker.batch import Batch
-from broker.delivery import Page, deliver, in_reader, read_page, submit
+from broker.delivery import Source, deliver, in_reader, read_page, record_page, submit
 from broker.hub import Hub
 from broker.store import watches as stored
-from broker.store.lines import FeedFilter
 from broker.web.bulletins import page_response, window_of
 from broker.web.http import agency_of, check_params, hub_of, json_response, rfc3339
 from lintas.errors import NotFound
 from lintas.event import US_PER_S
+from lintas.filter import Filter
 from lintas.header import is_id
 
 router = APIRouter(prefix="/v1", tags=["matching"])
@@ -56,24 +55,19 @@ async def watches(request: Request) -> Response:
 
 @router.get("/watches/{name}/bulletins", summary="Bulletins of the caller's feed that a watch list matches")
 async def watched(request: Request, name: str) -> Response:
-    """A page as of the feed, of bulletins that have an indicator of the list."""
+    """A page as of the feed with the filter `watch`: bulletins that have an indicator of the list, and withdrawals."""
     check_params(request, {"after", "limit"})
     hub, caller = hub_of(request), agency_of(request)
     window = window_of(request)
     counts = await in_reader(hub, lambda conn: stored.counts(conn, caller.party))
     if name not in counts:
         raise NotFound
-    wanted = FeedFilter(watch=(caller.party, name))
-
-    def record(batch: Batch, page: Page) -> None:
-        detail = {"way": "watch", "watch": name, "from": page.first, "to": page.last, "count": len(page.sent)}
-        batch.append("bulletin.sent", caller.party, detail=detail | {"ids": list(page.sent)})
-
+    source = Source(caller.party, f"watch/{name}", Filter(watches=frozenset({name})))
     page = await deliver(
         hub,
         caller,
-        lambda conn: read_page(conn, hub.directory, caller.party, wanted, window=window, now=hub.now()),
-        record,
+        lambda conn: read_page(conn, hub.directory, source, window=window, now=hub.now()),
+        lambda batch, page: record_page(batch, source, page),
     )
     return page_response(request, page)
 

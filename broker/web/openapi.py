@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from broker.web.http import LINES_MEDIA, PROBLEM_MEDIA
+from lintas import filter as filters
 from lintas.errors import STATUS, NotFound, Unauthorized
 from lintas.header import BULLETIN, KEY, ORDER
 
@@ -172,6 +173,11 @@ _QUERY = {
         _query("topic", "A topic; it covers its sub-topics."),
         _query("kind", "A kind of bulletin, or of event."),
         _query("from", "The issuer."),
+        _query("country", "The country of the issuer, such as my."),
+        _query("urgency", "An urgency."),
+        _query("tlp", "A marking without its prefix."),
+        _query("indicator", "A type of indicator that the bulletin has."),
+        _query("watch", "A watch list of the caller; the bulletin has one of its indicators."),
         _query("ref", "Bulletins that refer to this one."),
         _query("size", "A published size of the log.", "integer"),
         _query("old", "The size already known.", "integer"),
@@ -187,7 +193,7 @@ _QUERY = {
     )
 }
 _QUERIES = {
-    ("get", "/v1/bulletins"): ("after", "limit", "topic", "kind", "from", "ref"),
+    ("get", "/v1/bulletins"): ("after", "limit", *filters.MEMBERS, "ref"),
     ("get", "/v1/watches/{name}/bulletins"): ("after", "limit"),
     ("get", "/v1/log/proof/{seq}"): ("size",),
     ("get", "/v1/log/witness"): ("old", "size"),

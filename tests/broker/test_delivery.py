@@ -11,12 +11,12 @@ import pytest
 
 from broker.auth import Caller
 from broker.batch import Batch
-from broker.delivery import READ_AGAIN_MAX, Page, Window, deliver, read_one, read_page
+from broker.delivery import READ_AGAIN_MAX, Page, Source, Window, deliver, read_one, read_page
 from broker.intake import Accepted, admit_bulletin, open_bulletin
 from broker.partners import admit_control, open_control
-from broker.store import lines
 from broker.store.engine import Connection
 from lintas.errors import Busy, NoLongerValid, NotFound, Recalled, Refusal, Superseded, Unauthorized
+from lintas.filter import read_filter
 from lintas.header import ORDER
 from lintas.line import Line
 from lintas.vocabulary import TLP
@@ -70,8 +70,7 @@ def page_of(inner: Desks, conn: Connection, **wanted: Any) -> Page:
     return read_page(
         conn,
         inner.hub.directory,
-        READER,
-        lines.FeedFilter(**wanted),
+        Source(READER, "feed", read_filter(wanted)),
         window=Window(after=-1, limit=100),
         now=inner.hub.now(),
     )
@@ -195,7 +194,7 @@ def test_cursor_of_a_short_page(inner: Desks) -> None:
     with inner.hub.store.read() as conn:
         page = page_of(inner, conn)
 
-    assert (seq, seq, seq + 1, False) == (page.first, page.last, page.cursor, page.is_full)
+    assert (seq, seq, seq + 1, False) == (page.rows[0].seq, page.rows[-1].seq, page.cursor, page.is_full)
     assert page.cursor == page.size - 1
 
 

@@ -245,10 +245,19 @@ def test_cursor(shared: Desks, path: str, text: str) -> None:
 
 
 def test_cursor_past_the_end(shared: Desks) -> None:
-    """The largest cursor gives an empty page and stays where it is."""
+    """A cursor that the log has not reached is an error, never an empty page: a reader would wait in silence."""
     answer = shared.get(f"/v1/bulletins?after={2**53 - 1}", READER)
 
-    assert (200, b"", str(2**53 - 1)) == (answer.status_code, answer.content, answer.headers["lintas-cursor"])
+    assert (409, "cursor-beyond-log", "after") == problem_of(answer)
+
+
+def test_cursor_at_the_end(shared: Desks) -> None:
+    """The newest index gives an empty page and stays where it is."""
+    end = shared.get("/v1/bulletins?from=tl-police", READER).headers["lintas-cursor"]
+
+    answer = shared.get(f"/v1/bulletins?after={end}", READER)
+
+    assert (200, b"", end) == (answer.status_code, answer.content, answer.headers["lintas-cursor"])
 
 
 @pytest.mark.parametrize("limit", ["0", "1001", "-5", "ten"])

@@ -14,9 +14,11 @@ from sqlalchemy.exc import IntegrityError
 
 from broker.hub import Hub
 from broker.settings import Settings
-from broker.store import invites, lines, log, migrate
+from broker.store import delivery, indicators, invites, lines, log, migrate
 from broker.store.engine import Store
-from broker.store.lines import FeedFilter, Reader
+from broker.store.lines import Reader
+from lintas.filter import EVERYTHING as WHOLE
+from lintas.filter import read_filter
 
 
 class Undone(Exception):
@@ -49,8 +51,10 @@ def add_line(conn: Connection, seq: int, **changes: Any) -> None:
         "exp": 100,
         "kind": "alert",
         "topic": "cyber.scam",
+        "urgency": "routine",
         "tlp_rank": 2,
         "withdraws": False,
+        "is_personal": False,
     }
     agencies = changes.pop("to", ("sg-fiu",))
     lines.insert_lines(conn, [row | changes])
@@ -61,7 +65,9 @@ def add_line(conn: Connection, seq: int, **changes: Any) -> None:
 
 def feed(conn: Connection, reader: Reader = EVERYTHING, after: int = -1, limit: int = 100, **wanted: Any) -> list[int]:
     """Return the indexes of a page of a feed."""
-    return [row.seq for row in lines.feed(conn, reader, FeedFilter(**wanted), after=after, limit=limit)]
+    ref_to = wanted.pop("ref_to", None)
+    rows = lines.feed(conn, reader, read_filter(wanted), after=after, limit=limit, ref_to=ref_to)
+    return [row.seq for row in rows]
 
 
 @pytest.mark.parametrize("table", ["log", "checkpoint"])
@@ -194,21 +200,30 @@ def test_feed_within_bounds(store: Store, reader: Reader, expected: list[int]) -
     ("wanted", "expected"),
     [
         ({}, [1, 2, 3]),
-        ({"topics": frozenset({"drugs"})}, [2]),
-        ({"kind": "rfi"}, [3]),
-        ({"issuer": "th-cert"}, [2]),
-        ({"issuer": "vn-police"}, []),
-        ({"ref": "id-1"}, [2, 3]),
-        ({"ref": "id-1", "kind": "alert"}, [2]),
-        ({"ref": "nothing"}, []),
+        ({"topic": ["drugs"]}, [2]),
+        ({"topic": ["cyber"]}, [1, 3]),
+        ({"topic": ["cyber", "drugs"], "kind": ["alert"]}, [1, 2]),
+        ({"kind": ["rfi"]}, [3]),
+        ({"from": ["th-cert"]}, [2]),
+        ({"from": ["vn-police"]}, []),
+        ({"country": ["th"]}, [2]),
+        ({"urgency": ["flash"]}, [3]),
+        ({"tlp": ["AMBER"]}, [1, 3]),
+        ({"tlp": ["GREEN"]}, [2]),
+        ({"indicator": ["phone", "iban"]}, [1]),
+        ({"indicator": ["domain"]}, []),
+        ({"ref_to": "id-1"}, [2, 3]),
+        ({"ref_to": "id-1", "kind": ["alert"]}, [2]),
+        ({"ref_to": "nothing"}, []),
     ],
 )
 def test_feed_filter(store: Store, wanted: dict[str, Any], expected: list[int]) -> None:
     """A filter keeps what it names; several narrow one another."""
     with store.write() as conn:
         add_line(conn, 1)
-        add_line(conn, 2, topic="drugs", iss="th-cert")
-        add_line(conn, 3, kind="rfi")
+        add_line(conn, 2, topic="drugs", iss="th-cert", tlp_rank=1)
+        add_line(conn, 3, kind="rfi", urgency="flash")
+        indicators.insert_indicators(conn, indicators.rows(b"key", 1, [("phone", "+6591"), ("phone", "+6592")]))
         lines.insert_refs(
             conn,
             [
@@ -219,6 +234,19 @@ def test_feed_filter(store: Store, wanted: dict[str, Any], expected: list[int]) 
         )
 
         assert expected == feed(conn, **wanted)
+
+
+@pytest.mark.parametrize("relation", lines.WITHDRAWING)
+def test_no_filter_holds_back_a_withdrawal(store: Store, relation: str) -> None:
+    """What recalls or replaces an earlier bulletin comes through every filter."""
+    with store.write() as conn:
+        add_line(conn, 1)
+        add_line(conn, 2)
+        lines.insert_refs(conn, [{"seq": 2, "relation": relation, "target": 1}])
+
+        wanted: dict[str, Any] = {"from": ["vn-police"]}
+
+        assert [2] == feed(conn, **wanted)
 
 
 @pytest.fixture(scope="module")
@@ -255,12 +283,11 @@ def test_published(store: Store) -> None:
         add_line(conn, 3, kind=None, to=())
         add_line(conn, 4, topic="drugs")
 
-        found = [row.seq for row in lines.published(conn, "my-police", FeedFilter(), after=0, limit=10)]
+        found = [row.seq for row in lines.published(conn, "my-police", WHOLE, after=0, limit=10)]
         narrow = [
-            row.seq
-            for row in lines.published(conn, "my-police", FeedFilter(topics=frozenset({"drugs"})), after=0, limit=10)
+            row.seq for row in lines.published(conn, "my-police", read_filter({"topic": ["drugs"]}), after=0, limit=10)
         ]
-        rest = [row.seq for row in lines.published(conn, "my-police", FeedFilter(), after=1, limit=1)]
+        rest = [row.seq for row in lines.published(conn, "my-police", WHOLE, after=1, limit=1)]
 
     assert ([1, 4], [4], [4]) == (found, narrow, rest)
 
@@ -373,3 +400,47 @@ def test_search_before(opened: Hub) -> None:
         older = log.search(conn, log.EventFilter(), before=size - 2, limit=2)
 
     assert ([size - 1, size - 2], [size - 3, size - 4]) == ([row.seq for row in newest], [row.seq for row in older])
+
+
+def test_first_sending_counts(store: Store) -> None:
+    """A bulletin sent twice by one way keeps the event of the first time; another way has its own."""
+    with store.write() as conn:
+        delivery.insert_sent(conn, "sg-fiu", "feed", [1, 2], sent_seq=10)
+        delivery.insert_sent(conn, "sg-fiu", "feed", [1], sent_seq=20)
+        delivery.insert_sent(conn, "sg-fiu", "fetch", [1], sent_seq=30)
+
+        found = [(each.way, each.sent_seq, each.received_seq) for each in delivery.of_bulletin(conn, 1)]
+
+    assert [("feed", 10, None), ("fetch", 30, None)] == found
+
+
+def test_received_up_to_the_cursor(store: Store) -> None:
+    """A cursor takes over what was sent by its ways up to it, once, and nothing else."""
+    with store.write() as conn:
+        delivery.insert_sent(conn, "sg-fiu", "feed", [1, 2, 3], sent_seq=10)
+        delivery.insert_sent(conn, "sg-fiu", "fetch", [1], sent_seq=11)
+        delivery.insert_sent(conn, "th-cert", "feed", [1], sent_seq=12)
+        before = delivery.is_unreceived(conn, "sg-fiu", ["feed"], 2)
+
+        first = delivery.mark_received(conn, "sg-fiu", ["feed"], 2, received_seq=20)
+        again = delivery.mark_received(conn, "sg-fiu", ["feed"], 2, received_seq=21)
+
+        after = delivery.is_unreceived(conn, "sg-fiu", ["feed"], 2), delivery.is_unreceived(conn, "sg-fiu", ["feed"], 3)
+        received = {(each.agency, each.way): each.received_seq for each in delivery.of_bulletin(conn, 1)}
+
+    assert (True, 2, 0, (False, True)) == (before, first, again, after)
+    assert {("sg-fiu", "feed"): 20, ("sg-fiu", "fetch"): None, ("th-cert", "feed"): None} == received
+
+
+def test_acknowledgements(store: Store) -> None:
+    """What agencies said of a bulletin is told oldest first, of all or of one."""
+    with store.write() as conn:
+        delivery.insert_ack(conn, 1, "th-cert", "opened", ack_seq=12)
+        delivery.insert_ack(conn, 1, "sg-fiu", "opened", ack_seq=11)
+        delivery.insert_ack(conn, 1, "th-cert", "acknowledged", ack_seq=14)
+
+        everyone = [(each.agency, each.state) for each in delivery.acks(conn, 1)]
+        alone = [each.seq for each in delivery.acks(conn, 1, "th-cert")]
+
+    assert [("sg-fiu", "opened"), ("th-cert", "opened"), ("th-cert", "acknowledged")] == everyone
+    assert [12, 14] == alone

@@ -81,8 +81,10 @@ def test_page_is_recorded(desks: Desks) -> None:
     desks.rows("/v1/watches/case-1/bulletins", READER)
 
     seq = desks.events(kind="bulletin.accepted")[0].seq
-    sent = {"way": "watch", "watch": "case-1", "from": seq, "to": seq, "count": 1, "ids": [line.id]}
-    assert [sent] == desks.details(kind="bulletin.sent")
+    (sent,) = desks.details(kind="bulletin.sent")
+    assert {"way": "watch/case-1", "from": seq, "to": seq, "count": 1, "ids": [line.id]} == {
+        name: value for name, value in sent.items() if name != "filter"
+    }
 
 
 def test_pages(desks: Desks) -> None:
@@ -101,14 +103,37 @@ def test_pages(desks: Desks) -> None:
 
 
 def test_recalled(desks: Desks) -> None:
-    """A bulletin that was recalled stands in its place as its state alone."""
+    """A bulletin that was recalled stands in its place as its state alone, and the recall comes after it."""
     watch(desks, "case-1", PHONE)
     line = publish(desks, PHONE)
-    desks.post(desks.recall(ISSUER, line.id, [READER]))
+    recall = desks.recall(ISSUER, line.id, [READER])
+    desks.post(recall)
 
     rows = desks.rows("/v1/watches/case-1/bulletins", READER)
 
-    assert [(line.id, "recalled")] == [(row["id"], row["state"]) for row in rows]
+    assert [(line.id, "recalled"), (None, None)] == [(row.get("id"), row.get("state")) for row in rows]
+    assert recall.raw.decode() == rows[1]["line"]
+
+
+def test_feed_takes_the_filter(desks: Desks) -> None:
+    """The feed itself takes `watch` with other filters; a list that is another's, or none, matches nothing."""
+    line = publish(desks, PHONE, to=[READER, OTHER])
+    publish(desks, EMAIL)
+    watch(desks, "case-1", PHONE)
+
+    found = [
+        [id_of(row["line"]) for row in desks.rows(f"/v1/bulletins?{query}", party)]
+        for query, party in (
+            ("watch=case-1", READER),
+            ("watch=case-1&kind=alert", READER),
+            ("watch=case-1&kind=rfi", READER),
+            ("watch=case-2", READER),
+            ("watch=case-1", OTHER),
+        )
+    ]
+
+    assert [[line.id], [line.id], [], [], []] == found
+    assert (400, "bad-request", "watch") == problem_of(desks.get("/v1/bulletins?watch=a/b", READER))
 
 
 def test_replace_and_remove(desks: Desks) -> None:

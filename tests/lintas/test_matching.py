@@ -22,6 +22,7 @@ Draw = Callable[..., Draft]
 
 PHONE, DOMAIN = ("phone", "+6542995883"), ("domain", "lotustrade.example")
 DAY = 86_400
+RECALL = {"title": "withdrawn", "summary": "x", "reason": "legal"}
 CARD = "4111 1111 1111 1111"
 
 
@@ -72,17 +73,24 @@ def test_deconfliction(hostile: Hostile) -> None:
 
 @both_ways
 def test_watch_list(hostile: Hostile, draft: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list shows the verified bulletins that have its indicators, page by page, and is removed by setting nothing."""
+    """A list shows the verified bulletins that have its indicators, page by page, with their withdrawals alone."""
     monkeypatch.setattr("lintas.matching.PAGE_LIMIT", 1)
     police = hostile.hub.client("my-police")
-    for title, value in (("first", "lotustrade.example"), ("other", "else.example"), ("last", "lotustrade.example")):
+    ids: list[str] = []
+    for title, value in (("first", "lotustrade.example"), ("other", "else.example"), ("last", "lotustrade.example"),
+                         ("another", "else.example")):  # fmt: skip
         payload = {"title": title, "summary": "x", "indicators": [{"type": "domain", "value": value, "role": "x"}]}
-        police.publish(draft(title, payload=payload))
+        ids.append(police.publish(draft(title, payload=payload)).id)
+    indicators = [{"type": "domain", "value": "lotustrade.example", "role": "x"}]
+    newer = {"title": "newer", "summary": "x", "indicators": indicators}
+    police.publish(draft("", refs=[f"supersedes:{ids[1]}"], payload=newer))
+    police.publish(draft("", kind="recall", refs=[f"recalls:{ids[3]}"], payload=RECALL))
+    police.publish(draft("", kind="recall", refs=[f"recalls:{ids[2]}"], payload=RECALL))
     hostile.client.set_watch("case-1", [DOMAIN, ("domain", "LOTUSTRADE.example")])
 
-    shown = [each.content.title for each in hostile.client.watched("case-1")]
+    shown = [each.state or each.content.title for each in hostile.client.watched("case-1")]
 
-    assert (["first", "last"], {"case-1": 1}) == (shown, hostile.client.watches())
+    assert (["first", "recalled", "newer", "withdrawn"], {"case-1": 1}) == (shown, hostile.client.watches())
     hostile.client.set_watch("case-1", [])
     assert {} == hostile.client.watches()
     with pytest.raises(NotFound):

@@ -1,0 +1,78 @@
+"""Rows of what was sent to whom, by which way, with what readers did about it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as insert_or_keep
+
+from broker.store.tables import ack, delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """How one bulletin reached an agency by one way: the indexes of the events that say so."""
+
+    agency: str
+    way: str
+    sent_seq: int
+    received_seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """What an agency's client signed of a bulletin: `state` is opened or acknowledged, `seq` the event's index."""
+
+    agency: str
+    state: str
+    seq: int
+
+
+def insert_sent(conn: Connection, agency: str, way: str, seqs: Iterable[int], *, sent_seq: int) -> None:
+    """Note the first sending of these bulletins by this way; a later one changes nothing."""
+    rows = [{"agency": agency, "way": way, "seq": seq, "sent_seq": sent_seq} for seq in seqs]
+    if rows:
+        conn.execute(insert_or_keep(delivery).on_conflict_do_nothing(), rows)
+
+
+def is_unreceived(conn: Connection, agency: str, ways: Collection[str], until: int) -> bool:
+    """Tell whether something was sent up to this index that the agency's cursor has not passed yet."""
+    statement = select(delivery.c.seq).where(*_unreceived(agency, ways, until)).limit(1)
+    return conn.execute(statement).first() is not None
+
+
+def mark_received(conn: Connection, agency: str, ways: Collection[str], until: int, *, received_seq: int) -> int:
+    """Note that the agency took over what was sent up to this index; return how many bulletins that are."""
+    statement = update(delivery).where(*_unreceived(agency, ways, until)).values(received_seq=received_seq)
+    return conn.execute(statement).rowcount
+
+
+def of_bulletin(conn: Connection, seq: int) -> list[Delivered]:
+    """Return every delivery of a bulletin, in the order of the log."""
+    columns = (delivery.c.agency, delivery.c.way, delivery.c.sent_seq, delivery.c.received_seq)
+    statement = select(*columns).where(delivery.c.seq == seq).order_by(delivery.c.sent_seq)
+    return [Delivered(*row) for row in conn.execute(statement)]
+
+
+def insert_ack(conn: Connection, seq: int, agency: str, state: str, *, ack_seq: int) -> None:
+    """Keep what an agency said of a bulletin."""
+    conn.execute(insert(ack), {"seq": seq, "agency": agency, "state": state, "ack_seq": ack_seq})
+
+
+def acks(conn: Connection, seq: int, agency: str | None = None) -> list[Acknowledged]:
+    """Return what agencies (or this one) said of a bulletin, oldest first."""
+    statement = select(ack.c.agency, ack.c.state, ack.c.ack_seq).where(ack.c.seq == seq).order_by(ack.c.ack_seq)
+    if agency is not None:
+        statement = statement.where(ack.c.agency == agency)
+    return [Acknowledged(*row) for row in conn.execute(statement)]
+
+
+def _unreceived(agency: str, ways: Collection[str], until: int) -> tuple[ColumnElement[bool], ...]:
+    return (
+        delivery.c.agency == agency,
+        delivery.c.way.in_(ways),
+        delivery.c.seq <= until,
+        delivery.c.received_seq.is_(None),
+    )
