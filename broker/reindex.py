@@ -44,7 +44,8 @@ def check(conn: Connection, key: bytes) -> None:
     seq, raw, rows = found
     content = _content(raw)
     assert content is not None
-    if rows != {(row["type"], row["digest"]) for row in indicators.rows(key, seq, _values(content))}:
+    # Some rows may have been purged by their type; one that fits shows the secret.
+    if rows.isdisjoint((row["type"], row["digest"]) for row in indicators.rows(key, seq, _values(content))):
         raise BadSettings(
             "The index of indicators was made with another hub.secret: put it back, or run `lintas-broker migrate`."
         )

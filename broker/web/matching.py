@@ -11,6 +11,7 @@ from broker.auth import Caller
 from broker.delivery import Source, deliver, in_reader, read_page, record_page, submit
 from broker.hub import Hub
 from broker.store import watches as stored
+from broker.store.engine import Connection
 from broker.web.bulletins import page_response, window_of
 from broker.web.http import agency_of, check_params, hub_of, json_response, rfc3339
 from lintas.errors import NotFound
@@ -36,11 +37,16 @@ async def interest(request: Request, id: str) -> Response:  # noqa: A002 - the n
     """Another agency's, an ended and an unknown one give the same 404."""
     check_params(request, ())
     hub, caller = hub_of(request), agency_of(request)
+
+    def read(conn: Connection) -> matching.Result:
+        return matching.result(conn, hub.directory, caller.party, id, now=hub.now())
+
     if not is_id(id):
         raise NotFound
+    # Read first: nobody gets ids of others, or of nothing, into the log.
+    await in_reader(hub, read)
     await _record(hub, caller, "interest", id)
-    found = await in_reader(hub, lambda conn: matching.result(conn, hub.directory, caller.party, id, now=hub.now()))
-    return json_response(_members(found))
+    return json_response(_members(await in_reader(hub, read)))
 
 
 @router.get("/watches", summary="The caller's watch lists")

@@ -370,6 +370,7 @@ def test_another_agencys_interest(desks: Desks, party: str) -> None:
 
     answers = [desks.get(f"/v1/interests/{each}", party) for each in (interest_id, UNKNOWN_ID, "no-id")]
 
+    assert [] == desks.events(kind="view.read")
     assert 1 == len({(answer.status_code, answer.content) for answer in answers})
     assert 404 == answers[0].status_code
 

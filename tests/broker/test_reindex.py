@@ -11,7 +11,7 @@ from sqlalchemy import delete, select, update
 
 from broker.cli import cli
 from broker.hub import open_hub
-from broker.reindex import reindex
+from broker.reindex import check, reindex
 from broker.store import tables
 from broker.store.engine import Connection
 from lintas.errors import BadSettings
@@ -109,3 +109,22 @@ def test_lost_secret(filled: Desks) -> None:
             reindex(writing, key, now=again.now(), progress=lambda _seq: None)
             assert before == rows(writing)
     again.stop()
+
+
+def test_purged_by_type(filled: Desks) -> None:
+    """A hub starts though rows of some type were removed from its index."""
+    with filled.hub.store.write() as conn:
+        newest = conn.scalar(select(tables.indicator.c.seq).order_by(tables.indicator.c.seq.desc()))
+        conn.execute(delete(tables.indicator).where(tables.indicator.c.seq == newest))
+        conn.execute(delete(tables.indicator).where(tables.indicator.c.type == "domain"))
+
+        check(conn, filled.hub.secret.index_key)
+        with pytest.raises(BadSettings):
+            check(conn, bytes(32))
+
+
+def test_empty_index(desks: Desks) -> None:
+    """An index without rows fits any secret."""
+    with desks.hub.store.read() as conn:
+        assert [] == conn.execute(select(tables.indicator)).all()
+        check(conn, bytes(32))
