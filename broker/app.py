@@ -15,6 +15,7 @@ from broker.web import (
     exchange,
     http,
     log,
+    matching,
     openapi,
     operations,
     partners,
@@ -50,7 +51,7 @@ def _routes(app: FastAPI) -> FastAPI:
     app.router.routes.append(Route("/v1/bulletins/{id}", bulletins.one, methods=["GET"]))
     app.router.routes.append(Route("/v1/bulletins/{id}/receipt", bulletins.receipt, methods=["GET"]))
     app.router.routes.append(Route("/v1/bulletins/{id}/thread", exchange.thread, methods=["GET"]))
-    for module in (exchange, log, partners, subscriptions, readers, admin, operations, docs):
+    for module in (exchange, log, partners, subscriptions, readers, matching, admin, operations, docs):
         app.include_router(module.router)
     openapi.install(app)
     return app

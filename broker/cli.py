@@ -20,10 +20,14 @@ from broker.app import build_app
 from broker.demo import run_demo
 from broker.fsck import check_everything
 from broker.hub import open_hub, purge_all, read_log_key
+from broker.reindex import reindex
+from broker.secret import read_secret
 from broker.settings import Settings, read_settings
-from broker.store import migrate
+from broker.store import log, migrate
 from broker.store.engine import Store
+from lintas.clock import now_us
 from lintas.errors import BadSettings, Evidence, LintasError, LogHalted
+from lintas.event import US_PER_S
 from lintas.header import is_party
 from lintas.keys import save_identity
 
@@ -117,12 +121,18 @@ def serve(data: Path | None, host: str | None, port: int | None) -> None:
 @cli.command("migrate")
 @data_option
 def migrate_command(data: Path | None) -> None:
-    """Bring the database of a hub to this version's schema. Back it up first."""
+    """Bring the database of a hub to this version's schema, then make its index of indicators anew.
+
+    Back it up first, and stop the hub. Run it too when hub.secret was lost.
+    """
     settings = read_settings(data=str(data) if data else None)
     read_log_key(settings.log_key_file)
-    with _store(settings) as store, store.write() as conn:
+    key = read_secret(settings.secret_file).index_key
+    with _store(settings) as store, store.write() as conn, _bar("indexing") as progress:
         migrate.upgrade(conn)
-    click.echo("The database is at this version's schema.")
+        size, _ = log.head(conn)
+        counted = reindex(conn, key, now=now_us() // US_PER_S, progress=lambda seq: progress(seq + 1, size))
+    click.echo(f"The database is at this version's schema; {counted} bulletins are in the index.")
 
 
 @cli.command()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from broker import matching, reindex
 from broker.auth import Tokens
 from broker.batch import Batch, Head
 from broker.lifecycle import Expiry
@@ -70,6 +71,7 @@ class Hub:
         """Check the tail of the log, then begin to accept. Call it once, after any fork."""
         with self.store.read() as conn:
             migrate.check_current(conn)
+            reindex.check(conn, self.secret.index_key)
         self.signer.start()
         self.writer.start()
 
@@ -89,7 +91,7 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
     store = Store(settings.database)
     signer = LogSigner(store, key)
     strangers, retention = Strangers(clock), Retention(settings.purge_after_days)
-    due = (strangers.record, Expiry().record, retention.record)
+    due = (strangers.record, Expiry().record, retention.record, matching.tick)
     return Hub(
         settings=settings,
         clock=clock,

@@ -3,6 +3,7 @@
 `open_bulletin` runs where the request arrived: shape, signature, payload. `admit_bulletins` runs in the writer, where
 the directory cannot change under it: known id, policy, payload verdict, events. A known id wins over everything after
 the signature, so a late retry of an accepted line always succeeds.
+The data-protection checks of the text run at the door too; they refuse only after policy and schema had their say.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from lintas.directory import Directory
 from lintas.errors import MalformedPayload, Refusal
 from lintas.header import BULLETIN
 from lintas.line import Line, check, parse
+from lintas.lint import QUOTING, Finding, codes, lint, lint_quoted, refuse
 from lintas.sealed import Sealed, read_sealed
+from lintas.vocabulary import TLP
 
 PART = "recalls-part"
 """How a recall that names indicators is stored: it withdraws those, not the bulletin."""
@@ -31,6 +34,7 @@ class Submission:
     content: bulletin.Bulletin | None = None
     sealed: Sealed | None = None
     fault: MalformedPayload | None = None
+    findings: tuple[Finding, ...] = ()
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -50,11 +54,15 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Where a bulletin stands in the log; `is_new` is False for the same bytes posted again."""
+    """Where a bulletin stands in the log; `is_new` is False for the same bytes posted again.
+
+    `warnings` are the codes of what the data-protection checks found, told once.
+    """
 
     id: str
     seq: int
     is_new: bool
+    warnings: tuple[str, ...] = ()
 
 
 def open_bulletin(raw: bytes, directory: Directory) -> Submission:
@@ -64,9 +72,10 @@ def open_bulletin(raw: bytes, directory: Directory) -> Submission:
     try:
         if line.header.enc is not None:
             return Submission(line, sealed=read_sealed(line.payload))
-        return Submission(line, bulletin.parse(line.payload, kind=line.header.kind or ""))
+        content = bulletin.parse(line.payload, kind=line.header.kind or "")
     except MalformedPayload as fault:
         return Submission(line, fault=fault)
+    return Submission(line, content, findings=lint(content, topic=line.header.topic or "", tlp=line.header.tlp or ""))
 
 
 def admit_bulletins(batch: Batch, submissions: Sequence[Submission | Refusal]) -> list[Accepted | Refusal]:
@@ -92,10 +101,12 @@ def admit_bulletin(batch: Batch, submission: Submission) -> Accepted | Refusal:
         )
         if submission.fault is not None:
             raise submission.fault
+        findings = submission.findings + _quoted(line, targets)
+        refuse(findings)
     except Refusal as refusal:
         record_refusal(batch, "bulletin.refused", line, refusal)
         return refusal
-    return _accept(batch, submission, admission, targets)
+    return _accept(batch, submission, admission, targets, codes(findings))
 
 
 def record_refusal(batch: Batch, kind: str, line: Line, refusal: Refusal) -> None:
@@ -109,7 +120,11 @@ def record_refusal(batch: Batch, kind: str, line: Line, refusal: Refusal) -> Non
 
 
 def _accept(
-    batch: Batch, submission: Submission, admission: policy.Admission, targets: Mapping[str, policy.Target]
+    batch: Batch,
+    submission: Submission,
+    admission: policy.Admission,
+    targets: Mapping[str, policy.Target],
+    warnings: tuple[str, ...],
 ) -> Accepted:
     line, header = submission.line, submission.line.header
     detail = {
@@ -120,6 +135,8 @@ def _accept(
         "withheld": dict(admission.withheld),
         "refs": list(header.refs),
     }
+    if warnings:
+        detail["lint"] = list(warnings)
     seq = batch.append("bulletin.accepted", header.iss, object_id=line.id, detail=detail)
     batch.keep(line, seq, withdraws=admission.withdraws, is_personal=submission.is_personal)
     if submission.content is not None:
@@ -135,7 +152,13 @@ def _accept(
         for target in header.targets("recalls"):
             recalled = {"by": line.id, "part": submission.is_partial}
             batch.append("bulletin.recalled", header.iss, object_id=target, detail=recalled)
-    return Accepted(line.id, seq, is_new=True)
+    return Accepted(line.id, seq, is_new=True, warnings=warnings)
+
+
+def _quoted(line: Line, targets: Mapping[str, policy.Target]) -> tuple[Finding, ...]:
+    header = line.header
+    quoted = {TLP[targets[target].tlp_rank] for target in header.targets(*QUOTING)}
+    return lint_quoted(header.kind or "", header.tlp or "", quoted)
 
 
 def _targets(batch: Batch, line: Line) -> dict[str, policy.Target]:

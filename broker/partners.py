@@ -13,15 +13,16 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from broker import matching
 from broker.batch import Batch
 from broker.intake import record_refusal
 from broker.store import invites
 from lintas.decide import INVITE_S, changes, check_signatures
 from lintas.directory import Change, Directory
 from lintas.errors import BadInvite, Refusal
-from lintas.header import KEY
+from lintas.header import KEY, ORDER
 from lintas.line import Line, parse
-from lintas.orders import Enrol, open_key_line
+from lintas.orders import Enrol, check_indicators, open_key_line, open_order
 from lintas.strict import unb64u
 
 CODE_BYTES = 16
@@ -44,14 +45,20 @@ class Ordered:
 
 Effect = Callable[[Batch, Line, int], None]
 
-EFFECTS: Mapping[str, Effect] = {}
+EFFECTS: Mapping[str, Effect] = {**matching.EFFECTS}
 """What an order does to rows that are not in the log, by the kind of its first event; `seq` is that event's index."""
+
+
+DEFERRED = frozenset({"interest.registered"})
+"""Changes whose results come later: the answer says that they were taken, whatever the results will be."""
 
 
 def open_control(raw: bytes, typ: str, directory: Directory) -> Line:
     """Read and verify a posted key line or order; raise a Refusal that any stranger may cause."""
     line = parse(raw, typ)
     check_signatures(directory, line)
+    if typ == ORDER:
+        check_indicators(open_order(line))
     return line
 
 
@@ -64,12 +71,20 @@ def admit_control(batch: Batch, line: Line, source: str) -> Ordered | Refusal:
     try:
         decided = changes(batch.directory, line, now=batch.now)
         _check_code(batch, line, source)
+        _check_order(batch, line)
     except Refusal as refusal:
         # An enrolment proves possession of its own key only: anyone can make one, so it is counted, not logged singly.
         if line.header.kid in batch.directory.keys:
             record_refusal(batch, "key.refused" if line.header.typ == KEY else "order.refused", line, refusal)
         return refusal
     return _carry_out(batch, line, decided)
+
+
+def _check_order(batch: Batch, line: Line) -> None:
+    order = open_order(line) if line.header.typ == ORDER else None
+    check = matching.CHECKS.get(order.act) if order is not None else None
+    if order is not None and check is not None:
+        check(batch, order)
 
 
 def _carry_out(batch: Batch, line: Line, decided: tuple[Change, ...]) -> Ordered:

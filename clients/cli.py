@@ -20,10 +20,20 @@ from clients.admin import admin
 from clients.arguments import IdCommand
 from clients.exchange import READING, print_said, said_members
 from clients.keys import renew_if_due, reseal, rotate
+from clients.matching import interest, watch
 from clients.purpose import purpose_options, with_purpose
 from clients.readers import ack, status, tell_opened
 from clients.settings import read_settings
-from clients.show import confirm, print_keys, print_received, print_table, received_members, safe, show_recipients
+from clients.show import (
+    confirm,
+    print_findings,
+    print_keys,
+    print_received,
+    print_table,
+    received_members,
+    safe,
+    show_recipients,
+)
 from clients.subscriptions import subscription
 from clients.workflow import SIGNING
 from lintas import vocabulary
@@ -55,7 +65,7 @@ def cli() -> None:
     """
 
 
-for _command in (admin, subscription, ack, status, rotate, reseal, *READING, *SIGNING):
+for _command in (admin, subscription, ack, status, rotate, reseal, interest, watch, *READING, *SIGNING):
     cli.add_command(_command)
 
 
@@ -109,7 +119,10 @@ def publish(files: tuple[Path, ...], *, yes: bool, save: Path | None) -> None:
     settings = settings_of_user()
     with acting(settings) as client:
         renew_if_due(client, settings)
-        signed = [(path, client.sign(_read_draft(path))) for path in files]
+        drafts = [(path, _read_draft(path)) for path in files]
+        for path, draft in drafts:
+            print_findings(str(path), client.lint(draft))
+        signed = [(path, client.sign(draft)) for path, draft in drafts]
         for path, line in signed:
             show_recipients(line.header, str(path))
         if not yes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from lintas.bulletin import has_person_data
 from lintas.directory import Directory
 from lintas.feed import Received
 from lintas.header import EVERYONE, Header
+from lintas.lint import REFUSE, Finding
 from lintas.strict import parse_object
 
 TLP_COLOURS = {"CLEAR": "white", "GREEN": "green", "AMBER": "yellow", "AMBER+STRICT": "yellow", "RED": "red"}
@@ -131,6 +132,14 @@ def print_whole(item: Received) -> None:
     if content.indicators:
         rows = [(each.type, safe(each.value), safe(each.role or "")) for each in content.indicators]
         print_table(("indicator", "value", "role"), rows)
+
+
+def print_findings(where: str, findings: Iterable[Finding]) -> None:
+    """Print what the data-protection checks found in a draft, to standard error."""
+    for each in findings:
+        colour = "red" if each.level == REFUSE else "yellow"
+        click.echo(f"{where}: {click.style(each.level, fg=colour)} {each.code} at {safe(each.member)}", err=True)
+        click.echo(f"  {each.text}", err=True)
 
 
 def print_keys(directory: Directory, party: str | None, now: int) -> None:

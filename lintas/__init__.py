@@ -12,6 +12,8 @@ from lintas.errors import Evidence, LintasError, Refusal, Trouble
 from lintas.feed import Received
 from lintas.keys import Hub, Identity, SigningKey, fresh_opening, load_identity, save_identity
 from lintas.line import Line
+from lintas.lint import Finding
+from lintas.matching import Interest
 from lintas.opening import OpeningKey
 from lintas.receipt import Logged
 from lintas.wire import Answer, Published
@@ -22,8 +24,10 @@ __all__ = [
     "Client",
     "Draft",
     "Evidence",
+    "Finding",
     "Hub",
     "Identity",
+    "Interest",
     "Line",
     "LintasError",
     "Logged",

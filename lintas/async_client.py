@@ -6,13 +6,13 @@ One AsyncClient runs its operations one after another (a lock guards its state);
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import acknowledge, readers, sealing, subscribe, sync, wire
+from lintas import acknowledge, matching, readers, sealing, subscribe, sync, wire
 from lintas import due as dues
 from lintas import thread as threads
 from lintas.ack import ACKNOWLEDGED, OPENED
@@ -25,6 +25,7 @@ from lintas.errors import HubUnreachable, Refusal
 from lintas.feed import Received
 from lintas.keys import Identity, SigningKey, load_identity
 from lintas.line import Line, parse
+from lintas.matching import Interest, Value
 from lintas.opening import OpeningKey
 from lintas.readers import Reader
 from lintas.state import State
@@ -222,6 +223,40 @@ class AsyncClient(Face):
     async def countersign(self, first: bytes) -> Answer:
         """As `Client.countersign`."""
         return await self.run(wire.post_order(self.session, self.session.countersign(parse(first))))
+
+    async def register_interest(self, values: Iterable[Value], *, mode: str, case_ref: str, for_s: int) -> Answer:
+        """As `Client.register_interest`."""
+        return await self.run(matching.register(self.session, values, mode=mode, case_ref=case_ref, for_s=for_s))
+
+    async def end_interest(self, interest_id: str) -> Answer:
+        """As `Client.end_interest`."""
+        return await self.run(matching.end(self.session, interest_id))
+
+    async def interests(self) -> tuple[Interest, ...]:
+        """As `Client.interests`."""
+        return await self.run(matching.interests(self.session))
+
+    async def interest(self, interest_id: str) -> Interest:
+        """As `Client.interest`."""
+        return await self.run(matching.interest(self.session, interest_id))
+
+    async def set_watch(self, name: str, values: Iterable[Value]) -> Answer:
+        """As `Client.set_watch`."""
+        return await self.run(matching.set_watch(self.session, name, values))
+
+    async def watches(self) -> dict[str, int]:
+        """As `Client.watches`."""
+        return await self.run(matching.watches(self.session))
+
+    async def watched(self, name: str, *, after: int = -1) -> AsyncIterator[Received]:
+        """As `Client.watched`."""
+        shown: set[str] = set()
+        is_last = False
+        while not is_last:
+            page = await self.run(matching.watched(self.session, name, after=after))
+            for item in matching.concerned(page, shown):
+                yield item
+            after, is_last = page.cursor, page.is_last
 
     async def admin_events(self, **filters: str | int | None) -> dict[str, Any]:
         """As `Client.admin_events`."""

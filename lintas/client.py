@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import acknowledge, readers, sealing, subscribe, sync, wire
+from lintas import acknowledge, matching, readers, sealing, subscribe, sync, wire
 from lintas import due as dues
 from lintas import thread as threads
 from lintas.ack import ACKNOWLEDGED, OPENED
@@ -29,6 +29,8 @@ from lintas.feed import Received
 from lintas.header import ORDER
 from lintas.keys import Identity, SigningKey, load_identity
 from lintas.line import Line, check, parse
+from lintas.lint import Finding
+from lintas.matching import Interest, Value
 from lintas.opening import OpeningKey
 from lintas.orders import Order, open_order
 from lintas.readers import Reader
@@ -87,8 +89,15 @@ class Face:
         """Return whom a draft would go to: show this before signing."""
         return self.session.recipients(draft)
 
+    def lint(self, draft: Draft) -> tuple[Finding, ...]:
+        """Return what the data-protection checks find in a draft; what refuses cannot be signed."""
+        return self.session.lint(draft)
+
     def sign(self, draft: Draft, *, release_to: Sequence[str] | None = None) -> Line:
-        """Sign a draft for these recipients, by default those it resolves to. Nothing is sent."""
+        """Sign a draft for these recipients, by default those it resolves to. Nothing is sent.
+
+        Raises DataProtection for what `lint` refuses.
+        """
         return self.session.sign_bulletin(draft, release_to=release_to or self.recipients(draft))
 
     def enqueue(self, draft: Draft, *, tag: str) -> bool:
@@ -304,6 +313,39 @@ class Client(Face):
     def countersign(self, first: bytes) -> Answer:
         """Give another administrator's order together with them. Read it first: `open_order` shows what it does."""
         return self.run(wire.post_order(self.session, self.session.countersign(parse(first, ORDER))))
+
+    def register_interest(self, values: Iterable[Value], *, mode: str, case_ref: str, for_s: int) -> Answer:
+        """Register an interest in (type, value) pairs; who else has them is told from the next minute on."""
+        return self.run(matching.register(self.session, values, mode=mode, case_ref=case_ref, for_s=for_s))
+
+    def end_interest(self, interest_id: str) -> Answer:
+        """End an interest."""
+        return self.run(matching.end(self.session, interest_id))
+
+    def interests(self) -> tuple[Interest, ...]:
+        """Return our interests that stand, with what they are told."""
+        return self.run(matching.interests(self.session))
+
+    def interest(self, interest_id: str) -> Interest:
+        """Return one of our interests."""
+        return self.run(matching.interest(self.session, interest_id))
+
+    def set_watch(self, name: str, values: Iterable[Value]) -> Answer:
+        """Set the (type, value) pairs of a watch list; none removes it."""
+        return self.run(matching.set_watch(self.session, name, values))
+
+    def watches(self) -> dict[str, int]:
+        """Return our watch lists with the number of indicators of each."""
+        return self.run(matching.watches(self.session))
+
+    def watched(self, name: str, *, after: int = -1) -> Iterator[Received]:
+        """Yield the verified bulletins of our feed that a watch list matches, in log order, up to the present."""
+        shown: set[str] = set()
+        is_last = False
+        while not is_last:
+            page = self.run(matching.watched(self.session, name, after=after))
+            yield from matching.concerned(page, shown)
+            after, is_last = page.cursor, page.is_last
 
     def admin_events(self, **filters: str | int | None) -> dict[str, Any]:
         """Read a page of the audit log (`since_`, `until`, `kind`, `party`, ...)."""

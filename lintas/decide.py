@@ -8,6 +8,7 @@ Spec: docs/spec/orders.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from lintas.directory import (
     EVERY_PARTNER,
@@ -45,8 +46,14 @@ INVITE_S = 72 * 3600
 OPENINGS_A_DAY_MAX = 12
 """Opening keys an agency tells within 24 hours: every client keeps them all, so nobody may pour them in."""
 
-AGENCY_ACTS: Mapping[str, tuple[str, tuple[str, ...]]] = {}
-"""Acts that an agency orders for itself: the event each causes, and the arguments that event names."""
+AGENCY_ACTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "interest": ("interest.registered", ("mode", "until", "indicators")),
+    "interest-end": ("interest.ended", ("interest",)),
+    "watch": ("watch.changed", ("name", "indicators")),
+}
+"""Acts that an agency orders for itself: the event each causes, and the arguments that event tells."""
+
+AGENCY_KINDS = frozenset(kind for kind, _ in AGENCY_ACTS.values())
 
 TWO_PERSON_ACTS = frozenset({"approve", "revoke", "grant", "ceiling", "purge"})
 """Acts that two administrators sign once there have been two; so does every act on an administrator."""
@@ -224,9 +231,14 @@ def _agency_order(directory: Directory, order: Order, now: int) -> tuple[Change,
     if directory.is_suspended(outer.header.iss):
         raise PartnerSuspended(member="iss")
     kind, facts = AGENCY_ACTS[order.act]
-    detail = {name: order.args[name] for name in facts}
+    detail = dict(_fact(name, order.args[name]) for name in facts)
     effect = Change(kind, outer.header.iss, detail)
     return effect, Change("order.accepted", outer.header.iss, {"act": order.act})
+
+
+def _fact(name: str, value: Any) -> tuple[str, Any]:
+    # Of a list the log tells the length alone: it holds no values of indicators.
+    return ("count", len(value)) if isinstance(value, list) else (name, value)
 
 
 def _check_signer(directory: Directory, line: Line, now: int) -> KeyRecord:

@@ -53,6 +53,7 @@ KINDS: Mapping[str, str] = {
     "webhook.failed": "failed",
     "watch.changed": "accepted",
     "interest.registered": "accepted",
+    "interest.ended": "accepted",
     "interest.checked": "done",
     "view.read": "done",
     "admin.viewed": "done",

@@ -2,7 +2,7 @@
 
 A filter names what is wanted; what it does not name is not restricted. It never holds back a recall or a superseding
 bulletin: whoever received something must learn that it was withdrawn. The hub evaluates filters over the signed header,
-and over the types of indicators of clear bulletins; nothing in a sealed bulletin can be filtered by.
+and over indicators of clear bulletins; nothing in a sealed bulletin can be filtered by.
 
 =============  =====================================================================
 `topic`        topics; each covers its sub-topics
@@ -12,6 +12,7 @@ and over the types of indicators of clear bulletins; nothing in a sealed bulleti
 `urgency`      urgencies
 `tlp`          markings without their prefix
 `indicator`    types of indicator of which the bulletin has at least one
+`watch`        watch lists of the reader, of which the bulletin has at least one value
 =============  =====================================================================
 
 Spec: docs/spec/http.md (subscriptions).
@@ -32,7 +33,14 @@ VALUES_MAX = 64
 """Values of one member: more than half of any list of the vocabulary asks for everything instead."""
 
 COUNTRY_PATTERN = r"[a-z]{2}"
-_FIELDS = {"from": "issuers", "country": "countries", "urgency": "urgencies", "indicator": "indicators"}
+WATCH_PATTERN = r"[A-Za-z0-9-]{1,64}"
+_FIELDS = {
+    "from": "issuers",
+    "country": "countries",
+    "urgency": "urgencies",
+    "indicator": "indicators",
+    "watch": "watches",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,7 @@ class Filter:
     urgencies: frozenset[str] = frozenset()
     tlps: frozenset[str] = frozenset()
     indicators: frozenset[str] = frozenset()
+    watches: frozenset[str] = frozenset()
 
     def members(self) -> dict[str, list[str]]:
         """Return the members that `read_filter` reads, sorted, without the empty ones."""
@@ -59,7 +68,7 @@ class Filter:
 
 
 EVERYTHING = Filter()
-MEMBERS = ("topic", "kind", "from", "country", "urgency", "tlp", "indicator")
+MEMBERS = ("topic", "kind", "from", "country", "urgency", "tlp", "indicator", "watch")
 
 
 def read_filter(members: Mapping[str, Any]) -> Filter:
@@ -84,6 +93,7 @@ def _readers() -> Mapping[str, Reader]:
         "urgency": one_of(known.urgencies),
         "tlp": one_of(vocabulary.TLP),
         "indicator": one_of(known.indicator_types),
+        "watch": matching(WATCH_PATTERN, "the name of a watch list: letters, digits, hyphens"),
     }
     return {name: set_of(reader, VALUES_MAX) for name, reader in readers.items()}
 

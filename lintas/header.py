@@ -25,8 +25,9 @@ ORDER = "vnd.lintas.order"
 ACK = "vnd.lintas.ack"
 TOKEN = "vnd.lintas.token"  # noqa: S105 - a media type, not a secret
 
-LINE_BYTES_MAX: Mapping[str, int] = {BULLETIN: 262_144, KEY: 16_384, ORDER: 32_768, ACK: 4_096, TOKEN: 2_048}
-"""Bytes of a whole line by `typ`. A bulletin holds text and indicators, not files; the rest holds a few members."""
+LINE_BYTES_MAX: Mapping[str, int] = {BULLETIN: 262_144, KEY: 16_384, ORDER: 262_144, ACK: 4_096, TOKEN: 2_048}
+"""Bytes of a whole line by `typ`. A bulletin holds text and indicators, not files; an order a watch list at
+most; the rest a few members."""
 
 VALIDITY_S_MAX = 5 * 366 * 86_400
 """Nothing stands longer than five years, the longest that personal data may be kept."""
@@ -111,6 +112,11 @@ def is_agency(text: object) -> bool:
     return isinstance(text, str) and _AGENCY.fullmatch(text) is not None
 
 
+def is_case_ref(text: object) -> bool:
+    """Tell whether this is a case reference: letters, digits, blanks and ``._/()-``, at most 64."""
+    return isinstance(text, str) and _CASE_REF.fullmatch(text) is not None
+
+
 def is_hub(text: object) -> bool:
     """Tell whether this is a hub name: an origin and eight random characters."""
     return isinstance(text, str) and _HUB.fullmatch(text) is not None
@@ -160,7 +166,7 @@ _CHECKS: Mapping[str, Callable[[object], bool]] = {
     "enc": _is_one_of(frozenset({"hpke"})),
     "scope": _is_one_of(SCOPES),
     "purpose": _is_one_of(vocabulary.load().purposes),
-    "case_ref": _is_text(_CASE_REF),
+    "case_ref": is_case_ref,
     "sub": _is_text(_SUB),
 }
 

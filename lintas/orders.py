@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from lintas import vocabulary
+from lintas import indicators, vocabulary
 from lintas.errors import MalformedLine, MalformedPayload
-from lintas.header import ADMIN_PATTERN, is_agency, is_id, is_party
+from lintas.header import ADMIN_PATTERN, is_agency, is_case_ref, is_id, is_party
 from lintas.jwk import public_of_jwk, thumbprint
 from lintas.line import Line, is_nested, parse
 from lintas.opening import kid_of, load_public
@@ -27,6 +27,14 @@ OVERLAP_S_MAX = 30 * 86_400
 
 Checks = Mapping[str, Callable[[object], bool]]
 
+INTEREST_S_MAX = 366 * 86_400
+"""An interest stands for a year, then its agency asks itself whether it still needs it."""
+
+INTEREST_INDICATORS_MAX = 100
+WATCH_INDICATORS_MAX = 1_000
+MODES = frozenset({"contact", "silent", "open"})
+"""How an interest may be told to another agency that has the same: its agency alone, not at all, with its case."""
+
 REASONS = frozenset({"unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation"})
 COMPROMISED = "keyCompromise"
 
@@ -38,8 +46,10 @@ __all__ = [
     "Order",
     "Revoke",
     "Rotate",
+    "check_indicators",
     "open_key_line",
     "open_order",
+    "values_of",
 ]
 
 
@@ -127,7 +137,32 @@ def open_order(line: Line) -> Order:
     if not isinstance(act, str) or act not in _ACTS:
         raise MalformedPayload(f"`act` is one of {', '.join(sorted(_ACTS))}.", member="act")
     _closed(members, _ACTS[act])
+    if act == "interest" and not 0 < members["until"] - lines[-1].header.iat <= INTEREST_S_MAX:
+        # Measured from the signature, so that hub and client cannot judge it at different seconds.
+        raise MalformedPayload("An interest ends within a year of its signing.", member="until")
     return Order(act=act, args=members, lines=lines)
+
+
+def values_of(order: Order) -> tuple[tuple[str, str], ...]:
+    """Return the (type, value) pairs of an interest or a watch list, in their order; none for another order."""
+    return tuple((each["type"], each["value"]) for each in order.args.get("indicators", ()))
+
+
+def check_indicators(order: Order) -> None:
+    """Refuse values that are not canonical, or too common to mean one thing; raise MalformedPayload.
+
+    Apart from `open_order`, because a thousand values take milliseconds: asked once, where an order comes in.
+    """
+    for number, (kind, value) in enumerate(values_of(order)):
+        path = f"indicators[{number}].value"
+        try:
+            wanted = indicators.normalise(kind, value)
+        except MalformedPayload as fault:
+            raise MalformedPayload(fault.detail, member=path) from fault
+        if value != wanted:
+            raise MalformedPayload(f"The value is not canonical; write {wanted!r}.", member=path)
+        if not indicators.identifies(kind, value):
+            raise MalformedPayload("A name alone matches nobody: add birth date or nationality.", member=path)
 
 
 def nested(line: Line) -> Line:
@@ -278,6 +313,33 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and 1 <= len(value) <= 64 and value.isascii() and value.replace("-", "a").isalnum()  # noqa: PLR2004
 
 
+def _is_mode(value: object) -> bool:
+    return isinstance(value, str) and value in MODES
+
+
+def _is_indicators(count_min: int, count_max: int) -> Callable[[object], bool]:
+    def check(value: object) -> bool:
+        # Sorted without repetition, so that one list has one spelling.
+        if (
+            not isinstance(value, list)
+            or not count_min <= len(value) <= count_max
+            or not all(map(_is_indicator, value))
+        ):
+            return False
+        pairs = [(each["type"], each["value"]) for each in value]
+        return all(a < b for a, b in itertools.pairwise(pairs))
+
+    return check
+
+
+def _is_indicator(value: object) -> bool:
+    if not isinstance(value, dict) or set(value) != {"type", "value"} or not isinstance(value["type"], str):
+        return False
+    text = value["value"]
+    is_text = isinstance(text, str) and 1 <= len(text) <= indicators.VALUE_CHARACTERS_MAX
+    return is_text and value["type"] in vocabulary.load().indicator_types
+
+
 _WINDOW: dict[str, Callable[[object], bool]] = {
     "jwk": _is_jwk,
     "holder": _is_text,
@@ -296,5 +358,13 @@ _ACTS: Mapping[str, Mapping[str, Callable[[object], bool]]] = {
     "ceiling": {"agency": is_agency, "tlp": _is_tlp},
     "community": {"name": _is_name, "members": _is_members},
     "purge": {"before": _is_time},
+    "interest": {
+        "mode": _is_mode,
+        "case_ref": is_case_ref,
+        "until": _is_time,
+        "indicators": _is_indicators(1, INTEREST_INDICATORS_MAX),
+    },
+    "interest-end": {"interest": is_id},
+    "watch": {"name": _is_name, "indicators": _is_indicators(0, WATCH_INDICATORS_MAX)},
 }
 """Each act of an order with the members it must have, no others."""

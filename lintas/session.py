@@ -17,6 +17,7 @@ from lintas.header import ACK, BULLETIN, KEY, ORDER, TOKEN
 from lintas.jwk import jwk
 from lintas.keys import Identity, SigningKey, fresh_content_key
 from lintas.line import Line, make_head, parse, sign, sign_under
+from lintas.lint import QUOTING, Finding, lint, lint_quoted, refuse
 from lintas.opening import OPENING_LIFE_S, OpeningKey
 from lintas.replay import Replay
 from lintas.sealed import HPKE, check_inside, read_sealed, seal, unseal
@@ -166,8 +167,16 @@ class Session:
             partners=self.directory.partners.keys(),
         )
 
+    def lint(self, draft: Draft) -> tuple[Finding, ...]:
+        """Return what the data-protection checks find in a draft, as the hub will."""
+        content = bulletin.check(draft.members, kind=draft.kind)
+        quoted = {ref.split(":", 1)[1] for ref in draft.refs if ref.split(":", 1)[0] in QUOTING}
+        known = {each.tlp for each in self.state.released(quoted).values()}
+        return lint(content, topic=draft.topic, tlp=draft.tlp) + lint_quoted(draft.kind, draft.tlp, known)
+
     def sign_bulletin(self, draft: Draft, *, release_to: Sequence[str]) -> Line:
-        """Sign a draft for exactly these recipients."""
+        """Sign a draft for exactly these recipients; raise DataProtection for what the hub would refuse."""
+        refuse(self.lint(draft))
         members: dict[str, Any] = {
             "exp": draft.exp(self.now()),
             "kind": draft.kind,
@@ -271,7 +280,7 @@ class Session:
         return self.sign_content(canonical({**content, "reissue_of": line.id}), **members)
 
     def sign_order(self, act: str, arguments: Mapping[str, Any]) -> Line:
-        """Sign an administrator's order."""
+        """Sign an order: an administrator's, or what an agency orders for itself."""
         return self.sign_line(ORDER, canonical({"act": act, **arguments}))
 
     def countersign(self, first: Line) -> Line:

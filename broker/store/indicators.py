@@ -9,9 +9,9 @@ import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, delete, insert, select
 
-from broker.store.tables import indicator
+from broker.store.tables import indicator, line
 
 
 def digest(key: bytes, type_: str, value: str) -> bytes:
@@ -27,3 +27,18 @@ def rows(key: bytes, seq: int, values: Iterable[tuple[str, str]]) -> list[dict[s
 def insert_indicators(conn: Connection, found: Sequence[Mapping[str, Any]]) -> None:
     """Insert the rows of accepted bulletins."""
     conn.execute(insert(indicator), found)
+
+
+def newest(conn: Connection) -> tuple[int, bytes, set[tuple[str, bytes]]] | None:
+    """Return the newest bulletin in the index that still has its content: seq, line, (type, digest) pairs."""
+    kept = select(line.c.seq, line.c.raw).join_from(indicator, line, indicator.c.seq == line.c.seq)
+    found = conn.execute(kept.where(line.c.raw.is_not(None)).order_by(indicator.c.seq.desc()).limit(1)).first()
+    if found is None or found.raw is None:
+        return None
+    rows = conn.execute(select(indicator.c.type, indicator.c.digest).where(indicator.c.seq == found.seq))
+    return found.seq, found.raw, {(row.type, row.digest) for row in rows}
+
+
+def forget(conn: Connection) -> None:
+    """Remove every row, to be made anew."""
+    conn.execute(delete(indicator))

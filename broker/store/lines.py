@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, union_all
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, union_all, update
 
+from broker.store import watches
 from broker.store.tables import indicator, line, recipient, ref
 from lintas.filter import EVERYTHING, Filter
 from lintas.vocabulary import tlp_rank
@@ -166,7 +167,7 @@ def feed(
 
     Two index walks (own name, everyone), each stopped at `limit`, merged: the cost does not grow with the backlog.
     """
-    conditions = [_allowed(reader), *_wanted(wanted), *_refers(ref_to)]
+    conditions = [_allowed(reader), *_wanted(wanted, reader.agency), *_refers(ref_to)]
     halves = []
     for agency in (reader.agency, EVERYONE):
         half = (
@@ -188,7 +189,7 @@ def published(
 ) -> list[StoredLine]:
     """Return the issuer's own bulletins with seq > after, oldest first."""
     statement = select(*_COLUMNS).where(line.c.iss == issuer, line.c.kind.is_not(None), line.c.seq > after)
-    statement = statement.where(*_wanted(wanted), *_refers(ref_to)).order_by(line.c.seq).limit(limit)
+    statement = statement.where(*_wanted(wanted, issuer), *_refers(ref_to)).order_by(line.c.seq).limit(limit)
     return [_line(row) for row in conn.execute(statement)]
 
 
@@ -205,6 +206,11 @@ def released_to(reader: Reader) -> ColumnElement[bool]:
         mine.c.agency.in_((reader.agency, EVERYONE)), mine.c.seq == line.c.seq, mine.c.state == RELEASED
     )
     return and_(line.c.iss != reader.agency, released.correlate(line).exists(), _allowed(reader))
+
+
+def set_personal(conn: Connection, seq: int, *, is_personal: bool) -> None:
+    """Note whether a bulletin has person data."""
+    conn.execute(update(line).where(line.c.seq == seq).values(is_personal=is_personal))
 
 
 def every(conn: Connection) -> Iterator[StoredLine]:
@@ -230,7 +236,7 @@ def _allowed(reader: Reader) -> ColumnElement[bool]:
     return or_(line.c.withdraws.is_(True), inside)
 
 
-def _wanted(wanted: Filter) -> list[ColumnElement[bool]]:
+def _wanted(wanted: Filter, agency: str) -> list[ColumnElement[bool]]:
     if wanted == EVERYTHING:
         return []
     parts: list[ColumnElement[bool]] = []
@@ -249,6 +255,8 @@ def _wanted(wanted: Filter) -> list[ColumnElement[bool]]:
     if wanted.indicators:
         found = select(indicator.c.seq).where(indicator.c.seq == line.c.seq, indicator.c.type.in_(wanted.indicators))
         parts.append(found.exists())
+    if wanted.watches:
+        parts.append(line.c.seq.in_(watches.seqs(agency, wanted.watches)))
     # Whatever the filter: who received something must learn that it was withdrawn.
     withdrawing = select(ref.c.seq).where(ref.c.seq == line.c.seq, ref.c.relation.in_(WITHDRAWING)).exists()
     return [or_(and_(*parts), withdrawing)]

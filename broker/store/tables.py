@@ -175,9 +175,10 @@ watch = Table("watch", metadata, _WatchColumns)
 
 
 class _InterestColumns(TypedColumns):
-    """A registered interest: `seq` is the index of its order, `until` (Unix seconds) when it ends.
+    """A registered interest: `seq` is the index of its event, `at` and `until` (Unix seconds) when it begins and ends.
 
-    `checked_seq` is the index of the event that told its results, None until the next minute.
+    `count` indicators were registered with it; they are kept only while it stands. `checked_seq` is the index of the
+    event that says that its results are there, None until the next minute.
     """
 
     seq: Named[int] = Column(_INDEX, primary_key=True, autoincrement=False)
@@ -185,7 +186,9 @@ class _InterestColumns(TypedColumns):
     agency: Named[str] = Column(Text)
     mode: Named[str] = Column(Text)
     case_ref: Named[str] = Column(Text)
+    at: Named[int] = Column(BigInteger)
     until: Named[int] = Column(BigInteger)
+    count: Named[int] = Column(BigInteger)
     checked_seq: Named[int | None] = Column(BigInteger)
 
 

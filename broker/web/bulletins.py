@@ -86,6 +86,8 @@ async def _publish_one(request: Request) -> Response:
     else:
         receipt = await in_reader(hub, lambda conn: proofs.receipt(conn, accepted.seq))
     headers = {**PRIVATE, "Location": f"/v1/bulletins/{accepted.id}", "ETag": f'"{accepted.id}"'}
+    if accepted.warnings:
+        headers["Lintas-Warnings"] = ", ".join(accepted.warnings)
     return Response(receipt, 201 if accepted.is_new else 200, headers, media_type=TEXT_MEDIA)
 
 
@@ -127,7 +129,8 @@ def _result(raw: bytes, outcome: Accepted | Refusal) -> dict[str, Any]:
     if isinstance(outcome, LintasError):
         members = problem_members(outcome)
         return {"id": line_id(raw), "status": members["status"], "problem": members}
-    return {"id": outcome.id, "status": 201 if outcome.is_new else 200, "seq": outcome.seq}
+    warnings = {"warnings": list(outcome.warnings)} if outcome.warnings else {}
+    return {"id": outcome.id, "status": 201 if outcome.is_new else 200, "seq": outcome.seq} | warnings
 
 
 async def feed(request: Request) -> Response:

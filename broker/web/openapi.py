@@ -196,6 +196,7 @@ _QUERY = {
         _query("urgency", "An urgency."),
         _query("tlp", "A marking without its prefix."),
         _query("indicator", "A type of indicator that the bulletin has."),
+        _query("watch", "A watch list of the caller; the bulletin has one of its indicators."),
         _query("ref", "Bulletins that refer to this one."),
         _query("superseded", "1 gives it even if it was replaced.", "integer"),
         _query("size", "A published size of the log.", "integer"),
@@ -218,6 +219,7 @@ _QUERIES = {
     ("get", "/v1/subscriptions/{name}/bulletins"): ("after", "limit"),
     ("get", "/v1/due"): ("after", "limit"),
     ("get", "/v1/admin/due"): ("after", "limit"),
+    ("get", "/v1/watches/{name}/bulletins"): ("after", "limit"),
     ("get", "/v1/log/proof/{seq}"): ("size",),
     ("get", "/v1/log/witness"): ("old", "size"),
     ("get", "/v1/log/events"): ("after", "limit", "kind", "nonce"),
@@ -314,6 +316,16 @@ _EXAMPLE_OVERDUE = {
     "sent": _TIME,
     "due": _TIME,
 }
+_EXAMPLE_INTEREST = {
+    "id": _EXAMPLE_ID,
+    "mode": "contact",
+    "case_ref": "SIM-26-7",
+    "at": _TIME,
+    "until": "2027-02-22T03:00:00.000000Z",
+    "count": 2,
+    "checked": 31,
+    "told": [{"place": 1, "agency": "sg-fiu", "mode": "contact"}],
+}
 _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/healthz"): (_JSON, {"status": "ok"}),
     ("get", "/readyz"): (_JSON, {"status": "ready", "size": 13}),
@@ -355,6 +367,10 @@ _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("delete", "/v1/subscriptions/{name}"): (_JSON, _EXAMPLE_SUBSCRIPTION),
     ("get", "/v1/subscriptions/{name}/bulletins"): (LINES_MEDIA, _ROW),
     ("post", "/v1/subscriptions/{name}/cursor"): (_JSON, _EXAMPLE_SUBSCRIPTION),
+    ("get", "/v1/interests"): (_JSON, {"interests": [_EXAMPLE_INTEREST]}),
+    ("get", "/v1/interests/{id}"): (_JSON, _EXAMPLE_INTEREST),
+    ("get", "/v1/watches"): (_JSON, {"watches": [{"name": "case-26-7", "count": 2}]}),
+    ("get", "/v1/watches/{name}/bulletins"): (LINES_MEDIA, _ROW),
     ("get", "/v1/log/checkpoint"): (_PLAIN, _CHECKPOINT),
     ("get", "/v1/log/key"): (_PLAIN, "lintas.example-k3v9q2xa/log/1+1b2c3d4e+AQ...\n"),
     ("get", "/v1/log/tile/{path}"): (_OCTETS, "32 bytes a hash"),

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from broker import proofs
 from broker.batch import Batch
 from broker.delivery import in_reader, submit
-from broker.partners import Ordered, admit_control, open_control
+from broker.partners import DEFERRED, Ordered, admit_control, open_control
 from broker.store import lines, log
 from broker.store.engine import Connection
 from broker.web.http import (
@@ -76,9 +76,9 @@ async def post_key(request: Request) -> Response:
     return await _post(request, KEY)
 
 
-@router.post("/orders", status_code=201, summary="An administrator's order")
+@router.post("/orders", status_code=201, summary="An order of an administrator, or of an agency for itself")
 async def post_order(request: Request) -> Response:
-    """One `vnd.lintas.order` line; 202 when it still needs a second administrator."""
+    """One `vnd.lintas.order` line; 202 when it still needs a second administrator, or its results come later."""
     return await _post(request, ORDER)
 
 
@@ -103,7 +103,8 @@ async def _post(request: Request, typ: str) -> Response:
         "receipt": receipt.decode(),
         **ordered.extra,
     }
-    status = (202 if ordered.needs_second else 201) if ordered.is_new else 200
+    waits = ordered.needs_second or not DEFERRED.isdisjoint(ordered.kinds)
+    status = (202 if waits else 201) if ordered.is_new else 200
     return json_response(members, status, {**PRIVATE, "ETag": f'"{ordered.id}"'})
 
 

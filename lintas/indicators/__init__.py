@@ -17,7 +17,7 @@ from lintas.indicators.checksums import vin_character
 from lintas.indicators.countries import MIDS
 from lintas.indicators.spelling import VALUE_CHARACTERS_MAX, malformed
 
-__all__ = ["VALUE_CHARACTERS_MAX", "normalise", "warnings"]
+__all__ = ["VALUE_CHARACTERS_MAX", "identifies", "normalise", "warnings"]
 
 
 def normalise(type: str, value: str) -> str:  # noqa: A002 - the word of STIX, MISP and our payload
@@ -28,6 +28,11 @@ def normalise(type: str, value: str) -> str:  # noqa: A002 - the word of STIX, M
         raise MalformedPayload(detail, member="type")
     # Percent-encoding makes some values longer, and what comes out must be readable again.
     return _short(read(_short(value)))
+
+
+def identifies(type: str, canonical: str) -> bool:  # noqa: A002 - as above
+    """Tell whether two equal values mean the same thing. The name of a person alone does not."""
+    return type != "person" or not canonical.endswith(_NAME_ALONE)
 
 
 def warnings(type: str, canonical: str) -> tuple[str, ...]:  # noqa: A002 - as above
@@ -74,6 +79,7 @@ _READERS: Mapping[str, Callable[[str], str]] = {
     "port": transport.port,
 }
 
+_NAME_ALONE = "||"
 _MCC_FIRST_DIGITS = frozenset("234567")
 _MCC_SHARED = "901"
 _NO_IBAN = frozenset({"BN", "ID", "KH", "LA", "MM", "MY", "PH", "SG", "TH", "VN"})
@@ -110,7 +116,7 @@ def _vin(vin: str) -> str | None:
 
 
 def _person(person: str) -> str | None:
-    return "A name alone never matches: add birth date or nationality." if person.endswith("||") else None
+    return "A name alone never matches: add birth date or nationality." if person.endswith(_NAME_ALONE) else None
 
 
 def _ip(ip: str) -> str | None:

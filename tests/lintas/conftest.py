@@ -209,8 +209,8 @@ class Awaited:
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the client, coroutine functions made blocking."""
         found = getattr(self._client, name)
-        if name == "follow":
-            return lambda **options: iter(self._runner.run(self._collect(found(**options))))
+        if inspect.isasyncgenfunction(found):
+            return lambda *given, **options: iter(self._runner.run(self._collect(found(*given, **options))))
         if inspect.iscoroutinefunction(found):
             return lambda *given, **options: self._runner.run(found(*given, **options))
         return found

@@ -21,6 +21,7 @@ VALUES: dict[str, list[str]] = {
     "urgency": sorted(KNOWN.urgencies),
     "tlp": list(vocabulary.TLP),
     "indicator": sorted(KNOWN.indicator_types),
+    "watch": ["case-26-7", "Numbers", "x" * 64],
 }
 
 
@@ -57,6 +58,8 @@ def test_topics_cover_their_sub_topics() -> None:
         ({"tlp": ["TLP:RED"]}, "tlp[0]"),
         ({"urgency": [1]}, "urgency[0]"),
         ({"indicator": ["phones"]}, "indicator[0]"),
+        ({"watch": ["a/b"]}, "watch[0]"),
+        ({"watch": ["x" * 65]}, "watch[0]"),
         ({"from": [f"my-a{number}" for number in range(VALUES_MAX + 1)]}, "from"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,12 +12,15 @@ from lintas.header import KEY, ORDER
 from lintas.jwk import jwk
 from lintas.orders import (
     COMMUNITY_MEMBERS_MAX,
+    INTEREST_S_MAX,
     OVERLAP_S_MAX,
     REASONS,
     TEXT_CHARACTERS_MAX,
+    WATCH_INDICATORS_MAX,
     Enrol,
     Revoke,
     Rotate,
+    check_indicators,
     open_key_line,
     open_order,
 )
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
     from tests.lintas.conftest import Ledger
 
 KID = "A" * 43
+NOW = 1_795_467_600
+INDICATORS = [{"type": "domain", "value": "lotustrade.example"}, {"type": "phone", "value": "+6542995883"}]
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "invite": {"agency": "my-police"},
@@ -35,6 +41,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "grant": {"agency": "my-police", "publish": ["cyber", "drugs"], "read": ["*"]},
     "ceiling": {"agency": "my-police", "tlp": "AMBER+STRICT"},
     "community": {"name": "asean-maritime", "members": ["id-police", "my-police"]},
+    "interest": {"mode": "contact", "case_ref": "SIM-26-7", "until": NOW + INTEREST_S_MAX, "indicators": INDICATORS},
+    "interest-end": {"interest": KID},
+    "watch": {"name": "case-26-7", "indicators": INDICATORS},
 }
 
 BAD: dict[str, list[Any]] = {
@@ -48,6 +57,15 @@ BAD: dict[str, list[Any]] = {
     "name": ["", "a" * 65, "a b", "a\n", "é", 7],
     "members": [["my-police", "id-police"], ["my-police", "my-police"], ["admin/one"], "my-police", [7],
                 [f"aa-x{number:03}" for number in range(COMMUNITY_MEMBERS_MAX + 1)]],
+    "mode": ["loud", "", 7, ["open"]],
+    "case_ref": ["", "x" * 65, "-1", "a\u202eb", 7],
+    "until": [NOW, NOW - 1, NOW + INTEREST_S_MAX + 1, "0", True],
+    "interest": ["short", 7, KID[:-1] + "B"],
+    "indicators": [INDICATORS[::-1], INDICATORS[:1] * 2, [{"type": "gossip", "value": "x"}], "phone", [7],
+                   [{"type": "phone"}], [{"type": "phone", "value": ""}], [{"type": "phone", "value": 7}],
+                   [{"type": ["phone"], "value": "x"}], [{"type": "phone", "value": "x" * 2_049}],
+                   [INDICATORS[0] | {"role": "x"}],
+                   [{"type": "phone", "value": f"+65{n:08}"} for n in range(WATCH_INDICATORS_MAX + 1)]],
 }  # fmt: skip
 BAD_ARGUMENTS = {
     f"{act} {name} {number}": (act, name, value)
@@ -313,3 +331,38 @@ def test_revocation_is_strict(ledger: Ledger, name: str, value: Any) -> None:
         open_key_line(ledger.line(KEY, "my-police", payload))
 
     assert name == caught.value.member
+
+
+@pytest.mark.parametrize(("act", "count", "is_read"), [("interest", 0, False), ("interest", 100, True),
+                                                       ("interest", 101, False), ("watch", 0, True)])  # fmt: skip
+def test_number_of_indicators(ledger: Ledger, act: str, count: int, *, is_read: bool) -> None:
+    """An interest has 1 to 100 indicators, a watch list none at least."""
+    listed = [{"type": "phone", "value": f"+65{number:08}"} for number in range(count)]
+    line = ledger.order(act, "sg-fiu", **ARGUMENTS[act] | {"indicators": listed})
+
+    with nullcontext() if is_read else pytest.raises(MalformedPayload):
+        assert count == len(open_order(line).args["indicators"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "detail"),
+    [
+        ("phone", "+65 4299 5883", "not canonical"),
+        ("phone", "nobody", "."),
+        ("person", "FICTIONAL<<ARJUNA||", "birth date"),
+        ("person", "FICTIONAL<<ARJUNA|1988|", None),
+        ("domain", "lotustrade.example", None),
+    ],
+)
+def test_canonical_indicators(ledger: Ledger, kind: str, value: str, detail: str | None) -> None:
+    """Values are canonical and mean one thing; the refusal names the value at fault by its place."""
+    listed = sorted([INDICATORS[1], {"type": kind, "value": value}], key=lambda each: (each["type"], each["value"]))
+    order = open_order(ledger.order("watch", "sg-fiu", name="list", indicators=listed))
+
+    if detail is None:
+        check_indicators(order)
+        return
+    with pytest.raises(MalformedPayload, match=detail) as caught:
+        check_indicators(order)
+    place = [each["value"] for each in listed].index(value)
+    assert f"indicators[{place}].value" == caught.value.member
