@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from lintas import feed, indicators
+from lintas import feed, indicators, proving
 from lintas.errors import MalformedPayload, NotFound, Unverified
 from lintas.header import ORDER, is_agency, is_case_ref, is_id
 from lintas.line import parse
