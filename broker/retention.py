@@ -1,4 +1,4 @@
-"""The purge of what ended long ago; the tree and receipts stay valid.
+"""The purge of what ended long ago, after which the tree holds as before.
 
 A bulletin ends with its validity, or with the recall of the whole. So long after that (LINTAS_PURGE_AFTER_DAYS, or when
 two administrators ordered it) its bytes, its index rows and the bodies of the events about it are emptied, a few
