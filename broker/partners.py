@@ -10,18 +10,20 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from broker import webhook_orders
 from broker.batch import Batch
 from broker.intake import record_refusal
+from broker.reach import Allowed
 from broker.store import invites
 from lintas.decide import INVITE_S, changes, check_signatures
 from lintas.directory import Change, Directory
 from lintas.errors import BadInvite, Refusal
 from lintas.header import KEY
 from lintas.line import Line, parse
-from lintas.orders import Enrol, open_key_line
+from lintas.orders import Enrol, open_key_line, open_order
 from lintas.strict import unb64u
 
 CODE_BYTES = 16
@@ -44,7 +46,7 @@ class Ordered:
 
 Effect = Callable[[Batch, Line, int], None]
 
-EFFECTS: Mapping[str, Effect] = {}
+EFFECTS: Mapping[str, Effect] = {"webhook.changed": webhook_orders.change}
 """What an order does to rows that are not in the log, by the kind of its first event; `seq` is that event's index."""
 
 
@@ -55,8 +57,11 @@ def open_control(raw: bytes, typ: str, directory: Directory) -> Line:
     return line
 
 
-def admit_control(batch: Batch, line: Line, source: str) -> Ordered | Refusal:
-    """Carry out a key line or order, or record its refusal and return it. `source` is the sender's address."""
+def admit_control(batch: Batch, line: Line, source: str, allow: Sequence[Allowed] = ()) -> Ordered | Refusal:
+    """Carry out a key line or order, or record its refusal and return it.
+
+    `source` is the sender's address, `allow` are the operator's exceptions for webhooks.
+    """
     seq = batch.known.get(line.id)
     if seq is not None:
         return Ordered(line.id, seq, is_new=False)
@@ -64,6 +69,8 @@ def admit_control(batch: Batch, line: Line, source: str) -> Ordered | Refusal:
     try:
         decided = changes(batch.directory, line, now=batch.now)
         _check_code(batch, line, source)
+        if decided[0].kind == "webhook.changed":
+            webhook_orders.check(batch, open_order(line), allow)
     except Refusal as refusal:
         # An enrolment proves possession of its own key only: anyone can make one, so it is counted, not logged singly.
         if line.header.kid in batch.directory.keys:

@@ -12,23 +12,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.reach import Allowed, read_allowed
 from lintas.errors import BadSettings
 
 PREFIX = "LINTAS_"
-NAMES = ("LINTAS_DATA", "LINTAS_DATABASE", "LINTAS_HOST", "LINTAS_PORT", "LINTAS_LOG_LEVEL")
+NAMES = (
+    "LINTAS_DATA",
+    "LINTAS_DATABASE",
+    "LINTAS_HOST",
+    "LINTAS_PORT",
+    "LINTAS_LOG_LEVEL",
+    "LINTAS_WEBHOOK_ALLOW",
+)
 LEVELS = ("debug", "info", "warning", "error")
 PORT_MAX = 65_535
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a hub process needs to know. `database` is an SQLAlchemy URL."""
+    """Everything a hub process needs to know. `database` is an SQLAlchemy URL.
+
+    `webhook_allow` are the addresses that are called though they are not public, or without TLS.
+    """
 
     data: Path
     database: str
     host: str = "127.0.0.1"
     port: int = 8470
     log_level: str = "info"
+    webhook_allow: tuple[Allowed, ...] = ()
 
     @property
     def log_key_file(self) -> Path:
@@ -54,6 +66,7 @@ def read_settings(environ: Mapping[str, str] | None = None, **given: str | int |
         host=values.get("host") or "127.0.0.1",
         port=_port(values.get("port") or "8470"),
         log_level=_level(values.get("log_level") or "info"),
+        webhook_allow=_allowed(values.get("webhook_allow") or ""),
     )
 
 
@@ -76,6 +89,13 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > PORT_MAX:
         raise BadSettings(f"LINTAS_PORT is a number from 0 to {PORT_MAX}.")
     return int(text)
+
+
+def _allowed(text: str) -> tuple[Allowed, ...]:
+    try:
+        return read_allowed(text)
+    except ValueError as fault:
+        raise BadSettings(f"LINTAS_WEBHOOK_ALLOW: {fault}; write host:port or network:port.") from fault
 
 
 def _level(text: str) -> str:

@@ -20,6 +20,7 @@ from clients.admin import admin
 from clients.arguments import IdCommand
 from clients.settings import open_client, read_settings
 from clients.show import confirm, print_keys, print_received, print_table, received_members, safe
+from clients.webhooks import webhook
 from lintas import vocabulary
 from lintas.client import Client
 from lintas.draft import Draft, read_draft
@@ -50,6 +51,7 @@ def cli() -> None:
 
 
 cli.add_command(admin)
+cli.add_command(webhook)
 
 
 @cli.command()

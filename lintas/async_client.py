@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import feed, sync, wire
+from lintas import endpoints, feed, sync, wire
 from lintas.client import FOLLOW_S, PAUSES_S, TIMEOUT_S, UNAVAILABLE, Face, Room, open_state, parts_of, response_of
 from lintas.clock import Clock, now_us
 from lintas.draft import Draft
@@ -161,6 +161,18 @@ class AsyncClient(Face):
     async def countersign(self, first: bytes) -> Answer:
         """As `Client.countersign`."""
         return await self.run(wire.post_order(self.session, self.session.countersign(parse(first))))
+
+    async def webhooks(self) -> list[dict[str, Any]]:
+        """As `Client.webhooks`."""
+        return await self.run(endpoints.webhooks(self.session))
+
+    async def set_webhook(self, subscription: str, url: str | None) -> Answer:
+        """As `Client.set_webhook`."""
+        return await self.order("webhook", {"subscription": subscription, "url": url})
+
+    async def webhook_key(self) -> str:
+        """As `Client.webhook_key`."""
+        return await self.run(endpoints.webhook_key())
 
     async def admin_events(self, **filters: str | int | None) -> dict[str, Any]:
         """As `Client.admin_events`."""

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import feed, sync, wire
+from lintas import endpoints, feed, sync, wire
 from lintas.clock import Clock, now_us
 from lintas.decide import check_signatures
 from lintas.directory import Directory
@@ -233,6 +233,18 @@ class Client(Face):
     def countersign(self, first: bytes) -> Answer:
         """Give another administrator's order together with them. Read it first: `open_order` shows what it does."""
         return self.run(wire.post_order(self.session, self.session.countersign(parse(first, ORDER))))
+
+    def webhooks(self) -> list[dict[str, Any]]:
+        """Return this agency's webhooks: subscription, host, state, tries, next attempt, what waits."""
+        return self.run(endpoints.webhooks(self.session))
+
+    def set_webhook(self, subscription: str, url: str | None) -> Answer:
+        """Push a subscription to an address from now on; None ends it."""
+        return self.order("webhook", {"subscription": subscription, "url": url})
+
+    def webhook_key(self) -> str:
+        """Return the key with which the hub signs its calls, for `lintas.webhooks.open_webhook`."""
+        return self.run(endpoints.webhook_key())
 
     def admin_events(self, **filters: str | int | None) -> dict[str, Any]:
         """Read a page of the audit log (`since_`, `until`, `kind`, `party`, ...)."""

@@ -7,7 +7,7 @@ Spec: docs/spec/orders.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from lintas.directory import (
     EVERY_PARTNER,
@@ -31,6 +31,7 @@ from lintas.errors import (
 from lintas.header import KEY, ORDER
 from lintas.line import Line, check
 from lintas.orders import COMPROMISED, Enrol, Order, Revoke, Rotate, open_key_line, open_order
+from lintas.webhooks import read_url
 
 KEY_LIFE_S_MAX = 397 * 86_400
 """Thirteen months."""
@@ -38,8 +39,8 @@ KEY_LIFE_S_MAX = 397 * 86_400
 INVITE_S = 72 * 3600
 """An invitation can be used for three days."""
 
-AGENCY_ACTS: Mapping[str, tuple[str, tuple[str, ...]]] = {}
-"""Acts that an agency orders for itself: the event each causes, and the arguments that event names."""
+AGENCY_ACTS: Mapping[str, tuple[str, tuple[str, ...]]] = {"webhook": ("webhook.changed", ("subscription", "host"))}
+"""Acts that an agency orders for itself: the event each causes, and the facts that event names."""
 
 TWO_PERSON_ACTS = frozenset({"approve", "revoke", "grant", "ceiling"})
 """Acts that two administrators sign once there have been two; so does every act on an administrator."""
@@ -184,9 +185,18 @@ def _agency_order(directory: Directory, order: Order, now: int) -> tuple[Change,
     if directory.is_suspended(outer.header.iss):
         raise PartnerSuspended(member="iss")
     kind, facts = AGENCY_ACTS[order.act]
-    detail = {name: order.args[name] for name in facts}
+    detail = {name: _DERIVED[name](order) if name in _DERIVED else order.args[name] for name in facts}
     effect = Change(kind, outer.header.iss, detail)
     return effect, Change("order.accepted", outer.header.iss, {"act": order.act})
+
+
+def _host(order: Order) -> str | None:
+    # Never more of the address: its path may be a secret between hub and receiver.
+    return None if order.args["url"] is None else read_url(order.args["url"]).host
+
+
+_DERIVED: Mapping[str, Callable[[Order], str | None]] = {"host": _host}
+"""Facts of an event that are made from arguments, not named as they are."""
 
 
 def _check_signer(directory: Directory, line: Line, now: int) -> KeyRecord:

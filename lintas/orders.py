@@ -17,6 +17,7 @@ from lintas.header import ADMIN_PATTERN, is_agency, is_id, is_party
 from lintas.jwk import public_of_jwk, thumbprint
 from lintas.line import Line, is_nested, parse
 from lintas.strict import Json, parse_object
+from lintas.webhooks import read_url
 
 TEXT_CHARACTERS_MAX = 200
 COMMUNITY_MEMBERS_MAX = 256
@@ -219,6 +220,12 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and 1 <= len(value) <= 64 and value.isascii() and value.replace("-", "a").isalnum()  # noqa: PLR2004
 
 
+def _is_endpoint(value: object) -> bool:
+    if value is not None:
+        read_url(value if isinstance(value, str) else "")
+    return True
+
+
 _WINDOW: dict[str, Callable[[object], bool]] = {
     "jwk": _is_jwk,
     "holder": _is_text,
@@ -235,5 +242,6 @@ _ACTS: Mapping[str, Mapping[str, Callable[[object], bool]]] = {
     "grant": {"agency": is_agency, "publish": _is_topics, "read": _is_topics},
     "ceiling": {"agency": is_agency, "tlp": _is_tlp},
     "community": {"name": _is_name, "members": _is_members},
+    "webhook": {"subscription": _is_name, "url": _is_endpoint},
 }
 """Each act of an order with the members it must have, no others."""

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from lintas import feed, sync
 from lintas.checkpoint import Checkpoint
+from lintas.decide import AGENCY_ACTS
 from lintas.directory import CONTROL_KINDS
 from lintas.draft import Draft
 from lintas.errors import (
@@ -352,7 +353,7 @@ def _answer(session: Session, line: Line, response: Response) -> Answer:
     members = _object(response.body)
     receipt_bytes = str(members.get("receipt", "")).encode()
     logged = check_receipt(parse_receipt(receipt_bytes), line_id=line.id, origin=session.origin, key=session.log_key)
-    if logged.event["kind"] not in CONTROL_KINDS:
+    if logged.event["kind"] not in CONTROL_KINDS | {kind for kind, _ in AGENCY_ACTS.values()}:
         raise BadReceipt(f"The receipt is of a {logged.event['kind']} event.")
     return Answer(
         id=line.id,

@@ -71,7 +71,7 @@ async def post_key(request: Request) -> Response:
     return await _post(request, KEY)
 
 
-@router.post("/orders", status_code=201, summary="An administrator's order")
+@router.post("/orders", status_code=201, summary="An order of an administrator, or of an agency for itself")
 async def post_order(request: Request) -> Response:
     """One `vnd.lintas.order` line; 202 when it still needs a second administrator."""
     return await _post(request, ORDER)
@@ -83,7 +83,8 @@ async def _post(request: Request, typ: str) -> Response:
     raw = await read_line(request, typ, LINE_BYTES_MAX[typ])
     # In a reading thread: checking that a new public key is sound takes milliseconds.
     line = await asyncio.get_running_loop().run_in_executor(hub.readers, open_control, raw, typ, hub.directory)
-    done = await submit(hub, lambda batch: admit_control(batch, line, source_of(request)), (line.id,))
+    source, allow = source_of(request), hub.settings.webhook_allow
+    done = await submit(hub, lambda batch: admit_control(batch, line, source, allow), (line.id,))
     ordered = done.value
     assert isinstance(ordered, Ordered)
     if done.signed is not None and ordered.seq in done.signed.bodies:
