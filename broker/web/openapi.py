@@ -241,6 +241,16 @@ _EXAMPLE_ORDER = {
     "at": _TIME,
     "line": _LINE,
 }
+_EXAMPLE_WEBHOOK = {
+    "subscription": "feed",
+    "host": "receiver.example",
+    "state": "active",
+    "tries": 1,
+    "since": _TIME,
+    "next_at": _TIME,
+    "code": "not-delivered",
+    "pending": 2,
+}
 _EXAMPLE_POSTED = {"id": _EXAMPLE_ID, "seq": 12, "events": ["key.enrolled"], "needs_second": False, "receipt": _RECEIPT}
 _EXAMPLE_PROVEN = {"seq": 7, "body": '{"v":1,"kind":"key.approved","...":"..."}', "line": _LINE, "proof": ["..."]}
 _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
@@ -252,6 +262,7 @@ _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
             "name": "lintas.example-k3v9q2xa",
             "origin": "lintas.example-k3v9q2xa/log/1",
             "log_key": "...",
+            "webhook_key": "whpk_...",
             "limits": {"page_max": 1_000},
             "time": _TIME,
             "simulated": True,
@@ -262,6 +273,7 @@ _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/v1/keys"): (_JSON, {"keys": [_EXAMPLE_KEY], "events": [_EXAMPLE_PROVEN], "checkpoint": _CHECKPOINT}),
     ("post", "/v1/keys"): (_JSON, _EXAMPLE_POSTED),
     ("post", "/v1/orders"): (_JSON, _EXAMPLE_POSTED | {"events": ["grant.changed", "order.accepted"]}),
+    ("get", "/v1/webhooks"): (_JSON, {"webhooks": [_EXAMPLE_WEBHOOK]}),
     ("get", "/v1/log/checkpoint"): (_PLAIN, _CHECKPOINT),
     ("get", "/v1/log/key"): (_PLAIN, "lintas.example-k3v9q2xa/log/1+1b2c3d4e+AQ...\n"),
     ("get", "/v1/log/tile/{path}"): (_OCTETS, "32 bytes a hash"),
