@@ -79,12 +79,15 @@ def challenge(secret: str) -> Call:
 
 
 def is_met(secret: str, body: bytes) -> bool:
-    """Tell whether an answer proves the receiver: the challenge alone, or in a JSON object."""
+    """Tell whether an answer proves the receiver: the challenge alone, or as the one member of a JSON object."""
     try:
-        told = str(parse_object(body).get("challenge", ""))
+        members = parse_object(body)
     except ValueError:
-        told = body.strip().decode("ascii", "replace")
-    return hmac.compare_digest(told.encode(), secret.encode())
+        told = body.strip()
+    else:
+        # A server that sends back whatever it gets has not agreed to anything.
+        told = str(members["challenge"]).encode() if set(members) == {"challenge"} else b""
+    return hmac.compare_digest(told, secret.encode())
 
 
 def succeeded(hook: Webhook) -> Webhook:

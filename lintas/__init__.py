@@ -13,11 +13,13 @@ from lintas.feed import Received
 from lintas.keys import Hub, Identity, SigningKey, load_identity, save_identity
 from lintas.line import Line
 from lintas.receipt import Logged
+from lintas.webhooks import Call, open_webhook
 from lintas.wire import Answer, Published
 
 __all__ = [
     "Answer",
     "AsyncClient",
+    "Call",
     "Client",
     "Draft",
     "Evidence",
@@ -32,6 +34,7 @@ __all__ = [
     "SigningKey",
     "Trouble",
     "load_identity",
+    "open_webhook",
     "read_draft",
     "save_identity",
 ]

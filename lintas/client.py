@@ -97,6 +97,13 @@ class Face:
             raise Unverified(str(fault)) from fault
         return logged
 
+    def verify_line(self, raw: bytes, *, seq: int) -> Received:
+        """Verify a bulletin that is said to stand at this index of the log, as a webhook brings it.
+
+        With the keys known so far (`sync`); raises Unverified. Whether it was recalled since, `fetch` tells.
+        """
+        return feed.verify_line(self.session, raw, seq=seq)
+
 
 class Client(Face):
     """A client for scripts and threads. Close it, or use it in a ``with`` statement.

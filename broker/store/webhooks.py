@@ -72,8 +72,9 @@ def of_agency(conn: Connection, agency: str) -> list[Webhook]:
 
 
 def count(conn: Connection, agency: str) -> int:
-    """Return how many webhooks an agency has."""
-    return conn.scalar(select(func.count()).select_from(webhook).where(webhook.c.agency == agency)) or 0
+    """Return how many webhooks an agency has, one ordered in this very transaction included."""
+    rows = select(func.count()).select_from(webhook.join(subscription, _ITS_SUBSCRIPTION))
+    return conn.scalar(rows.where(webhook.c.agency == agency)) or 0
 
 
 def has(conn: Connection, agency: str, name: str) -> bool:

@@ -15,10 +15,8 @@ import click
 
 from clients.settings import open_client, read_settings
 from clients.show import safe
-from lintas import Client, Line, LintasError
+from lintas import Call, Client, Line, LintasError, open_webhook
 from lintas.errors import BadRequest
-from lintas.feed import verify_line
-from lintas.webhooks import Call, open_webhook
 
 BODY_BYTES_MAX = 262_144
 """No line is longer."""
@@ -76,7 +74,7 @@ def verify(client: Client, line: Line, seq: str) -> None:
         client.sync()
     if not seq.isascii() or not seq.isdigit():
         raise BadRequest("The header lintas-seq is missing.", member="lintas-seq")
-    verify_line(client.session, line.raw, seq=int(seq))
+    client.verify_line(line.raw, seq=int(seq))
 
 
 def describe(call: Call) -> str:

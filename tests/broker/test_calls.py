@@ -73,7 +73,7 @@ def test_state() -> None:
         (b"secret", True),
         (b" secret\r\n", True),
         (b'{"challenge":"secret"}', True),
-        (b'{"challenge":"secret","more":1}', True),
+        (b'{"challenge":"secret","type":"webhook.challenge"}', False),
         (b'{"challenge":7}', False),
         (b'{"secret":"secret"}', False),
         (b"secret!", False),
@@ -83,7 +83,7 @@ def test_state() -> None:
     ],
 )
 def test_challenge(body: bytes, *, expected: bool) -> None:
-    """The challenge is met by itself, alone or as the member of that name."""
+    """The challenge is met by itself, alone or as the only member of an object; an echo of the call is no answer."""
     assert expected == calls.is_met("secret", body)
 
 

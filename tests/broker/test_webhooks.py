@@ -16,15 +16,19 @@ import pytest
 from nacl.signing import VerifyKey
 from sqlalchemy import insert, select, update
 
+from broker import webhooks as webhooks_module
 from broker.delivery import submit
 from broker.fsck import check_everything
 from broker.hub import Hub, open_hub
 from broker.outbound import Outbound
 from broker.settings import read_settings
 from broker.store import delivery, tables
-from broker.webhooks import Webhooks
+from broker.store import webhooks as webhook_rows
+from broker.webhooks import Push, Webhooks
+from lintas.errors import Refusal
 from lintas.filter import read_filter
 from lintas.header import KEY, ORDER
+from lintas.line import Line
 from lintas.strict import canonical
 from lintas.webhooks import open_webhook
 from tests.broker.conftest import Desks, Template, problem_of
@@ -271,6 +275,89 @@ def test_flash_goes_between(pushing: Pushing) -> None:
 
     order = [rest[0], flash, rest[1], rest[2]]
     assert [line.raw for line in order] == [got.body for got in pushing.first.got[failed:]]
+
+
+def held_back(pushing: Pushing, count: int) -> tuple[list[Line], threading.Event, int]:
+    """Let a page wait at a receiver that holds its first row until released; return lines, release, calls before."""
+    pushing.set_up(pushing.first)
+    pushing.first.answer = lambda _got: Told(500)
+    lines = [pushing.desks.publish(ISSUER, [READER]) for _ in range(count)]
+    pushing.first.wait(1)
+    wait_until(lambda: pushing.row()["tries"] == 1)
+    released, before = threading.Event(), len(pushing.first.got)
+    pushing.first.answer = lambda got: Told() if released.wait(8) else willing(got)
+    pushing.later(7)
+    wait_until(lambda: len(pushing.first.got) == before + 1)
+    return lines, released, before
+
+
+def test_recalled_while_its_page_leaves(pushing: Pushing) -> None:
+    """What is recalled after its page was recorded, but before its own turn, does not leave as a line."""
+    lines, released, before = held_back(pushing, 3)
+    recall = pushing.desks.recall(ISSUER, lines[2].id, [READER])
+    pushing.desks.post(recall)
+    released.set()
+
+    wait_until(lambda: len(pushing.first.got) >= before + 4)
+
+    bodies = [got.body for got in pushing.first.got[before:]]
+    assert [lines[0].raw, recall.raw, lines[1].raw] == bodies[:3]
+    assert "recalled" == json.loads(bodies[3])["state"]
+
+
+def test_grant_narrowed_while_its_page_leaves(pushing: Pushing) -> None:
+    """What a grant no longer covers when its turn comes does not leave, though its page was recorded."""
+    _, released, before = held_back(pushing, 3)
+    pushing.desks.order("ceiling", agency=READER, tlp="GREEN")
+    green = pushing.desks.publish(ISSUER, [READER], tlp="GREEN")
+    released.set()
+
+    wait_until(lambda: pushing.cursor() >= pushing.desks.events(object=green.id)[0].seq)
+
+    assert [green.raw] == [got.body for got in pushing.first.got[before + 1 :]]
+
+
+def test_much_flash(pushing: Pushing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When much has overtaken the cursor it follows first; everything comes once."""
+    monkeypatch.setattr(webhooks_module, "AHEAD_MAX", 2)
+    pushing.set_up(pushing.first)
+    pushing.first.answer = lambda _got: Told(500)
+    urgencies = ["routine", "flash"] * 12
+    lines = [pushing.desks.publish(ISSUER, [READER], urgency=urgency) for urgency in urgencies]
+    wait_until(lambda: pushing.row()["tries"] == 1)
+    before = len(pushing.first.got)
+    pushing.first.answer = willing
+
+    pushing.later(7)
+    wait_until(lambda: pushing.cursor() >= pushing.desks.events(object=lines[-1].id)[0].seq)
+
+    assert sorted(line.raw for line in lines) == sorted(got.body for got in pushing.first.got[before:])
+
+
+def test_standing_is_asked_when_recorded(pushing: Pushing) -> None:
+    """A page that was read before a webhook was removed, or its key revoked, is not recorded and does not leave."""
+    pushing.set_up(pushing.first)
+    hub = pushing.desks.hub
+    with hub.store.read() as conn:
+        (hook,) = webhook_rows.at_work(conn)
+    push = Push(hub, Outbound(()), hook)
+
+    def asked() -> str | None:
+        return hub.writer.submit(lambda batch: void_code(push._standing(batch))).result(20).value
+
+    found = [asked()]
+    pushing.order(None)
+    found.append(asked())
+    session = pushing.desks.session(READER)
+    pushing.desks.post(session.sign_revocation("unspecified", session.now()), KEY)
+    found.append(asked())
+
+    assert [None, "not-found", "unauthorized"] == found
+
+
+def void_code(refusal: Refusal | None) -> str | None:
+    """Return the code of a refusal as a value that is none."""
+    return refusal.code if refusal else None
 
 
 def test_recorded_before_and_after(pushing: Pushing) -> None:

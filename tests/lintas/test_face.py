@@ -11,6 +11,7 @@ import lintas
 FACE = [
     "Answer",
     "AsyncClient",
+    "Call",
     "Client",
     "Draft",
     "Evidence",
@@ -25,6 +26,7 @@ FACE = [
     "SigningKey",
     "Trouble",
     "load_identity",
+    "open_webhook",
     "read_draft",
     "save_identity",
 ]
