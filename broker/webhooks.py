@@ -22,10 +22,10 @@ from broker.batch import Batch
 from broker.delivery import Page, Row, Source, Window, give, in_reader, read_page, record_page, submit
 from broker.hub import Hub
 from broker.outbound import Answer, Outbound
-from broker.store import webhooks
+from broker.store import log, webhooks
 from broker.store.engine import Connection
 from broker.store.webhooks import DEAD, PENDING, Webhook
-from lintas.directory import Directory
+from lintas.directory import EVERY_PARTNER, Directory
 from lintas.errors import NotFound, Refusal, Unauthorized
 from lintas.filter import Filter, read_filter
 from lintas.strict import b64u, parse_object
@@ -51,6 +51,15 @@ _RANDOM = secrets.SystemRandom()
 logger = logging.getLogger("lintas.webhooks")
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """What was committed up to log index `seen`: the webhooks as they are now, whom the events since concern."""
+
+    seen: int
+    rows: list[Webhook]
+    parties: frozenset[str]
+
+
 class Webhooks:
     """Every webhook of a hub at work. Used by the event loop's thread alone; without webhooks it has no task."""
 
@@ -61,6 +70,7 @@ class Webhooks:
         self._tasks: dict[int, tuple[Push, asyncio.Task[None]]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._has_news = False
+        self._seen = -1
         self._tell: Callable[[], None] | None = None
 
     def start(self) -> None:
@@ -97,15 +107,22 @@ class Webhooks:
         while self._has_news:
             self._has_news = False
             try:
-                self._settle(await in_reader(self._hub, webhooks.at_work))
+                self._settle(await in_reader(self._hub, self._read))
             except Exception:
                 logger.exception("webhooks cannot be read")
             # Whatever arrives in this pause is one look more, not one each.
             await asyncio.sleep(PAUSE_S)
 
-    def _settle(self, rows: list[Webhook]) -> None:
+    def _read(self, conn: Connection) -> News:
+        size, _ = log.head(conn)
+        rows = webhooks.at_work(conn)
+        parties = log.parties_since(conn, self._seen) if rows and self._seen >= 0 else frozenset()
+        return News(size - 1, rows, parties)
+
+    def _settle(self, news: News) -> None:
+        self._seen = news.seen
         # An order's index names its webhook: one that was ordered anew is another.
-        wanted = {row.order_seq: row for row in rows}
+        wanted = {row.order_seq: row for row in news.rows}
         for gone in self._tasks.keys() - wanted.keys():
             self._tasks.pop(gone)[1].cancel()
         for order_seq, row in wanted.items():
@@ -113,7 +130,8 @@ class Webhooks:
                 push = Push(self._hub, self._outbound, row)
                 self._tasks[order_seq] = push, asyncio.get_running_loop().create_task(push.run())
         for push, _ in self._tasks.values():
-            push.news.set()
+            if not news.parties.isdisjoint((push.agency, EVERY_PARTNER)):
+                push.news.set()
 
 
 @dataclass(slots=True)
@@ -139,6 +157,7 @@ class Push:
         self._first: Lane | None = None
         self._ahead: set[int] = set()
         self._is_over = False
+        self.agency = hook.agency
         self.news = asyncio.Event()
 
     async def run(self) -> None:
@@ -226,7 +245,9 @@ class Push:
         return await give(self._hub, self._standing, lambda conn: self._read(conn, lane), record)
 
     def _read(self, conn: Connection, lane: Lane) -> Page:
-        source, window = Source(self._hook.agency, self._way, lane.wanted), Window(lane.after, ROWS_MAX)
+        source = Source(self._hook.agency, self._way, lane.wanted)
+        # A receiver that fails is tried with one, so that the record does not say of many that they were sent.
+        window = Window(lane.after, 1 if self._hook.tries else ROWS_MAX)
         page = read_page(conn, self._hub.directory, source, window=window, now=self._hub.now())
         return replace(page, rows=tuple(calls.as_pushed(row) for row in page.rows if row.seq not in self._ahead))
 

@@ -158,6 +158,11 @@ def events_of_kinds(conn: Connection, kinds: Collection[str], *, after: int) -> 
     return _events(conn, statement.order_by(event.c.seq))
 
 
+def parties_since(conn: Connection, after: int) -> frozenset[str]:
+    """Return the parties of the events with seq > after."""
+    return frozenset(conn.scalars(select(event.c.party).where(event.c.seq > after).distinct()))
+
+
 def search(conn: Connection, wanted: EventFilter, *, before: int | None, limit: int) -> list[EventRow]:
     """Return events that fit the filter with seq < before, newest first."""
     statement = select(*_EVENT_COLUMNS).where(_matches(wanted))

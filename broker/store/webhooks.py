@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as insert_or_keep
 
 from broker.store.tables import delivery, line, subscription, webhook
 
@@ -118,8 +117,9 @@ def place(conn: Connection, agency: str, name: str) -> Place | None:
 
 def begin(conn: Connection, agency: str, name: str, *, seq: int) -> None:
     """Make a subscription to everything from this index on, unless there is one."""
-    row = {"agency": agency, "name": name, "filter": "{}", "cursor": seq, "created_seq": seq}
-    conn.execute(insert_or_keep(subscription).on_conflict_do_nothing(), row)
+    if place(conn, agency, name) is None:
+        row = {"agency": agency, "name": name, "filter": "{}", "cursor": seq, "created_seq": seq}
+        conn.execute(insert(subscription), row)
 
 
 def move(conn: Connection, agency: str, name: str, *, was: int, to: int) -> None:

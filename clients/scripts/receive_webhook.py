@@ -22,6 +22,8 @@ BODY_BYTES_MAX = 262_144
 """No line is longer."""
 
 READ_S_MAX = 10
+SEEN_MAX = 10_000
+"""Ids remembered; a real receiver keeps them with what it took over."""
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -30,7 +32,7 @@ class Receiver(BaseHTTPRequestHandler):
     timeout = READ_S_MAX
     client: Client
     key: str
-    seen: set[str]
+    seen: dict[str, None]
 
     def do_POST(self) -> None:
         """Take one call."""
@@ -55,7 +57,9 @@ class Receiver(BaseHTTPRequestHandler):
                 verify(self.client, call.line, seq)
             click.echo(describe(call))
             # Kept only now: what could not be verified comes again.
-            self.seen.add(call.id)
+            self.seen[call.id] = None
+            if len(self.seen) > SEEN_MAX:
+                del self.seen[next(iter(self.seen))]
         return b""
 
     def _answer(self, status: int, body: bytes = b"") -> None:
@@ -87,7 +91,7 @@ def describe(call: Call) -> str:
 
 def server(client: Client, key: str, host: str, port: int) -> HTTPServer:
     """Return a server that receives for this client; the caller runs it."""
-    handler = type("ReceiverOf", (Receiver,), {"client": client, "key": key, "seen": set()})
+    handler = type("ReceiverOf", (Receiver,), {"client": client, "key": key, "seen": {}})
     return HTTPServer((host, port), handler)
 
 

@@ -257,43 +257,38 @@ def test_flash_goes_first(pushing: Pushing) -> None:
     assert [line.raw for line in lines] == [got.body for got in pushing.first.got[failed:]]
 
 
-def test_flash_goes_between(pushing: Pushing) -> None:
-    """A flash that comes in while a page is being pushed goes before what is left of the page."""
-    pushing.set_up(pushing.first)
-    released = threading.Event()
-    pushing.first.answer = lambda _got: Told(500)
-    rest = [pushing.desks.publish(ISSUER, [READER]) for _ in range(3)]
-    pushing.first.wait(1)
-    failed = len(pushing.first.got)
-    pushing.first.answer = lambda got: Told() if released.wait(5) else willing(got)
-    pushing.later(7)
-    wait_until(lambda: len(pushing.first.got) == failed + 1)
+def held_back(pushing: Pushing) -> tuple[list[Line], threading.Event, int]:
+    """Let three lines wait in a page whose first one a receiver holds until released.
 
-    flash = pushing.desks.publish(ISSUER, [READER], urgency="flash")
-    released.set()
-    wait_until(lambda: len(pushing.first.got) == failed + 4)
-
-    order = [rest[0], flash, rest[1], rest[2]]
-    assert [line.raw for line in order] == [got.body for got in pushing.first.got[failed:]]
-
-
-def held_back(pushing: Pushing, count: int) -> tuple[list[Line], threading.Event, int]:
-    """Let a page wait at a receiver that holds its first row until released; return lines, release, calls before."""
+    Return the lines, the release, and how many calls came before.
+    """
     pushing.set_up(pushing.first)
     pushing.first.answer = lambda _got: Told(500)
-    lines = [pushing.desks.publish(ISSUER, [READER]) for _ in range(count)]
+    first, *lines = [pushing.desks.publish(ISSUER, [READER]) for _ in range(4)]
     pushing.first.wait(1)
     wait_until(lambda: pushing.row()["tries"] == 1)
-    released, before = threading.Event(), len(pushing.first.got)
-    pushing.first.answer = lambda got: Told() if released.wait(8) else willing(got)
+    released, before = threading.Event(), len(pushing.first.got) + 1
+    pushing.first.answer = lambda got: Told() if got.body == first.raw or released.wait(8) else willing(got)
     pushing.later(7)
     wait_until(lambda: len(pushing.first.got) == before + 1)
     return lines, released, before
 
 
+def test_flash_goes_between(pushing: Pushing) -> None:
+    """A flash that comes in while a page is being pushed goes before what is left of the page."""
+    lines, released, before = held_back(pushing)
+    flash = pushing.desks.publish(ISSUER, [READER], urgency="flash")
+    released.set()
+
+    wait_until(lambda: len(pushing.first.got) >= before + 4)
+
+    order = [lines[0], flash, lines[1], lines[2]]
+    assert [line.raw for line in order] == [got.body for got in pushing.first.got[before:]]
+
+
 def test_recalled_while_its_page_leaves(pushing: Pushing) -> None:
     """What is recalled after its page was recorded, but before its own turn, does not leave as a line."""
-    lines, released, before = held_back(pushing, 3)
+    lines, released, before = held_back(pushing)
     recall = pushing.desks.recall(ISSUER, lines[2].id, [READER])
     pushing.desks.post(recall)
     released.set()
@@ -307,7 +302,7 @@ def test_recalled_while_its_page_leaves(pushing: Pushing) -> None:
 
 def test_grant_narrowed_while_its_page_leaves(pushing: Pushing) -> None:
     """What a grant no longer covers when its turn comes does not leave, though its page was recorded."""
-    _, released, before = held_back(pushing, 3)
+    _, released, before = held_back(pushing)
     pushing.desks.order("ceiling", agency=READER, tlp="GREEN")
     green = pushing.desks.publish(ISSUER, [READER], tlp="GREEN")
     released.set()
@@ -428,6 +423,20 @@ def test_ids_differ_between_webhooks(pushing: Pushing) -> None:
     assert mine.headers["webhook-id"] != theirs.headers["webhook-id"]
 
 
+def test_one_is_tried_while_failing(pushing: Pushing) -> None:
+    """While a receiver fails the record names one bulletin at each try, not all that wait."""
+    pushing.set_up(pushing.first)
+    pushing.first.answer = lambda _got: Told(500)
+    for _ in range(3):
+        pushing.desks.publish(ISSUER, [READER])
+    wait_until(lambda: pushing.row()["tries"] == 1)
+
+    pushing.later(7)
+    wait_until(lambda: pushing.row()["tries"] == 2)
+
+    assert 1 == pushing.desks.details(kind="bulletin.sent")[0]["count"]
+
+
 @pytest.mark.parametrize(("asked", "low", "high"), [("600", 600, 602), ("999999", 21_600, 21_602), ("soon", 4, 6)])
 def test_retry_after(pushing: Pushing, asked: str, low: int, high: int) -> None:
     """A receiver may put the hub off by seconds, at most six hours."""
@@ -522,8 +531,7 @@ def test_suspended_agency(pushing: Pushing) -> None:
     recall = pushing.desks.recall(ISSUER, line.id, [READER])
 
     pushing.desks.post(recall)
-    pushing.desks.clock.advance(7)
-    pushing.desks.publish(ISSUER, [OTHER])
+    pushing.later(7)
 
     _, got = pushing.first.wait(2)
     assert recall.raw == got.body
@@ -680,7 +688,7 @@ def test_quota(pushing: Pushing) -> None:
     """An agency has at most eight webhooks."""
     for number in range(9):
         pushing.subscribe(f"s{number}")
-    statuses = [pushing.order("https://receiver.example/", f"s{number}").status_code for number in range(8)]
+    statuses = [pushing.order("https://127.0.0.1/", f"s{number}").status_code for number in range(8)]
 
     answer = pushing.order("https://receiver.example/", "s8")
 
