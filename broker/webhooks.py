@@ -46,8 +46,6 @@ IDLE_S = 5.0
 CHALLENGE_BYTES = 24
 FLASH = "flash"
 
-_RANDOM = secrets.SystemRandom()
-
 logger = logging.getLogger("lintas.webhooks")
 
 
@@ -161,15 +159,20 @@ class Push:
         self.news = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until the webhook ends; a fault of the hub's own is survived, and is no failure of the receiver."""
+        """Work until the webhook ends; a fault of the hub's own is survived, and is no failure of the receiver.
+
+        What was taken over though that could not be recorded is sent again, from the cursor on.
+        """
         while not self._is_over:
             try:
                 await self._step()
             except Refusal as refusal:
-                logger.info("%s of %s waits: %s", self._way, self._hook.agency, refusal.code)
+                logger.info("%s of %s waits: %s", self._way, self.agency, refusal.code)
+                self._place = None
                 await self._rest(IDLE_S)
             except Exception:
-                logger.exception("%s of %s failed", self._way, self._hook.agency)
+                logger.exception("%s of %s failed", self._way, self.agency)
+                self._place = None
                 await asyncio.sleep(IDLE_S)
 
     async def _step(self) -> None:
@@ -198,9 +201,7 @@ class Push:
 
     async def _follow(self) -> bool:
         """Read where the subscription stands, and begin there when somebody else moved it; False when it is gone."""
-        place = await in_reader(
-            self._hub, lambda conn: webhooks.place(conn, self._hook.agency, self._hook.subscription)
-        )
+        place = await in_reader(self._hub, lambda conn: webhooks.place(conn, self.agency, self._hook.subscription))
         self._is_over = place is None
         if place is not None and place != self._place:
             wanted = read_filter(parse_object(place.filter.encode()))
@@ -218,7 +219,7 @@ class Push:
         lane.after = max(lane.after, self._all.after)
         page = await self._give(lane)
         done, failure = await self._push(page)
-        lane.after = page.cursor if len(done) == len(page.rows) else done[-1].seq if done else lane.after
+        _advance(lane, page, done)
         self._ahead.update(row.seq for row in done)
         if not page.is_empty:
             await self._take_over(done, failure, None)
@@ -229,7 +230,7 @@ class Push:
         lane = self._all
         page = await self._give(lane)
         done, failure = await self._push(page, may_stop=True)
-        lane.after = page.cursor if len(done) == len(page.rows) else done[-1].seq if done else lane.after
+        _advance(lane, page, done)
         passed = {seq for seq in self._ahead if seq <= lane.after}
         self._ahead -= passed
         if passed or not page.is_empty:
@@ -237,7 +238,7 @@ class Push:
         return page.is_full or not page.is_empty
 
     async def _give(self, lane: Lane) -> Page:
-        source = Source(self._hook.agency, self._way, lane.wanted)
+        source = Source(self.agency, self._way, lane.wanted)
 
         def record(batch: Batch, page: Page) -> int:
             return record_page(batch, source, page)
@@ -245,7 +246,7 @@ class Push:
         return await give(self._hub, self._standing, lambda conn: self._read(conn, lane), record)
 
     def _read(self, conn: Connection, lane: Lane) -> Page:
-        source = Source(self._hook.agency, self._way, lane.wanted)
+        source = Source(self.agency, self._way, lane.wanted)
         # A receiver that fails is tried with one, so that the record does not say of many that they were sent.
         window = Window(lane.after, 1 if self._hook.tries else ROWS_MAX)
         page = read_page(conn, self._hub.directory, source, window=window, now=self._hub.now())
@@ -283,16 +284,15 @@ class Push:
 
     async def _is_overtaken(self) -> bool:
         lane = self._first
-        if lane is None or not self.news.is_set() or len(self._ahead) >= AHEAD_MAX:
+        if lane is None or len(self._ahead) >= AHEAD_MAX:
             return False
-        self.news.clear()
         page = await in_reader(self._hub, lambda conn: self._read(conn, lane))
         return not page.is_empty
 
     async def _call(self, call: calls.Call) -> Answer:
         signed = sign_call(
             self._hub.secret.webhook_seed,
-            call=call_id(self._hook.agency, self._hook.subscription, call.subject),
+            call=call_id(self.agency, self._hook.subscription, call.subject),
             time=self._hub.now(),
             body=call.body,
         )
@@ -303,7 +303,7 @@ class Push:
         """Record what the receiver took over; move the cursor to `to`, or leave it when the rows went ahead."""
         place = self._place
         assert place is not None
-        agency, name = self._hook.agency, self._hook.subscription
+        agency, name = self.agency, self._hook.subscription
         ids, seqs = [row.id for row in done if row.is_line], [row.seq for row in done if row.is_line]
 
         def job(batch: Batch) -> None:
@@ -329,7 +329,7 @@ class Push:
             now=self._hub.now(),
             gone=answer.status == calls.GONE_STATUS,
             wait_s=answer.retry_after_s,
-            spread=_RANDOM.uniform(-1, 1),
+            spread=secrets.SystemRandom().uniform(-1, 1),
         )
 
     async def _keep(self, hook: Webhook, also: Callable[[Batch], None] = lambda _batch: None) -> None:
@@ -349,3 +349,10 @@ class Push:
         done = await submit(self._hub, job)
         self._hook = hook
         self._is_over = hook.state == DEAD or not done.value
+
+
+def _advance(lane: Lane, page: Page, done: Sequence[Row]) -> None:
+    if len(done) == len(page.rows):
+        lane.after = page.cursor
+    elif done:
+        lane.after = done[-1].seq

@@ -25,7 +25,7 @@ from broker.settings import read_settings
 from broker.store import delivery, tables
 from broker.store import webhooks as webhook_rows
 from broker.webhooks import Push, Webhooks
-from lintas.errors import Refusal
+from lintas.errors import Busy, Refusal
 from lintas.filter import read_filter
 from lintas.header import KEY, ORDER
 from lintas.line import Line
@@ -310,6 +310,26 @@ def test_grant_narrowed_while_its_page_leaves(pushing: Pushing) -> None:
     wait_until(lambda: pushing.cursor() >= pushing.desks.events(object=green.id)[0].seq)
 
     assert [green.raw] == [got.body for got in pushing.first.got[before + 1 :]]
+
+
+def test_record_that_fails(pushing: Pushing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was taken over while the hub could not record it is sent again with its id, until the record is there."""
+    pushing.set_up(pushing.first)
+    faults = iter([Busy(retry_after=1)])
+
+    async def submit_or_fail(hub: Hub, job: Any) -> Any:
+        for fault in faults:
+            raise fault
+        return await submit(hub, job)
+
+    monkeypatch.setattr(webhooks_module, "submit", submit_or_fail)
+    pushing.desks.publish(ISSUER, [READER])
+    pushing.first.wait(1)
+    pushing.state()
+    wait_until(lambda: pushing.desks.events(kind="bulletin.received") != [])
+
+    assert 2 == len(pushing.first.deliveries)
+    assert 1 == len({got.headers["webhook-id"] for got in pushing.first.deliveries})
 
 
 def test_much_flash(pushing: Pushing, monkeypatch: pytest.MonkeyPatch) -> None:
