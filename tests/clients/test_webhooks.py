@@ -18,13 +18,20 @@ from clients.cli import cli
 from clients.scripts import receive_webhook
 from clients.settings import open_client
 from clients.settings import read_settings as read_client_settings
-from lintas import AsyncClient, Client, LintasError
+from lintas import AsyncClient, Client, LintasError, endpoints
+from lintas.clock import now_us
 from lintas.draft import read_draft
+from lintas.ed25519 import public_key_of
+from lintas.errors import BadSettings, HubUnreachable
+from lintas.event import US_PER_S
 from lintas.keys import load_identity
 from lintas.state import State
+from lintas.webhooks import key_text, sign_call
+from lintas.wire import Response
 from tests.conftest import served, wait_until
 
 READER, ISSUER = "sg-fiu", "my-police"
+SEED = bytes(range(32))
 DRAFT = {
     "kind": "alert",
     "topic": "cyber.scam",
@@ -181,3 +188,59 @@ def test_receiver_refuses_strangers(
     captured = capsys.readouterr()
     assert ([400], "") == (statuses, captured.out)
     assert captured.err.startswith("refused: ")
+
+
+def post_signed(port: int, bodies: list[tuple[str, bytes]]) -> tuple[threading.Thread, list[int]]:
+    """Post bodies, each with its id and signed by a hub of this test's own, from another thread."""
+    statuses: list[int] = []
+
+    def post() -> None:
+        for call, body in bodies:
+            headers = sign_call(SEED, call=call, time=now_us() // US_PER_S, body=body)
+            statuses.append(httpx.post(f"http://127.0.0.1:{port}/", content=body, headers=headers).status_code)
+
+    thread = threading.Thread(target=post)
+    thread.start()
+    return thread, statuses
+
+
+def test_receiver_takes_once(environment: dict[str, str], port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """The example receiver prints a notice once, however often it comes, and no line without its place in the log."""
+    notice = b'{"type":"bulletin.notice","id":"X","seq":1,"tlp":"RED","urgency":"flash","kind":"alert"}'
+    with open_client(read_client_settings(environment)) as client:
+        server = receive_webhook.server(client, key_text(public_key_of(SEED)), "127.0.0.1", port)
+        line = client.sign(read_draft(DRAFT | {"release_to": [ISSUER]}), release_to=[ISSUER])
+        thread, statuses = post_signed(port, [("msg_1", notice), ("msg_1", notice), ("msg_2", line.raw)])
+        for _ in range(3):
+            server.handle_request()
+        thread.join()
+        server.server_close()
+
+    assert ([200, 200, 400], "bulletin.notice X  RED flash\n") == (statuses, capsys.readouterr().out)
+
+
+def test_receiver_without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example receiver without settings ends with 1 and names the variable."""
+    monkeypatch.delenv("LINTAS_IDENTITY", raising=False)
+
+    result = CliRunner().invoke(receive_webhook.main, ["--key", "whpk_x"])
+
+    assert (1, True) == (result.exit_code, "LINTAS_IDENTITY" in result.stderr)
+
+
+def test_nobody_to_ask(environment: dict[str, str]) -> None:
+    """Without a passphrase file, and nobody there to ask, the command says which variable is missing."""
+    result = CliRunner().invoke(cli, ["webhook", "list"], env=environment | {"LINTAS_PASSPHRASE_FILE": ""})
+
+    assert isinstance(result.exception, BadSettings)
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"webhooks":7}', b'{"webhooks":[7]}', b"{}"])
+def test_strange_list(environment: dict[str, str], body: bytes) -> None:
+    """A hub that answers with no list of webhooks is not believed."""
+    with open_client(read_client_settings(environment)) as client:
+        operation = endpoints.webhooks(client.session)
+        next(operation)
+
+        with pytest.raises(HubUnreachable):
+            operation.send(Response(200, {}, body))
