@@ -46,6 +46,7 @@ def change(batch: Batch, line: Line, seq: int) -> None:
     if args["url"] is None:
         webhooks.remove(batch.conn, agency, args["subscription"])
         return
-    if args["subscription"] == WHOLE_FEED:
-        webhooks.begin(batch.conn, agency, WHOLE_FEED, seq=seq)
+    if args["subscription"] == WHOLE_FEED and webhooks.begin(batch.conn, agency, WHOLE_FEED, seq=seq):
+        detail = {"name": WHOLE_FEED, "filter": {}, "cursor": seq}
+        batch.append("subscription.created", agency, detail=detail)
     webhooks.put(batch.conn, agency, args["subscription"], args["url"], order_seq=seq)

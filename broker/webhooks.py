@@ -234,7 +234,7 @@ class Push:
         passed = {seq for seq in self._ahead if seq <= lane.after}
         self._ahead -= passed
         if passed or not page.is_empty:
-            await self._take_over(done, failure, lane.after)
+            await self._take_over(done, failure, lane.after if done or passed else None)
         return page.is_full or not page.is_empty
 
     async def _give(self, lane: Lane) -> Page:
@@ -307,7 +307,8 @@ class Push:
         ids, seqs = [row.id for row in done if row.is_line], [row.seq for row in done if row.is_line]
 
         def job(batch: Batch) -> None:
-            if ids:
+            # Every move of a cursor is in the log, or a client could not tell it from one that skips.
+            if ids or to is not None:
                 detail = {"way": self._way, "count": len(ids), "ids": ids} | ({} if to is None else {"to": to})
                 received = batch.append("bulletin.received", agency, detail=detail)
                 webhooks.mark_received(batch.conn, agency, self._way, seqs, received_seq=received)

@@ -115,11 +115,13 @@ def place(conn: Connection, agency: str, name: str) -> Place | None:
     return Place(*row) if row else None
 
 
-def begin(conn: Connection, agency: str, name: str, *, seq: int) -> None:
-    """Make a subscription to everything from this index on, unless there is one."""
-    if place(conn, agency, name) is None:
+def begin(conn: Connection, agency: str, name: str, *, seq: int) -> bool:
+    """Make a subscription to everything from this index on; False when there is one."""
+    is_new = place(conn, agency, name) is None
+    if is_new:
         row = {"agency": agency, "name": name, "filter": "{}", "cursor": seq, "created_seq": seq}
         conn.execute(insert(subscription), row)
+    return is_new
 
 
 def move(conn: Connection, agency: str, name: str, *, was: int, to: int) -> None:
