@@ -222,6 +222,19 @@ def test_strict_marking_is_only_named(pushing: Pushing) -> None:
     assert [0] == [detail["count"] for detail in pushing.desks.details(kind="bulletin.sent")]
 
 
+def test_every_move_is_logged(pushing: Pushing) -> None:
+    """The cursor stands where the log says, also when only a notice was taken over and for a feed just begun."""
+    pushing.set_up(pushing.first)
+    start = pushing.desks.details(kind="subscription.created")
+    begun = pushing.cursor()
+    pushing.desks.publish(ISSUER, [READER], tlp="AMBER+STRICT")
+    wait_until(lambda: pushing.desks.events(kind="bulletin.received") != [])
+
+    assert [{"name": "feed", "filter": {}, "cursor": begun}] == start
+    expected = {"way": "webhook/feed", "count": 0, "ids": [], "to": pushing.cursor()}
+    assert [expected] == pushing.desks.details(kind="bulletin.received")
+
+
 def test_withdrawn_meanwhile(pushing: Pushing) -> None:
     """What was recalled while the receiver was away comes as its state, after the recall that overtook it."""
     pushing.set_up(pushing.first)
