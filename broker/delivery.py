@@ -178,19 +178,37 @@ def refused(batch: Batch, caller: Caller) -> Refusal | None:
 async def deliver(
     hub: Hub, caller: Caller, read: Callable[[Connection], Page], record: Callable[[Batch, Page], object]
 ) -> Page:
-    """Read a page and record its sending; return it only when both are true of the same state of the hub."""
+    """Give a page to a caller whose key may still sign."""
+    return await give(hub, lambda batch: refused(batch, caller), read, record)
+
+
+async def give(
+    hub: Hub,
+    standing: Callable[[Batch], Refusal | None],
+    read: Callable[[Connection], Page],
+    record: Callable[[Batch, Page], object],
+) -> Page:
+    """Read a page and record its sending; return it only when both are true of the same state of the hub.
+
+    `standing` tells why nothing may leave any more.
+    """
     for _ in range(READ_AGAIN_MAX):
         page = await in_reader(hub, read)
         if page.is_empty:
             return page
-        done = await submit(hub, lambda batch, page=page: _recorded(batch, caller, page, record))  # type: ignore[misc]
+        done = await submit(hub, lambda batch, page=page: _recorded(batch, standing, page, record))  # type: ignore[misc]
         if done.value:
             return page
     raise Busy(retry_after=1)
 
 
-def _recorded(batch: Batch, caller: Caller, page: Page, record: Callable[[Batch, Page], object]) -> bool | Refusal:
-    refusal = refused(batch, caller)
+def _recorded(
+    batch: Batch,
+    standing: Callable[[Batch], Refusal | None],
+    page: Page,
+    record: Callable[[Batch, Page], object],
+) -> bool | Refusal:
+    refusal = standing(batch)
     if refusal is not None:
         return refusal
     if batch.directory is not page.directory or batch.withdrawn >= page.size:

@@ -10,12 +10,13 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from broker import matching
+from broker import matching, webhook_orders
 from broker.batch import Batch
 from broker.intake import record_refusal
+from broker.reach import Allowed
 from broker.store import invites
 from lintas.decide import INVITE_S, changes, check_signatures
 from lintas.directory import Change, Directory
@@ -45,7 +46,7 @@ class Ordered:
 
 Effect = Callable[[Batch, Line, int], None]
 
-EFFECTS: Mapping[str, Effect] = {**matching.EFFECTS}
+EFFECTS: Mapping[str, Effect] = {**matching.EFFECTS, "webhook.changed": webhook_orders.change}
 """What an order does to rows that are not in the log, by the kind of its first event; `seq` is that event's index."""
 
 
@@ -62,8 +63,11 @@ def open_control(raw: bytes, typ: str, directory: Directory) -> Line:
     return line
 
 
-def admit_control(batch: Batch, line: Line, source: str) -> Ordered | Refusal:
-    """Carry out a key line or order, or record its refusal and return it. `source` is the sender's address."""
+def admit_control(batch: Batch, line: Line, source: str, allow: Sequence[Allowed] = ()) -> Ordered | Refusal:
+    """Carry out a key line or order, or record its refusal and return it.
+
+    `source` is the sender's address, `allow` are the operator's exceptions for webhooks.
+    """
     seq = batch.known.get(line.id)
     if seq is not None:
         return Ordered(line.id, seq, is_new=False)
@@ -71,7 +75,7 @@ def admit_control(batch: Batch, line: Line, source: str) -> Ordered | Refusal:
     try:
         decided = changes(batch.directory, line, now=batch.now)
         _check_code(batch, line, source)
-        _check_order(batch, line)
+        _check_order(batch, line, allow)
     except Refusal as refusal:
         # An enrolment proves possession of its own key only: anyone can make one, so it is counted, not logged singly.
         if line.header.kid in batch.directory.keys:
@@ -80,11 +84,14 @@ def admit_control(batch: Batch, line: Line, source: str) -> Ordered | Refusal:
     return _carry_out(batch, line, decided)
 
 
-def _check_order(batch: Batch, line: Line) -> None:
-    order = open_order(line) if line.header.typ == ORDER else None
-    check = matching.CHECKS.get(order.act) if order is not None else None
-    if order is not None and check is not None:
-        check(batch, order)
+def _check_order(batch: Batch, line: Line, allow: Sequence[Allowed]) -> None:
+    if line.header.typ != ORDER:
+        return
+    order = open_order(line)
+    if order.act == "webhook":
+        webhook_orders.check(batch, order, allow)
+    elif order.act in matching.CHECKS:
+        matching.CHECKS[order.act](batch, order)
 
 
 def _carry_out(batch: Batch, line: Line, decided: tuple[Change, ...]) -> Ordered:

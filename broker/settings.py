@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.reach import Allowed, read_allowed
 from lintas.errors import BadSettings
 
 PREFIX = "LINTAS_"
@@ -22,6 +23,7 @@ NAMES = (
     "LINTAS_PORT",
     "LINTAS_LOG_LEVEL",
     "LINTAS_PURGE_AFTER_DAYS",
+    "LINTAS_WEBHOOK_ALLOW",
 )
 LEVELS = ("debug", "info", "warning", "error")
 PORT_MAX = 65_535
@@ -34,6 +36,7 @@ class Settings:
     """Everything a hub process needs to know. `database` is an SQLAlchemy URL.
 
     Content is purged `purge_after_days` after its end.
+    `webhook_allow` are the addresses that are called though they are not public, or without TLS.
     """
 
     data: Path
@@ -42,6 +45,7 @@ class Settings:
     port: int = 8470
     log_level: str = "info"
     purge_after_days: int = 30
+    webhook_allow: tuple[Allowed, ...] = ()
 
     @property
     def log_key_file(self) -> Path:
@@ -68,6 +72,7 @@ def read_settings(environ: Mapping[str, str] | None = None, **given: str | int |
         port=_port(values.get("port") or "8470"),
         log_level=_level(values.get("log_level") or "info"),
         purge_after_days=_days(values.get("purge_after_days") or "30"),
+        webhook_allow=_allowed(values.get("webhook_allow") or ""),
     )
 
 
@@ -90,6 +95,13 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > PORT_MAX:
         raise BadSettings(f"LINTAS_PORT is a number from 0 to {PORT_MAX}.")
     return int(text)
+
+
+def _allowed(text: str) -> tuple[Allowed, ...]:
+    try:
+        return read_allowed(text)
+    except ValueError as fault:
+        raise BadSettings(f"LINTAS_WEBHOOK_ALLOW: {fault}; write host:port or network:port.") from fault
 
 
 def _level(text: str) -> str:

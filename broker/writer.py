@@ -65,7 +65,10 @@ class Writer:
     def __init__(
         self, store: Store, signer: LogSigner, clock: Clock, *, index_key: bytes, due: Sequence[Callable[[Batch], None]]
     ) -> None:
-        """Take its parts; each of `due` is called in every batch and may add what is to be recorded by now."""
+        """Take its parts; each of `due` is called in every batch and may add what is to be recorded by now.
+
+        Each of `on_commit` is called by the writer's thread after events were committed and signed; it must not raise.
+        """
         self._store = store
         self._signer = signer
         self._clock = clock
@@ -77,11 +80,18 @@ class Writer:
         self._halted: LogHalted | None = None
         self._stopping = False
         self.directory = Directory("")
+        self.on_commit: list[Callable[[], None]] = []
 
     @property
     def halted(self) -> LogHalted | None:
         """Why nothing is accepted any more, or None."""
         return self._halted
+
+    @property
+    def withdrawn(self) -> int | None:
+        """The index of the newest recall or supersede; None while that is not known."""
+        head = self._head
+        return None if head is None else head.withdrawn
 
     @property
     def depth(self) -> int:
@@ -158,6 +168,9 @@ class Writer:
         else:
             for entry, answer in zip(entries, answers, strict=True):
                 _resolve(entry.future, answer, signed)
+            if signed is not None:
+                for tell in self.on_commit:
+                    tell()
         return None
 
     def _settle_apart(self, entries: list[_Entry]) -> None:

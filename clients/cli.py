@@ -35,6 +35,7 @@ from clients.show import (
     show_recipients,
 )
 from clients.subscriptions import subscription
+from clients.webhooks import webhook
 from clients.workflow import SIGNING
 from lintas import vocabulary
 from lintas.client import Client
@@ -65,7 +66,7 @@ def cli() -> None:
     """
 
 
-for _command in (admin, subscription, ack, status, rotate, reseal, interest, watch, *READING, *SIGNING):
+for _command in (admin, subscription, ack, status, rotate, reseal, interest, watch, webhook, *READING, *SIGNING):
     cli.add_command(_command)
 
 

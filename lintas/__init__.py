@@ -16,11 +16,13 @@ from lintas.lint import Finding
 from lintas.matching import Interest
 from lintas.opening import OpeningKey
 from lintas.receipt import Logged
+from lintas.webhooks import Call, open_webhook
 from lintas.wire import Answer, Published
 
 __all__ = [
     "Answer",
     "AsyncClient",
+    "Call",
     "Client",
     "Draft",
     "Evidence",
@@ -39,6 +41,7 @@ __all__ = [
     "Trouble",
     "fresh_opening",
     "load_identity",
+    "open_webhook",
     "read_draft",
     "save_identity",
 ]

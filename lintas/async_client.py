@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import acknowledge, matching, readers, sealing, subscribe, sync, wire
+from lintas import acknowledge, endpoints, matching, readers, sealing, subscribe, sync, wire
 from lintas import due as dues
 from lintas import thread as threads
 from lintas.ack import ACKNOWLEDGED, OPENED
@@ -257,6 +257,18 @@ class AsyncClient(Face):
             for item in matching.concerned(page, shown):
                 yield item
             after, is_last = page.cursor, page.is_last
+
+    async def webhooks(self) -> list[dict[str, Any]]:
+        """As `Client.webhooks`."""
+        return await self.run(endpoints.webhooks(self.session))
+
+    async def set_webhook(self, subscription: str, url: str | None) -> Answer:
+        """As `Client.set_webhook`."""
+        return await self.order("webhook", {"subscription": subscription, "url": url})
+
+    async def webhook_key(self) -> str:
+        """As `Client.webhook_key`."""
+        return await self.run(endpoints.webhook_key())
 
     async def admin_events(self, **filters: str | int | None) -> dict[str, Any]:
         """As `Client.admin_events`."""

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import acknowledge, matching, readers, sealing, subscribe, sync, wire
+from lintas import acknowledge, endpoints, feed, matching, readers, sealing, subscribe, sync, wire
 from lintas import due as dues
 from lintas import thread as threads
 from lintas.ack import ACKNOWLEDGED, OPENED
@@ -124,6 +124,13 @@ class Face:
         except Refusal as fault:
             raise Unverified(str(fault)) from fault
         return logged
+
+    def verify_line(self, raw: bytes, *, seq: int) -> Received:
+        """Verify a bulletin that is said to stand at this index of the log, as a webhook brings it.
+
+        With the keys known so far (`sync`); raises Unverified. Whether it was recalled since, `fetch` tells.
+        """
+        return feed.verify_line(self.session, raw, seq=seq)
 
 
 class Client(Face):
@@ -346,6 +353,18 @@ class Client(Face):
             page = self.run(matching.watched(self.session, name, after=after))
             yield from matching.concerned(page, shown)
             after, is_last = page.cursor, page.is_last
+
+    def webhooks(self) -> list[dict[str, Any]]:
+        """Return this agency's webhooks: subscription, host, state, tries, next attempt, what waits."""
+        return self.run(endpoints.webhooks(self.session))
+
+    def set_webhook(self, subscription: str, url: str | None) -> Answer:
+        """Push a subscription to an address from now on; None ends it."""
+        return self.order("webhook", {"subscription": subscription, "url": url})
+
+    def webhook_key(self) -> str:
+        """Return the key with which the hub signs its calls, for `lintas.webhooks.open_webhook`."""
+        return self.run(endpoints.webhook_key())
 
     def admin_events(self, **filters: str | int | None) -> dict[str, Any]:
         """Read a page of the audit log (`since_`, `until`, `kind`, `party`, ...)."""

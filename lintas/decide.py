@@ -36,6 +36,7 @@ from lintas.opening import OPENING_LIFE_S
 from lintas.orders import COMPROMISED, Enrol, Opening, Order, Revoke, Rotate, open_key_line, open_order
 from lintas.purge import GRACE_S
 from lintas.strict import b64u
+from lintas.webhooks import read_url
 
 KEY_LIFE_S_MAX = 397 * 86_400
 """Thirteen months."""
@@ -50,10 +51,9 @@ AGENCY_ACTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "interest": ("interest.registered", ("mode", "until", "indicators")),
     "interest-end": ("interest.ended", ("interest",)),
     "watch": ("watch.changed", ("name", "indicators")),
+    "webhook": ("webhook.changed", ("subscription", "host")),
 }
 """Acts that an agency orders for itself: the event each causes, and the arguments that event tells."""
-
-AGENCY_KINDS = frozenset(kind for kind, _ in AGENCY_ACTS.values())
 
 TWO_PERSON_ACTS = frozenset({"approve", "revoke", "grant", "ceiling", "purge"})
 """Acts that two administrators sign once there have been two; so does every act on an administrator."""
@@ -231,12 +231,16 @@ def _agency_order(directory: Directory, order: Order, now: int) -> tuple[Change,
     if directory.is_suspended(outer.header.iss):
         raise PartnerSuspended(member="iss")
     kind, facts = AGENCY_ACTS[order.act]
-    detail = dict(_fact(name, order.args[name]) for name in facts)
+    detail = dict(_fact(name, order) for name in facts)
     effect = Change(kind, outer.header.iss, detail)
     return effect, Change("order.accepted", outer.header.iss, {"act": order.act})
 
 
-def _fact(name: str, value: Any) -> tuple[str, Any]:
+def _fact(name: str, order: Order) -> tuple[str, Any]:
+    if name == "host":
+        # Never more of the address: its path may be a secret between hub and receiver.
+        return name, None if order.args["url"] is None else read_url(order.args["url"]).host
+    value = order.args[name]
     # Of a list the log tells the length alone: it holds no values of indicators.
     return ("count", len(value)) if isinstance(value, list) else (name, value)
 

@@ -19,6 +19,7 @@ from lintas.jwk import public_of_jwk, thumbprint
 from lintas.line import Line, is_nested, parse
 from lintas.opening import kid_of, load_public
 from lintas.strict import Json, parse_object, unb64u
+from lintas.webhooks import read_url
 
 TEXT_CHARACTERS_MAX = 200
 COMMUNITY_MEMBERS_MAX = 256
@@ -340,6 +341,12 @@ def _is_indicator(value: object) -> bool:
     return is_text and value["type"] in vocabulary.load().indicator_types
 
 
+def _is_endpoint(value: object) -> bool:
+    if value is not None:
+        read_url(value if isinstance(value, str) else "")
+    return True
+
+
 _WINDOW: dict[str, Callable[[object], bool]] = {
     "jwk": _is_jwk,
     "holder": _is_text,
@@ -366,5 +373,6 @@ _ACTS: Mapping[str, Mapping[str, Callable[[object], bool]]] = {
     },
     "interest-end": {"interest": is_id},
     "watch": {"name": _is_name, "indicators": _is_indicators(0, WATCH_INDICATORS_MAX)},
+    "webhook": {"subscription": _is_name, "url": _is_endpoint},
 }
 """Each act of an order with the members it must have, no others."""

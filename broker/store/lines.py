@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, union_all, update
+from sqlalchemy import Column, ColumnElement, Connection, Subquery, and_, func, insert, or_, select, union_all, update
 
 from broker.store import watches
 from broker.store.tables import indicator, line, recipient, ref
@@ -163,15 +163,29 @@ def targets(conn: Connection, seq: int) -> set[int]:
 def feed(
     conn: Connection, reader: Reader, wanted: Filter, *, after: int, limit: int, ref_to: str | None = None
 ) -> list[StoredLine]:
-    """Return the bulletins the reader may have with seq > after, oldest first; `ref_to`: only what refers to this id.
+    """Return the bulletins the reader may have with seq > after, oldest first; `ref_to`: only those naming this id."""
+    both = _feed(reader, wanted, after=after, limit=limit, ref_to=ref_to, columns=_COLUMNS)
+    return [_line(row) for row in conn.execute(select(both).order_by(both.c.seq).limit(limit))]
 
-    Two index walks (own name, everyone), each stopped at `limit`, merged: the cost does not grow with the backlog.
+
+def waiting(conn: Connection, reader: Reader, wanted: Filter, *, after: int, limit: int) -> int:
+    """Return how many bulletins a feed has with seq > after, counted up to `limit`."""
+    both = _feed(reader, wanted, after=after, limit=limit, ref_to=None, columns=_COLUMNS[:1])
+    return min(limit, conn.scalar(select(func.count()).select_from(both)) or 0)
+
+
+def _feed(
+    reader: Reader, wanted: Filter, *, after: int, limit: int, ref_to: str | None, columns: Sequence[Column[Any]]
+) -> Subquery:
+    """Return the newer bulletins of two index walks (own name, everyone), each stopped at `limit`.
+
+    The cost does not grow with the backlog.
     """
     conditions = [_allowed(reader), *_wanted(wanted, reader.agency), *_refers(ref_to)]
     halves = []
     for agency in (reader.agency, EVERYONE):
         half = (
-            select(*_COLUMNS)
+            select(*columns)
             .join_from(recipient, line, recipient.c.seq == line.c.seq)
             .where(recipient.c.agency == agency, recipient.c.state == RELEASED, recipient.c.seq > after, *conditions)
             .order_by(recipient.c.seq)
@@ -180,8 +194,7 @@ def feed(
         if agency == EVERYONE:
             half = half.where(line.c.iss != reader.agency)
         halves.append(select(half.subquery()))
-    both = union_all(*halves).subquery()
-    return [_line(row) for row in conn.execute(select(both).order_by(both.c.seq).limit(limit))]
+    return union_all(*halves).subquery()
 
 
 def published(

@@ -175,6 +175,11 @@ def newest_of_kind(conn: Connection, kind: str) -> EventRow | None:
     return EventRow(*row) if row else None
 
 
+def parties_since(conn: Connection, after: int) -> frozenset[str]:
+    """Return the parties of the events with seq > after."""
+    return frozenset(conn.scalars(select(event.c.party).where(event.c.seq > after).distinct()))
+
+
 def search(conn: Connection, wanted: EventFilter, *, before: int | None, limit: int) -> list[EventRow]:
     """Return events that fit the filter with seq < before, newest first."""
     statement = select(*_EVENT_COLUMNS).where(_matches(wanted))

@@ -135,7 +135,8 @@ subscription = Table("subscription", metadata, _SubscriptionColumns)
 class _WebhookColumns(TypedColumns):
     """Where a subscription is pushed to. `state` is pending, active or dead; times are Unix seconds.
 
-    `since` is when the present row of failures began, `next_at` when the next attempt is due.
+    `since` is when the present row of failures began, `code` what the last one was, `next_at` when the next attempt is
+    due.
     """
 
     agency: Named[str] = Column(Text, primary_key=True)
@@ -145,6 +146,7 @@ class _WebhookColumns(TypedColumns):
     order_seq: Named[int] = Column(BigInteger)
     tries: Named[int] = Column(BigInteger)
     since: Named[int | None] = Column(BigInteger)
+    code: Named[str | None] = Column(Text)
     next_at: Named[int] = Column(BigInteger)
 
 

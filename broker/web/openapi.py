@@ -276,6 +276,16 @@ _EXAMPLE_ORDER = {
     "at": _TIME,
     "line": _LINE,
 }
+_EXAMPLE_WEBHOOK = {
+    "subscription": "feed",
+    "host": "receiver.example",
+    "state": "active",
+    "tries": 1,
+    "since": _TIME,
+    "next_at": _TIME,
+    "code": "not-delivered",
+    "pending": 2,
+}
 _EXAMPLE_POSTED = {"id": _EXAMPLE_ID, "seq": 12, "events": ["key.enrolled"], "needs_second": False, "receipt": _RECEIPT}
 _EXAMPLE_PROVEN = {"seq": 7, "body": '{"v":1,"kind":"key.approved","...":"..."}', "line": _LINE, "proof": ["..."]}
 _EXAMPLE_SUBSCRIPTION = {"name": "scams", "filter": {"topic": ["cyber.scam"]}, "cursor": 12}
@@ -335,6 +345,7 @@ _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
             "name": "lintas.example-k3v9q2xa",
             "origin": "lintas.example-k3v9q2xa/log/1",
             "log_key": "...",
+            "webhook_key": "whpk_...",
             "limits": {"page_max": 1_000},
             "time": _TIME,
             "simulated": True,
@@ -371,6 +382,7 @@ _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/v1/interests/{id}"): (_JSON, _EXAMPLE_INTEREST),
     ("get", "/v1/watches"): (_JSON, {"watches": [{"name": "case-26-7", "count": 2}]}),
     ("get", "/v1/watches/{name}/bulletins"): (LINES_MEDIA, _ROW),
+    ("get", "/v1/webhooks"): (_JSON, {"webhooks": [_EXAMPLE_WEBHOOK]}),
     ("get", "/v1/log/checkpoint"): (_PLAIN, _CHECKPOINT),
     ("get", "/v1/log/key"): (_PLAIN, "lintas.example-k3v9q2xa/log/1+1b2c3d4e+AQ...\n"),
     ("get", "/v1/log/tile/{path}"): (_OCTETS, "32 bytes a hash"),

@@ -9,8 +9,10 @@ from broker.delivery import in_reader
 from broker.store import log
 from broker.web.bulletins import BATCH_BYTES_MAX, BATCH_LINES_MAX, PAGE_MAX
 from broker.web.http import check_params, hub_of, json_response, rfc3339
+from lintas.ed25519 import public_key_of
 from lintas.errors import ReadOnly
 from lintas.header import LINE_BYTES_MAX
+from lintas.webhooks import key_text
 
 router = APIRouter(tags=["operations"])
 
@@ -50,6 +52,7 @@ async def well_known(request: Request) -> Response:
             "name": hub.name,
             "origin": hub.signer.origin,
             "log_key": hub.signer.verifier.text(),
+            "webhook_key": key_text(public_key_of(hub.secret.webhook_seed)),
             "limits": limits,
             "time": rfc3339(hub.clock()),
             "simulated": True,

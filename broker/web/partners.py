@@ -88,7 +88,8 @@ async def _post(request: Request, typ: str) -> Response:
     raw = await read_line(request, typ, LINE_BYTES_MAX[typ])
     # In a reading thread: checking that a new public key is sound takes milliseconds.
     line = await asyncio.get_running_loop().run_in_executor(hub.readers, open_control, raw, typ, hub.directory)
-    done = await submit(hub, lambda batch: admit_control(batch, line, source_of(request)), (line.id,))
+    source, allow = source_of(request), hub.settings.webhook_allow
+    done = await submit(hub, lambda batch: admit_control(batch, line, source, allow), (line.id,))
     ordered = done.value
     assert isinstance(ordered, Ordered)
     if done.signed is not None and ordered.seq in done.signed.bodies:

@@ -102,6 +102,7 @@ def _subscriptions() -> None:
         sa.Column("order_seq", sa.BigInteger(), nullable=False),
         sa.Column("tries", sa.BigInteger(), nullable=False),
         sa.Column("since", sa.BigInteger(), nullable=True),
+        sa.Column("code", sa.Text(), nullable=True),
         sa.Column("next_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("agency", "subscription", name="pk_webhook"),
     )

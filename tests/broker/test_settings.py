@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.reach import Allowed
 from broker.settings import Settings, read_settings
 from lintas.errors import BadSettings
 
@@ -126,3 +127,16 @@ def test_frozen() -> None:
     """Settings do not change while a hub runs."""
     with pytest.raises(AttributeError):
         read_settings({}).port = 1  # type: ignore[misc]
+
+
+def test_webhook_exceptions(tmp_path: Path) -> None:
+    """Exceptions for webhooks are read from the environment or the file."""
+    data = write(tmp_path, 'webhook_allow = "inner.example:8443"\n')
+
+    assert (Allowed("inner.example", None, 8443),) == read_settings({}, data=data).webhook_allow
+
+
+def test_unreadable_webhook_exception() -> None:
+    """An exception that cannot be read stops the hub instead of being skipped."""
+    with pytest.raises(BadSettings, match="LINTAS_WEBHOOK_ALLOW"):
+        read_settings({"LINTAS_WEBHOOK_ALLOW": "inner.example"})

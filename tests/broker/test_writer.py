@@ -382,3 +382,31 @@ def test_directory_is_derived_at_start(inner: Desks) -> None:
 
     assert before == inner.hub.directory
     assert before is not inner.hub.directory
+
+
+def test_told_of_commits(inner: Desks) -> None:
+    """Whoever asked is told after a commit with events, once they can be read, and not after one without."""
+    sizes: list[int] = []
+
+    def told() -> None:
+        with inner.hub.store.read() as conn:
+            sizes.append(log.head(conn)[0])
+
+    before = inner.hub.writer.submit(lambda batch: batch.next_seq).result(WAIT_S).value
+    inner.hub.writer.on_commit.append(told)
+    inner.hub.writer.submit(lambda _batch: 0).result(WAIT_S)
+    inner.hub.writer.submit(note_view("told")).result(WAIT_S)
+    wait_until(lambda: sizes != [])
+
+    assert [before + 1] == sizes
+
+
+def test_newest_withdrawal(inner: Desks) -> None:
+    """The index of the newest recall is known as soon as it is committed."""
+    line = inner.bulletin(ISSUER, [READER])
+    inner.hub.writer.submit(posting(line, inner.hub)).result(WAIT_S)
+    recall = inner.recall(ISSUER, line.id, [READER])
+
+    accepted = inner.hub.writer.submit(posting(recall, inner.hub)).result(WAIT_S).value
+
+    assert accepted.seq == inner.hub.writer.withdrawn

@@ -11,6 +11,7 @@ import lintas
 FACE = [
     "Answer",
     "AsyncClient",
+    "Call",
     "Client",
     "Draft",
     "Evidence",
@@ -29,6 +30,7 @@ FACE = [
     "Trouble",
     "fresh_opening",
     "load_identity",
+    "open_webhook",
     "read_draft",
     "save_identity",
 ]
