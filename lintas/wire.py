@@ -35,7 +35,7 @@ from lintas.errors import (
     Unverified,
     from_problem,
 )
-from lintas.header import BULLETIN, KEY, ORDER
+from lintas.header import ACK, BULLETIN, KEY, ORDER
 from lintas.keys import fresh_nonce
 from lintas.line import Line, parse
 from lintas.receipt import Logged, check_receipt, parse_receipt
@@ -248,7 +248,7 @@ def flush(session: Session) -> Operation[list[Published | Refusal]]:
     """Send everything that waits in the outbox, many lines a request; one outcome a line, in order."""
     outcomes: list[Published | Refusal] = []
     # Acknowledgements wait in the same outbox and go to an address each (lintas.acknowledge).
-    waiting = [each for each in session.state.outgoing() if parse(each.line).header.typ == BULLETIN]
+    waiting = [each for each in session.state.outgoing() if parse(each.line).header.typ != ACK]
     for start in range(0, len(waiting), BATCH_LINES_MAX):
         outcomes += yield from send_many(session, waiting[start : start + BATCH_LINES_MAX])
     return outcomes

@@ -242,7 +242,7 @@ def test_red(region: Region) -> None:
 
 
 def test_audit(region: Region) -> None:
-    """An administrator reviews with curl and a token: who published, who received, each event with its proof."""
+    """An administrator reviews with curl and a token: who published, who opened it, each event with its proof."""
     line_id = region.publish(ISSUER)
     region.lintas(READER, "show", line_id)
     with pytest.raises(NotFound):
@@ -255,7 +255,7 @@ def test_audit(region: Region) -> None:
     for event in page["events"]:
         receipt = parse_receipt(event["receipt"].encode())
         assert event["seq"] == check_receipt(receipt, line_id=line_id, origin=key.name, key=key).seq
-    assert [("bulletin.sent", READER), ("bulletin.accepted", ISSUER)] == events
+    assert [("bulletin.opened", READER), ("bulletin.sent", READER), ("bulletin.accepted", ISSUER)] == events
     assert line_id in region.lintas(ADMIN, "admin", "events", "--object", line_id, "--json")
     assert 403 == region.curl(READER, "/v1/admin/events").status_code
 

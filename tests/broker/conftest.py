@@ -22,7 +22,7 @@ from broker.settings import Settings, read_settings
 from broker.store import log, tables
 from lintas.clock import now_us
 from lintas.errors import PROBLEM_TYPE_PREFIX
-from lintas.header import BULLETIN, KEY, ORDER
+from lintas.header import ACK, BULLETIN, KEY, ORDER, TOKEN
 from lintas.keys import Identity, load_identity
 from lintas.line import Line
 from lintas.session import Session
@@ -118,6 +118,26 @@ class Desks:
         if party is not None:
             headers["Authorization"] = f"Bearer {self.session(party).token()}"
         return self.http.get(self.url + path, headers=headers)
+
+    def change(self, method: str, path: str, party: str, body: Any = None, **members: Any) -> httpx.Response:
+        """Send a change with a token of scope `subscribe`; `members` replace members of the token."""
+        session = self.session(party)
+        header: dict[str, Any] = {"exp": session.now() + 300, "scope": "subscribe"} | members
+        token = session.sign_line(TOKEN, b"", **header).raw.decode()
+        content = body if isinstance(body, bytes) else None if body is None else canonical(body)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        return self.http.request(method, self.url + path, content=content, headers=headers)
+
+    def ack(self, party: str, line: Line, state: str = "opened", **changes: Any) -> Line:
+        """Sign an acknowledgement as this party; `changes` replace members of the header, or the whole payload."""
+        payload = changes.pop("payload", {"id": line.id, "state": state})
+        return self.session(party).sign_line(ACK, canonical(payload), **changes)
+
+    def post_ack(self, line: Line, ack: Line | bytes) -> httpx.Response:
+        """Post an acknowledgement to the address of this bulletin."""
+        raw = ack if isinstance(ack, bytes) else ack.raw
+        path = f"{self.url}/v1/bulletins/{line.id}/ack"
+        return self.http.post(path, content=raw, headers={"Content-Type": f"application/{ACK}"})
 
     def rows(self, path: str, party: str, **headers: str) -> list[dict[str, Any]]:
         """Read JSON Lines that must be given."""
