@@ -131,7 +131,9 @@ def _pull(session: Session, name: str) -> Operation[tuple[FeedPage, tuple[str, .
         is_last="link" not in response.headers,
     )
     alarms: list[str] = []
-    if page.rows or session.is_due():
+    known = proven(session.state, name)
+    is_moved = known is None or page.after > known.cursor
+    if page.rows or is_moved or session.is_due():
         alarms = (yield from wire.catch_up(session)).alarms
     return page, tuple(alarms)
 

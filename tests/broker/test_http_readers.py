@@ -416,7 +416,13 @@ def test_purpose_of_pages(desks: Desks) -> None:
 def test_purpose_well_formed(desks: Desks) -> None:
     """A token whose purpose, case or officer is not well formed is none."""
     session = desks.session(READER)
-    members = {"alg": "Ed25519", "typ": TOKEN, "kid": session.identity.key.kid, "iss": READER, "aud": desks.hub.name}
+    members: dict[str, Any] = {
+        "alg": "Ed25519",
+        "typ": TOKEN,
+        "kid": session.identity.key.kid,
+        "iss": READER,
+        "aud": desks.hub.name,
+    }
     members |= {"iat": session.now(), "exp": session.now() + 300, "scope": "read", **WHY}
 
     def token(**changes: str) -> str:
