@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from lintas import vocabulary
 from lintas.directory import Directory, check_fresh
@@ -28,6 +29,9 @@ from lintas.header import EVERYONE, Header
 from lintas.vocabulary import TLP, tlp_rank
 
 RECALL = "recall"
+
+GRANTS_MAX = 1_024
+"""Different grants whose topics are remembered: more than there are agencies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +107,19 @@ def admit(
 def reading(directory: Directory, agency: str) -> Reading:
     """Return what this agency may read now, whatever was released to it."""
     grant = directory.grant(agency)
-    known = vocabulary.load().topics
-    topics = frozenset(topic for topic in known if any(vocabulary.topic_covers(read, topic) for read in grant.read))
     return Reading(
-        topics=None if topics == known else topics,
+        topics=_covered(grant.read),
         tlp_rank_max=tlp_rank(grant.ceiling),
         only_withdrawals=directory.is_suspended(agency),
     )
+
+
+@lru_cache(maxsize=GRANTS_MAX)
+def _covered(granted: tuple[str, ...]) -> frozenset[str] | None:
+    # Asked for every page and for every reader of a bulletin to everyone, a millisecond each time.
+    known = vocabulary.load().topics
+    topics = frozenset(topic for topic in known if any(vocabulary.topic_covers(read, topic) for read in granted))
+    return None if topics == known else topics
 
 
 def allows(bounds: Reading, *, topic: str, rank: int, withdraws: bool) -> bool:

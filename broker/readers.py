@@ -58,10 +58,12 @@ def readers_of(conn: Connection, directory: Directory, agency: str, line_id: str
     if everyone is not None:
         had = {each.agency for each in sent} | {each.agency for each in acks}
         named = dict.fromkeys(_may_read(directory, row) | had, everyone)
+    released = lines.released_seqs(conn, row.seq)
+    to_all = released.get(lines.EVERYONE)
     found = []
     for each in sorted(named):
         ways = [way for way in sent if way.agency == each]
-        seqs = _steps(lines.released_seq(conn, row.seq, each), ways, [ack for ack in acks if ack.agency == each])
+        seqs = _steps(released.get(each, to_all), ways, [ack for ack in acks if ack.agency == each])
         found.append((each, tuple(way.way for way in ways), seqs))
     times = log.times(conn, [seq for _, _, seqs in found for seq in seqs.values()])
     signed = lines.by_seq(conn, [ack.seq for ack in acks])

@@ -151,13 +151,16 @@ def move(batch: Batch, agency: str, name: str, cursor: int) -> Placed | Refusal:
     return Placed(take_over(batch, known, cursor))
 
 
-def take_over(batch: Batch, known: Subscription, cursor: int) -> Subscription:
-    """Record that everything up to here was received by this subscription, whichever way it was sent."""
+def take_over(batch: Batch, known: Subscription, cursor: int, *, way: str | None = None) -> Subscription:
+    """Record that everything up to here was received by this subscription, whichever way it was sent.
+
+    `way` is how that became known, when it was not the agency that moved the cursor (``webhook/<name>``).
+    """
     conn, agency, name = batch.conn, known.agency, known.name
     if cursor <= known.cursor and not delivery.is_unreceived(conn, agency, _ways(name), cursor):
         return known
     count = delivery.mark_received(conn, agency, _ways(name), cursor, received_seq=batch.next_seq)
-    seq = batch.append("bulletin.received", agency, detail={"way": _way(name), "to": cursor, "count": count})
+    seq = batch.append("bulletin.received", agency, detail={"way": way or _way(name), "to": cursor, "count": count})
     moved = Subscription(agency, name, known.wanted, max(cursor, known.cursor))
     if name == FEED and subscriptions.get(conn, agency, FEED) is None:
         subscriptions.create(conn, moved, created_seq=seq)

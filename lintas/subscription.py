@@ -47,9 +47,10 @@ def remember(state: State, event: Event) -> None:
     detail = event.detail
     if event.kind == "bulletin.received":
         way, to = str(detail.get("way")), detail.get("to")
-        name = way.removeprefix("subscription/")
+        # ``feed``, ``subscription/<name>``, or ``webhook/<name>``: each moves the cursor of its subscription.
+        name = way.partition("/")[2] or way
         known = proven(state, name)
-        if known is not None and type(to) is int and way in (FEED, f"subscription/{name}"):
+        if known is not None and type(to) is int:
             _keep(state, name, {"filter": known.wanted.members(), "cursor": max(known.cursor, to)})
     elif event.kind in ("subscription.created", "subscription.changed"):
         _keep(state, str(detail.get("name")), {"filter": detail.get("filter"), "cursor": detail.get("cursor")})

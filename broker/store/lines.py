@@ -128,6 +128,12 @@ def recipients(conn: Connection, seq: int) -> dict[str, str]:
     return dict(conn.execute(statement).all())
 
 
+def released_seqs(conn: Connection, seq: int) -> dict[str, int]:
+    """Return the index of the event that released a bulletin, for each agency (or ``*``) that it was released to."""
+    statement = select(recipient.c.agency, recipient.c.released_seq).where(recipient.c.seq == seq)
+    return {row.agency: row.released_seq for row in conn.execute(statement) if row.released_seq is not None}
+
+
 def released_seq(conn: Connection, seq: int, agency: str) -> int | None:
     """Return the index of the event that released a bulletin to this agency, by name or to everyone."""
     statement = select(recipient.c.released_seq).where(
