@@ -6,11 +6,14 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from broker.acks import Acked, admit_ack, open_posted
 from broker.fsck import check_everything
+from broker.store import tables
 from broker.web.http import rfc3339
 from lintas.directory import FRESH_S
+from lintas.errors import LogHalted
 from lintas.header import ACK, BULLETIN, ORDER, TOKEN
 from lintas.line import Line, sign
 from lintas.receipt import check_receipt, parse_receipt
@@ -265,6 +268,19 @@ def test_fsck(desks: Desks) -> None:
     report = check_everything(desks.hub.store, desks.hub.signer.verifier, lambda _done, _all: None)
 
     assert desks.stored() == report.lines
+
+
+def test_fsck_finds_a_word_out_of_place(desks: Desks) -> None:
+    """A reader's line that stands at another event than its own is found."""
+    line = desks.publish(ISSUER, [READER])
+    ack = desks.ack(READER, line)
+    acked(desks, line, ack)
+    [released] = desks.events(kind="bulletin.released")
+    with desks.hub.store.write() as conn:
+        conn.execute(update(tables.line).where(tables.line.c.id == ack.id).values(seq=released.seq))
+
+    with pytest.raises(LogHalted, match="is of another line"):
+        check_everything(desks.hub.store, desks.hub.signer.verifier, lambda _done, _all: None)
 
 
 # --- readers ---
