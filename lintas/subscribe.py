@@ -99,7 +99,8 @@ def confirm(session: Session, pulled: Pulled) -> Operation[None]:
         yield from tell_feed(session)
         return
     known = proven(session.state, name)
-    session.state.mark_seen(each.id for each in pulled.items)
+    with session.state.transaction():
+        session.state.mark_seen(each.id for each in pulled.items)
     if known is not None:
         _check_complete(session, known, page)
     if page.rows:
