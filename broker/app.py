@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 from broker.hub import Hub
+from broker.streams import Streams
 from broker.web import admin, bulletins, docs, http, log, openapi, operations, partners
 
 
@@ -16,6 +17,7 @@ def build_app(hub: Hub) -> FastAPI:
     app = _new()
     app.state.hub = hub
     app.state.body_room = http.BodyRoom()
+    app.state.streams = Streams(hub)
     return _routes(app)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -149,6 +149,34 @@ async def deliver(
         if done.value:
             return page
     raise Busy(retry_after=1)
+
+
+async def deliver_when_there(hub: Hub, caller: Caller, give: Callable[[], Awaitable[Page]], *, wait_s: float) -> Page:
+    """Give a page as `give` does; an empty one waits up to `wait_s` seconds for news of the caller and is given again.
+
+    Raises Unauthorized when the caller's key ends meanwhile, Busy when too many wait.
+    """
+    end = asyncio.get_running_loop().time() + wait_s
+    # Hung up before the first look, so that what comes in between rings.
+    with hub.wakeup.bell(caller.party) as bell:
+        while True:
+            page = await give()
+            if not page.is_empty or hub.wakeup.is_stopping:
+                return page
+            try:
+                async with asyncio.timeout_at(end):
+                    await bell.wait()
+            except TimeoutError:
+                return page
+            check_still_active(hub, caller)
+
+
+def check_still_active(hub: Hub, caller: Caller) -> None:
+    """Raise Unauthorized when the caller's key has ended since it was let in."""
+    try:
+        hub.directory.active_key(caller.kid, caller.party, hub.now())
+    except Refusal as refusal:
+        raise Unauthorized(str(refusal)) from refusal
 
 
 def _recorded(batch: Batch, caller: Caller, page: Page, record: Callable[[Batch, Page], object]) -> bool | Refusal:

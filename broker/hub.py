@@ -18,6 +18,7 @@ from broker.signer import LogSigner
 from broker.store import log, migrate
 from broker.store.engine import READERS, Store
 from broker.strangers import Strangers
+from broker.wakeup import Wakeup
 from broker.writer import Writer
 from lintas import note
 from lintas.clock import Clock, now_us
@@ -43,6 +44,7 @@ class Hub:
     store: Store
     signer: LogSigner
     strangers: Strangers
+    wakeup: Wakeup
     writer: Writer
     tokens: Tokens
     readers: ThreadPoolExecutor
@@ -84,7 +86,8 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
     secret = read_secret(settings.secret_file)
     store = Store(settings.database)
     signer = LogSigner(store, key)
-    strangers = Strangers(clock)
+    strangers, wakeup = Strangers(clock), Wakeup()
+    writer = Writer(store, signer, clock, index_key=secret.index_key, due=(strangers.record,), tell=wakeup.tell)
     return Hub(
         settings=settings,
         clock=clock,
@@ -92,7 +95,8 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
         store=store,
         signer=signer,
         strangers=strangers,
-        writer=Writer(store, signer, clock, index_key=secret.index_key, due=(strangers.record,)),
+        wakeup=wakeup,
+        writer=writer,
         tokens=Tokens(),
         readers=ThreadPoolExecutor(READERS, thread_name_prefix="lintas-reader"),
         lock=lock,

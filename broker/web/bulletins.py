@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from starlette.requests import Request
@@ -11,7 +13,19 @@ from starlette.responses import Response
 from broker import proofs
 from broker.auth import Caller
 from broker.batch import Batch
-from broker.delivery import Page, Source, Window, deliver, in_reader, read_one, read_page, readable, record_page, submit
+from broker.delivery import (
+    Page,
+    Source,
+    Window,
+    deliver,
+    deliver_when_there,
+    in_reader,
+    read_one,
+    read_page,
+    readable,
+    record_page,
+    submit,
+)
 from broker.hub import Hub
 from broker.intake import Accepted, Submission, admit_bulletin, admit_bulletins, open_bulletin
 from broker.store import lines
@@ -29,6 +43,7 @@ from broker.web.http import (
     read_body,
     source_of,
 )
+from broker.web.waiting import resume_after, stream, wait_of, waited, wants_events, while_there
 from lintas import filter as filters
 from lintas.errors import BadRequest, LintasError, MalformedPayload, NotFound, Refusal, TooLarge
 from lintas.header import BULLETIN, LINE_BYTES_MAX, is_id
@@ -116,21 +131,31 @@ def _result(raw: bytes, outcome: Accepted | Refusal) -> dict[str, Any]:
 
 
 async def feed(request: Request) -> Response:
-    """Give a page of the caller's feed."""
+    """Give a page of the caller's feed, or a stream of it."""
     hub, caller = hub_of(request), agency_of(request)
+    if wants_events(request):
+        check_params(request, FEED_PARAMS - {"limit"})
+        after = resume_after(request, integer_param(request, "after", -1))
+        return await stream(request, _source(request, caller.party), caller, after=after)
     check_params(request, FEED_PARAMS)
-    source, window = _source(request, caller.party), _window(request)
-    page = await deliver(
-        hub,
-        caller,
-        lambda conn: read_page(conn, hub.directory, source, window=window, now=hub.now()),
-        lambda batch, page: record_page(batch, source, page),
-    )
-    return _page_response(request, page)
+    source, window, wait_s = _source(request, caller.party), _window(request), wait_of(request)
+
+    async def give() -> Page:
+        return await deliver(
+            hub,
+            caller,
+            lambda conn: read_page(conn, hub.directory, source, window=window, now=hub.now()),
+            lambda batch, page: record_page(batch, source, page),
+        )
+
+    if not wait_s:
+        return _page_response(request, await give())
+    page = await while_there(request, deliver_when_there(hub, caller, give, wait_s=wait_s))
+    return _page_response(request, page, waited(wait_s))
 
 
-def _page_response(request: Request, page: Page) -> Response:
-    headers = {**PRIVATE, "Lintas-Cursor": str(page.cursor)}
+def _page_response(request: Request, page: Page, extra: Mapping[str, str] = MappingProxyType({})) -> Response:
+    headers = {**PRIVATE, **extra, "Lintas-Cursor": str(page.cursor)}
     if page.is_full:
         url = request.url.include_query_params(after=page.cursor)
         headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
