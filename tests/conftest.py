@@ -135,7 +135,8 @@ class served:  # noqa: N801 - used as a function
     """Serve a started hub over HTTP from a thread of this process."""
 
     def __init__(self, hub: Hub) -> None:
-        self._server = Server(hub, build_app(hub), host="127.0.0.1", port=0, log_level="error")
+        self.app = build_app(hub)
+        self._server = Server(hub, self.app, host="127.0.0.1", port=0, log_level="error")
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     def __enter__(self) -> str:
