@@ -119,8 +119,11 @@ def publish(files: tuple[Path, ...], *, yes: bool, save: Path | None) -> None:
 @click.option("--once", is_flag=True, help="Stop at the present instead of waiting for more.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--from-start", is_flag=True, help="Begin again at the first bulletin.")
-def follow(*, once: bool, as_json: bool, from_start: bool) -> None:
+@click.option("--poll", is_flag=True, help="Ask again and again instead of listening to the hub's stream.")
+def follow(*, once: bool, as_json: bool, from_start: bool, poll: bool) -> None:
     """Show verified bulletins as they come, each once; the place is kept beside the identity.
+
+    They come over the hub's stream, or by long polls where a proxy lets no stream through.
 
     \b
     Example: lintas follow
@@ -130,7 +133,7 @@ def follow(*, once: bool, as_json: bool, from_start: bool) -> None:
         if from_start:
             client.session.state.put("feed_after", -1)
         count = 0
-        for item in client.follow(once=once):
+        for item in client.follow(once=once, poll=poll):
             count += 1
             if as_json:
                 click.echo(json.dumps(received_members(item), ensure_ascii=False))

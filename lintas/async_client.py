@@ -6,22 +6,38 @@ One AsyncClient runs its operations one after another (a lock guards its state);
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import feed, sync, wire
-from lintas.client import FOLLOW_S, PAUSES_S, TIMEOUT_S, UNAVAILABLE, Face, Room, open_state, parts_of, response_of
+from lintas import feed, pages, sync, wire
+from lintas import follow as following
+from lintas.client import (
+    FOLLOW_S,
+    PAUSES_S,
+    STREAM_TIMEOUT,
+    TIMEOUT_S,
+    UNAVAILABLE,
+    Face,
+    Room,
+    is_stream,
+    open_state,
+    parts_of,
+    response_of,
+    spread,
+)
 from lintas.clock import Clock, now_us
 from lintas.draft import Draft
-from lintas.errors import HubUnreachable, Refusal
+from lintas.errors import HubUnreachable, LintasError, Refusal
 from lintas.feed import Received
 from lintas.keys import Identity, SigningKey, load_identity
 from lintas.line import Line, parse
+from lintas.pages import Pulled
 from lintas.state import State
-from lintas.wire import Answer, Operation, Published, Pulled, Request, Response
+from lintas.wire import Answer, Operation, Published, Request, Response
 
 T = TypeVar("T")
 
@@ -114,24 +130,47 @@ class AsyncClient(Face):
 
     async def pull(self) -> Pulled:
         """As `Client.pull`."""
-        return await self.run(wire.pull(self.session))
+        return await self.run(pages.pull(self.session))
 
     def confirm(self, pulled: Pulled) -> None:
         """As `Client.confirm`."""
         feed.confirm_page(self.session, pulled.page, pulled.items)
 
-    async def follow(self, *, once: bool = False, pause_s: float = FOLLOW_S) -> AsyncIterator[Received]:
-        """As `Client.follow`."""
-        while True:
-            pulled = await self.pull()
-            for item in pulled.items:
-                yield item
-                feed.confirm_item(self.session, item)
-            self.confirm(pulled)
-            if pulled.page.is_last:
-                if once:
+    async def follow(
+        self, *, once: bool = False, poll: bool = False, pause_s: float = FOLLOW_S
+    ) -> AsyncIterator[Received]:
+        """As `Client.follow`; other operations of this client go on while it waits."""
+        steps = following.follow(self.session, once=once, poll=poll, pause_s=pause_s)
+        answer: Any = None
+        fault: LintasError | None = None
+        async with aclosing(_Ear(self._http)) as ear:
+            while True:
+                try:
+                    step = steps.send(answer) if fault is None else steps.throw(fault)
+                except StopIteration:
                     return
-                await asyncio.sleep(pause_s)
+                answer = fault = None
+                if isinstance(step, Received):
+                    yield step
+                    continue
+                try:
+                    answer = await self._take_step(step, ear)
+                except LintasError as error:
+                    fault = error
+
+    async def _take_step(self, step: following.Step, ear: _Ear) -> Any:
+        match step:
+            case following.Listen(request):
+                return await ear.listen(request)
+            case following.Hear():
+                return await ear.hear()
+            case following.Pause(seconds):
+                return await asyncio.sleep(spread(seconds))
+            case Request():
+                return await self._talk(step)
+            case _:
+                assert isinstance(step, Generator)
+                return await self.run(step)
 
     async def fetch(self, line_id: str) -> Received:
         """As `Client.fetch`."""
@@ -169,3 +208,40 @@ class AsyncClient(Face):
     async def admin_view(self, view: str) -> dict[str, Any]:
         """As `Client.admin_view`."""
         return await self.run(wire.admin_view(self.session, view))
+
+
+class _Ear:
+    """At most one open stream."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+        self._answer: httpx.Response | None = None
+        self._chunks: AsyncIterator[bytes] | None = None
+
+    async def listen(self, request: Request) -> Response:
+        """Open a stream; anything else than a stream is read whole."""
+        await self.aclose()
+        sent = self._http.build_request(**parts_of(request), timeout=STREAM_TIMEOUT)
+        try:
+            self._answer = await self._http.send(sent, stream=True)
+            if is_stream(self._answer):
+                self._chunks = self._answer.aiter_raw()
+                return response_of(self._answer, b"")
+            room = Room()
+            return response_of(self._answer, b"".join([room.take(chunk) async for chunk in self._answer.aiter_bytes()]))
+        except httpx.RequestError as fault:
+            raise HubUnreachable(f"{self._http.base_url}: {fault!s:.200}") from fault
+
+    async def hear(self) -> bytes:
+        """Return the next bytes, none at the end."""
+        assert self._chunks is not None
+        try:
+            return await anext(self._chunks, b"")
+        except httpx.RequestError as fault:
+            raise HubUnreachable(f"The stream broke: {fault!s:.200}") from fault
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        if self._answer is not None:
+            await self._answer.aclose()
+            self._answer = None

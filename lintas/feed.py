@@ -14,7 +14,7 @@ from lintas import bulletin
 from lintas.directory import SKEW_S
 from lintas.errors import LintasError, Unverified, Withheld
 from lintas.header import BULLETIN, EVERYONE, Header, is_id
-from lintas.line import Line, check, parse
+from lintas.line import Line, check, line_id, parse
 from lintas.session import Session
 from lintas.state import Released
 from lintas.strict import parse_object
@@ -86,6 +86,12 @@ def _index(cursor: str | None) -> int:
     if cursor is None or not _INDEX.fullmatch(cursor):
         raise ValueError("no index")
     return int(cursor)
+
+
+def named(page: FeedPage) -> set[str]:
+    """Return the ids of a page's bulletins, and of what withdrew them, as far as it names any."""
+    lines = {line_id(row["line"].encode()) for row in page.rows if isinstance(row.get("line"), str)}
+    return lines | {row[name] for row in page.rows for name in ("id", "by") if is_id(row.get(name))}
 
 
 def verify_page(session: Session, page: FeedPage) -> list[Received]:

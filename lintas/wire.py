@@ -47,8 +47,6 @@ LINES_MEDIA = "application/jsonl"
 BATCH_LINES_MAX = 200
 """Lines sent at once: enough to share one commit, small enough to lose little by a cut connection."""
 
-PAGE_LIMIT = 500
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -84,15 +82,6 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
-class Pulled:
-    """A verified page of the feed; confirm it once its items are taken over."""
-
-    items: tuple[feed.Received, ...]
-    page: feed.FeedPage
-    alarms: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """What the hub says of a key line or an order. `code` is an invitation's secret, given once."""
 
@@ -119,11 +108,14 @@ def expect(response: Response, *statuses: int) -> Response:
 
 def read(session: Session, path: str, **params: str | int | None) -> Operation[Response]:
     """Read with a token."""
+    return expect((yield reading(session, path, **params)), 200)
+
+
+def reading(session: Session, path: str, **params: str | int | None) -> Request:
+    """Make a request that reads with a token."""
     asked = {name.rstrip("_"): value for name, value in params.items() if value is not None}
     query = f"?{urlencode(asked)}" if asked else ""
-    headers = {"Authorization": f"Bearer {session.token()}"}
-    response = yield Request("GET", path + query, headers=headers)
-    return expect(response, 200)
+    return Request("GET", path + query, headers={"Authorization": f"Bearer {session.token()}"})
 
 
 def catch_up(session: Session) -> Operation[sync.Synced]:
@@ -132,7 +124,7 @@ def catch_up(session: Session) -> Operation[sync.Synced]:
     while True:
         asked, nonce = sync.place(session), fresh_nonce()
         response = yield from read(
-            session, "/v1/log/events", after=_given(asked.after), limit=sync.EVENT_ROWS_MAX, nonce=nonce
+            session, "/v1/log/events", after=given(asked.after), limit=sync.EVENT_ROWS_MAX, nonce=nonce
         )
         view = sync.read_view(session, response.body, asked, nonce)
         yield from check_consistent(session, view.note)
@@ -155,21 +147,6 @@ def check_consistent(session: Session, note: bytes) -> Operation[Checkpoint]:
         raise InconsistentLog(f"The hub denies a checkpoint of its log: size {first.size} or {second.size}.") from fault
     sync.check_proof(response.body, old=first, new=second, session=session)
     return new
-
-
-def pull(session: Session) -> Operation[Pulled]:
-    """Get the next page of the feed and verify it."""
-    after = session.state.get_int("feed_after", -1)
-    shown = session.state.get_int("events_after", -1)
-    response = yield from read(session, "/v1/bulletins", after=_given(after), limit=PAGE_LIMIT)
-    is_last = "link" not in response.headers
-    cursor = response.headers.get("lintas-cursor")
-    page = feed.read_page(response.body, after=after, shown=shown, cursor=cursor, is_last=is_last)
-    alarms: list[str] = []
-    if page.rows or session.is_due():
-        # An idle follower asks seldom, so that polls do not fill the log; yet it asks, or a hub could hide everything.
-        alarms = (yield from catch_up(session)).alarms
-    return Pulled(tuple(feed.verify_page(session, page)), page, tuple(alarms))
 
 
 def fetch(session: Session, line_id: str) -> Operation[feed.Received]:
@@ -307,7 +284,8 @@ def admin_view(session: Session, view: str) -> Operation[Json]:
     return _object(response.body)
 
 
-def _given(after: int) -> int | None:
+def given(after: int) -> int | None:
+    """Return a cursor as it is asked for."""
     # Before the first event there is no index to name.
     return after if after >= 0 else None
 

@@ -100,9 +100,9 @@ def test_resume(desks: Desks, way: str) -> None:
 def test_bad_last_event_id(shared: Desks, value: str) -> None:
     """A Last-Event-ID that is no index is refused before a stream begins."""
     token = shared.session(READER).token()
-    headers = STREAM | {"Authorization": f"Bearer {token}", "Last-Event-ID": value.encode()}  # type: ignore[dict-item]
+    headers: dict[str, str | bytes] = {**STREAM, "Authorization": f"Bearer {token}", "Last-Event-ID": value.encode()}
 
-    answer = shared.http.get(shared.url + FEED, headers=headers)
+    answer = shared.http.get(shared.url + FEED, headers=headers)  # type: ignore[arg-type]
 
     assert (400, "bad-request", "Last-Event-ID") == problem_of(answer)
 

@@ -15,6 +15,7 @@ from broker.auth import Caller
 from broker.delivery import Source, Window, read_page, submit
 from broker.intake import admit_bulletin, open_bulletin
 from broker.live import read_live
+from broker.store import lines, log
 from broker.streams import Stream, Streams
 from lintas.filter import read_filter
 from lintas.stream import EventReader
@@ -55,7 +56,7 @@ def filled(few: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def fill(desks: Desks) -> None:
     """Publish every kind of thing, then narrow what is granted."""
     ip = [{"type": "ip", "value": "203.0.113.7", "role": "host"}]
-    lines = []
+    published = []
     for number, (issuer, reader) in enumerate((a, b) for a in AGENCIES for b in (*AGENCIES, "*") if a != b):
         changes: dict[str, Any] = {
             "topic": ("cyber.scam", "drugs", "cyber.malware")[number % 3],
@@ -65,9 +66,9 @@ def fill(desks: Desks) -> None:
                 PAYLOAD | {"case_ref": f"SIM-{number}"} | ({"indicators": ip} if number % 4 == 0 else {})
             ),
         }
-        lines.append(desks.bulletin(issuer, [reader], **changes))
-        publish(desks, lines[-1])
-    for line in lines[::5]:
+        published.append(desks.bulletin(issuer, [reader], **changes))
+        publish(desks, published[-1])
+    for line in published[::5]:
         publish(desks, desks.recall(line.header.iss, line.id, line.header.release_to, tlp=line.header.tlp or ""))
     order(desks, "grant", agency="th-cert", publish=["*"], read=["cyber"])
     order(desks, "ceiling", agency="vn-police", tlp="GREEN")
@@ -80,9 +81,9 @@ def test_live_rows_are_page_rows(filled: Desks, asked: list[tuple[str, dict[str,
     """For every reader, filter and place the fan-out chooses the rows of a page."""
     hub = filled.hub
     with hub.store.read() as conn:
-        ids = [row.id for row in live.lines.since(conn, -1, limit=1_000)]
+        ids = [row.id for row in lines.since(conn, -1, limit=1_000)]
         sources = [Source(who, "feed", read_filter(what), ids[0] if refers else None) for who, what, refers in asked]
-        after = max(0, live.log.head(conn)[0] - 1 - back)
+        after = max(0, log.head(conn)[0] - 1 - back)
         window = Window(after, 1_000)
         found = read_live(conn, hub.directory, sources, after=after, now=hub.now())
         pages = [read_page(conn, hub.directory, each, window=window, now=hub.now()) for each in sources]
