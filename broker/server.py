@@ -30,13 +30,39 @@ class Server(uvicorn.Server):
     def __init__(self, hub: Hub, app: Callable[..., Any], **options: Any) -> None:
         """Serve this application; `options` are those of uvicorn's configuration."""
         # Request lines would put ids and filters into a second, unprotected log; the event log has every read.
-        super().__init__(uvicorn.Config(app, http=Protocol, server_header=False, access_log=False, **options))
+        super().__init__(
+            uvicorn.Config(deferring(app), http=Protocol, server_header=False, access_log=False, **options)
+        )
         self._hub = hub
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End what would never end by itself, then drain as uvicorn does."""
         self._hub.wakeup.stop()
         await super().shutdown(sockets)
+
+
+def deferring(app: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a handler leave its response to be written when the layers around it have returned.
+
+    They hold about 8 KiB for each request, which is nothing for a moment, and much for a thousand silent streams.
+    """
+
+    async def run(scope: Any, receive: Any, send: Any) -> None:
+        deferred: list[Callable[..., Any]] = []
+        if scope["type"] == "http":
+            scope.setdefault("extensions", {})["lintas.defer"] = {"call": deferred.append}
+        await app(scope, receive, send)
+        if deferred:
+            _trim(scope)
+            await deferred.pop()(receive, send)
+
+    return run
+
+
+def _trim(scope: dict[str, Any]) -> None:
+    # The server keeps the request for as long as its response lasts; of it, it needs only these itself.
+    for name in scope.keys() - {"type", "method", "http_version", "client", "path", "query_string"}:
+        del scope[name]
 
 
 class Protocol(HttpToolsProtocol):

@@ -72,7 +72,19 @@ logger = logging.getLogger("lintas.streams")
 class Stream:
     """One connection: what waits to be written to it, and whether it ended."""
 
-    __slots__ = ("_buffer", "_bytes", "_ended", "_waiter", "abort", "after", "caller", "ends_at", "slot", "source")
+    __slots__ = (
+        "_buffer",
+        "_bytes",
+        "_ended",
+        "_waiter",
+        "abort",
+        "after",
+        "caller",
+        "ends_at",
+        "first",
+        "slot",
+        "source",
+    )
 
     def __init__(self, source: Source, caller: Caller, abort: Callable[[], None], *, slot: int) -> None:
         self.source = source
@@ -81,6 +93,7 @@ class Stream:
         self.slot = slot
         self.ends_at = asyncio.get_running_loop().time() + STREAM_S_MAX
         self.after = -1
+        self.first: Page | None = None
         self._buffer: deque[bytes] | None = None
         self._bytes = 0
         self._ended = False
@@ -156,12 +169,11 @@ class Streams:
         self._fanning: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
 
-    async def first_page(self, source: Source, caller: Caller, after: int) -> Page:
-        """Read and record the first page; what it refuses is refused before the stream begins."""
-        return await self._page(source, caller, Window(after, PAGE_LIMIT))
+    async def open(self, source: Source, caller: Caller, abort: Callable[[], None], *, after: int) -> Stream:
+        """Make room for a stream, then read and record its first page; raise Busy, or what the page refuses.
 
-    def open(self, source: Source, caller: Caller, abort: Callable[[], None]) -> Stream:
-        """Make room for a stream, or raise Busy. Whoever opens one closes it."""
+        Whoever opens a stream closes it.
+        """
         if len(self._open) >= STREAMS_MAX or self._counts[caller.party] >= STREAMS_PER_AGENCY_MAX:
             raise Busy("Too many streams of yours, or of all, are open.", retry_after=HEARTBEAT_S)
         stream = Stream(source, caller, abort, slot=next(self._slots) % HEARTBEAT_S)
@@ -169,6 +181,11 @@ class Streams:
         self._counts[caller.party] += 1
         if self._beating is None or self._beating.done():
             self._beating = asyncio.ensure_future(self._beat())
+        try:
+            stream.first = await self._page(source, caller, Window(after, PAGE_LIMIT))
+        except BaseException:
+            self.close(stream)
+            raise
         return stream
 
     def close(self, stream: Stream) -> None:
@@ -182,18 +199,21 @@ class Streams:
             if not group:
                 del self._groups[stream.source]
 
-    async def run(self, stream: Stream, first: Page, send: Send) -> None:
+    async def run(self, stream: Stream, send: Send) -> None:
         """Write a stream to its end: the pages it is behind, then what comes."""
         await send(OPENING)
         try:
-            await self._catch_up(stream, first, send)
+            await self._catch_up(stream, send)
         except Refusal as refusal:
             stream.end(refusal.code)
         while data := await stream.take():
             await send(data)
 
-    async def _catch_up(self, stream: Stream, page: Page, send: Send) -> None:
+    async def _catch_up(self, stream: Stream, send: Send) -> None:
         source, caller = stream.source, stream.caller
+        # Nothing else may hold the page: a stream that stays for an hour would keep it in memory.
+        page, stream.first = stream.first, None
+        assert page is not None
         while True:
             if not page.is_empty and not stream.has_ended:
                 await send(b"".join(map(event_of, page.rows)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Coroutine
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from broker.auth import Caller
 from broker.delivery import Source
-from broker.streams import Streams
+from broker.streams import Stream, Streams
 from broker.web.http import INTEGER_DIGITS_MAX, PRIVATE
 from lintas.errors import BadRequest
 
@@ -87,20 +87,18 @@ def resume_after(request: Request, after: int) -> int:
 async def stream(request: Request, source: Source, caller: Caller, *, after: int) -> Response:
     """Answer with a stream of a source; refusals come as problems before it begins."""
     streams: Streams = request.app.state.streams
-    opened = streams.open(source, caller, _abort_of(request.scope))
-    try:
-        first = await streams.first_page(source, caller, after)
-    except BaseException:
-        streams.close(opened)
-        raise
-    return EventStream(lambda send: streams.run(opened, first, send), lambda: streams.close(opened))
+    opened = await streams.open(source, caller, _extension(request.scope, "lintas.abort", _nothing), after=after)
+    return EventStream(streams, opened)
 
 
-def _abort_of(scope: Scope) -> Callable[[], None]:
-    # Another server than ours may not offer it: then a stuck connection ends when the network says so.
-    extension = scope.get("extensions", {}).get("lintas.abort", {})
-    call: Callable[[], None] = extension.get("call", lambda: None)
+def _extension(scope: Scope, name: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
+    # Another server than ours may not offer it; then memory or a stuck connection costs more, and nothing else changes.
+    call: Callable[..., Any] = scope.get("extensions", {}).get(name, {}).get("call", otherwise)
     return call
+
+
+def _nothing() -> None:
+    return
 
 
 class EventStream(Response):
@@ -108,32 +106,32 @@ class EventStream(Response):
 
     media_type = EVENTS_MEDIA
 
-    def __init__(
-        self,
-        run: Callable[[Callable[[bytes], Coroutine[None, None, None]]], Coroutine[None, None, None]],
-        close: Callable[[], None],
-    ) -> None:
-        """Take what writes the stream, and what must be called when it is over."""
-        # `X-Accel-Buffering` keeps the usual proxy from collecting events; no-transform keeps others from packing them.
-        super().__init__(
-            headers={"Cache-Control": f"{PRIVATE['Cache-Control']}, no-transform", "X-Accel-Buffering": "no"}
-        )
+    def __init__(self, streams: Streams, opened: Stream) -> None:
+        """Take a stream that is open; it is closed when the response is over."""
+        # `X-Accel-Buffering` keeps the usual proxy from collecting events, no-transform keeps others from packing them.
+        headers = {"Cache-Control": f"{PRIVATE['Cache-Control']}, no-transform", "X-Accel-Buffering": "no"}
+        super().__init__(headers=headers)
         del self.headers["content-length"]
-        self._run = run
-        self._close = close
+        self._streams = streams
+        self._opened = opened
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Write the stream."""
-        del scope
+        """Write the stream, if the server can do so once everything around the handler has returned."""
+        defer = _extension(scope, "lintas.defer", _nothing)
+        if defer is _nothing:
+            await self._serve(receive, send)
+        else:
+            defer(self._serve)
 
+    async def _serve(self, receive: Receive, send: Send) -> None:
         async def write(data: bytes) -> None:
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
         leaving = asyncio.ensure_future(_left(receive))
-        leaving.add_done_callback(lambda _done: self._close())
+        leaving.add_done_callback(lambda _done: self._streams.close(self._opened))
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await self._run(write)
+            await self._streams.run(self._opened, write)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             leaving.cancel()

@@ -130,8 +130,10 @@ STEPS = st.lists(
 class Reader:
     """A stream of the engine without HTTP, and the log indexes it was given."""
 
-    def __init__(self, engine: Streams, stream: Stream, after: int) -> None:
-        self.engine, self.stream, self.after = engine, stream, after
+    def __init__(self, engine: Streams, caller: Caller, after: int) -> None:
+        self.engine, self.caller, self.after = engine, caller, after
+        self.source = Source(caller.party, "feed")
+        self.stream: Stream | None = None
         self.seqs: list[int] = []
         self.task = asyncio.ensure_future(self.run())
 
@@ -143,8 +145,8 @@ class Reader:
             self.seqs += [int(event.id) for event in events.take(data)]
             await asyncio.sleep(0)
 
-        first = await self.engine.first_page(self.stream.source, self.stream.caller, self.after)
-        await self.engine.run(self.stream, first, send)
+        self.stream = await self.engine.open(self.source, self.caller, lambda: None, after=self.after)
+        await self.engine.run(self.stream, send)
 
     async def hold(self, count: int) -> None:
         """Wait until it was given so many rows."""
@@ -154,8 +156,11 @@ class Reader:
 
     async def leave(self) -> None:
         """Leave."""
-        self.engine.close(self.stream)
-        await self.task
+        if self.stream is None:
+            self.task.cancel()
+        else:
+            self.engine.close(self.stream)
+        await asyncio.wait([self.task])
 
 
 class Play:
@@ -175,8 +180,7 @@ class Play:
     def join(self, agency: str) -> None:
         """Open a stream of an agency from where the play began."""
         caller = Caller(agency, self.desks.session(agency).identity.key.kid, "read", 0)
-        opened = self.engine.open(Source(agency, "feed"), caller, lambda: None)
-        self.readers.append(Reader(self.engine, opened, self.begin))
+        self.readers.append(Reader(self.engine, caller, self.begin))
 
     async def leave(self, number: int) -> None:
         """Let a reader leave, if it is there."""
@@ -186,7 +190,7 @@ class Play:
     async def end(self) -> list[tuple[list[int], list[int]]]:
         """Wait until every reader has what it may have; return that, and what it got."""
         await asyncio.gather(*self.pending)
-        expected = [feed_of(self.desks, reader.stream.source, self.begin) for reader in self.readers]
+        expected = [feed_of(self.desks, reader.source, self.begin) for reader in self.readers]
         for reader, seqs in zip(self.readers, expected, strict=True):
             await reader.hold(len(seqs))
             await reader.leave()

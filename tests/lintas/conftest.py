@@ -258,6 +258,7 @@ class Hostile:
     client: Any
     state: State
     twin: Callable[[], ExerciseHub]
+    followers: list[Any] = field(default_factory=list)
 
 
 @pytest.fixture
