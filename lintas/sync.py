@@ -13,7 +13,7 @@ from typing import Any
 
 from lintas import checkpoint as checkpoint_format
 from lintas import merkle, vocabulary
-from lintas.directory import CONTROL_KINDS, EVERY_PARTNER, Grant
+from lintas.directory import CONTROL_KINDS, EVERY_PARTNER, Directory, Grant
 from lintas.errors import BadProof, InconsistentLog, LintasError
 from lintas.event import US_PER_S, Event, entry_of, parse_event
 from lintas.header import is_id
@@ -130,7 +130,8 @@ def accept_view(session: Session, view: View, synced: Synced) -> bool:
         replay = session.replay
         for each in view.events:
             if each.event.kind in CONTROL_KINDS:
-                replay = replay.step(each.event, seq=each.seq, line=each.line)
+                before, replay = replay, replay.step(each.event, seq=each.seq, line=each.line)
+                _excuse(session, before.directory, replay.directory, each.seq)
                 state.add_control(ControlRow(each.seq, each.body, None if each.line is None else each.line.raw))
             elif each.event.kind == "bulletin.released":
                 state.add_released(_released(each, replay.directory.grant(session.party)))
@@ -181,6 +182,20 @@ def _check_order(session: Session, events: Sequence[ProvenEvent], asked: Place) 
     if closing.seq <= after or (not is_complete and len(events) == 1):
         raise InconsistentLog("The view leaves out events of its reader.")
     return is_complete
+
+
+def _excuse(session: Session, before: Directory, after: Directory, seq: int) -> None:
+    """Expect no longer what could not be read until now: a feed that has passed it does not come back to it."""
+    party = session.party
+    was, is_suspended = before.grant(party), before.is_suspended(party)
+    if (was, is_suspended) == (after.grant(party), after.is_suspended(party)):
+        return
+    unread = [
+        missing.id
+        for missing in session.state.unseen(seq)
+        if is_suspended or not (missing.beyond or was.may_read(missing.topic, missing.tlp))
+    ]
+    session.state.mark_seen(unread)
 
 
 def _released(each: ProvenEvent, grant: Grant) -> list[Released]:
