@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import httpx
@@ -385,16 +386,14 @@ def test_awaited_beside_publishing(hostile: Hostile, draft: Draw) -> None:
 
 def test_pauses_grow(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
     """A follower that fails again and again comes later and later, up to a limit."""
-    steps = following.follow(hostile.client.session, once=False, poll=True, pause_s=1)
-    monkeypatch.setattr(following, "_pages", lambda *_given, **_options: iter(()))
-    pauses: list[float] = []
-    step = next(steps, None)
-    while len(pauses) < 9:
-        assert step is not None
-        if isinstance(step, following.Pause):
-            pauses.append(step.seconds)
-            step = steps.send(None)
-        else:
-            step = steps.throw(HubUnreachable("away"))
+    there = iter([True])
 
-    assert [1, 2, 4, 8, 16, 32, 60, 60, 60] == pauses
+    def pages(*_given: object, **_options: object) -> Iterator[following.Step]:
+        yield from ()
+        if not next(there, False):
+            raise HubUnreachable("away")
+
+    monkeypatch.setattr(following, "_pages", pages)
+    steps = following.follow(hostile.client.session, once=False, poll=True, pause_s=1)
+
+    assert [following.Pause(seconds) for seconds in (1, 2, 4, 8, 16, 32, 60, 60, 60)] == list(islice(steps, 9))
