@@ -20,7 +20,7 @@ import uvloop
 from bench.load import BULLETIN_MEDIA, HOST, hub_cpu_s
 
 OPEN_S_MAX = 60.0
-ARRIVE_S_MAX = 30.0
+ARRIVE_S_MAX = 15.0
 """Time for the last events after the last bulletin was due."""
 
 POSTS = 16
