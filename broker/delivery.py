@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -193,16 +193,29 @@ def _recorded(batch: Batch, caller: Caller, page: Page, record: Callable[[Batch,
 
 def record_page(batch: Batch, source: Source, page: Page, *, object_id: str | None = None, **facts: Any) -> int:
     """Log that a page is sent and note each bulletin on its way; return the index of the event."""
+    sending = log_sending(batch, source, page, object_id=object_id, **facts)
+    if not source.is_own:
+        delivery.insert_sendings(batch.conn, [sending])
+    return sending.sent_seq
+
+
+def record_pages(batch: Batch, pages: Mapping[Source, Page]) -> None:
+    """Log that pages of many sources are sent together; note their bulletins at once."""
+    sendings = {source: log_sending(batch, source, page) for source, page in pages.items()}
+    delivery.insert_sendings(batch.conn, [each for source, each in sendings.items() if not source.is_own])
+
+
+def log_sending(
+    batch: Batch, source: Source, page: Page, *, object_id: str | None = None, **facts: Any
+) -> delivery.Sending:
+    """Log that a page is sent, and return what is to be noted of it."""
     detail = {"way": source.way, "from": page.rows[0].seq, "to": page.rows[-1].seq, "count": len(page.sent), **facts}
     if not source.is_whole:
         # With a filter the range does not tell which were sent, so the record names them.
         asked = source.wanted.members() | ({"ref": source.ref_to} if source.ref_to else {})
         detail |= {"filter": hashlib.sha256(canonical(asked)).hexdigest(), "ids": list(page.sent)}
     seq = batch.append("bulletin.sent", source.agency, object_id=object_id, detail=detail)
-    if not source.is_own:
-        sent = (row.seq for row in page.rows if row.is_line)
-        delivery.insert_sent(batch.conn, source.agency, source.way, sent, sent_seq=seq)
-    return seq
+    return delivery.Sending(source.agency, source.way, [row.seq for row in page.rows if row.is_line], seq)
 
 
 def read_page(conn: Connection, directory: Directory, source: Source, *, window: Window, now: int) -> Page:

@@ -12,7 +12,7 @@ from itertools import accumulate, takewhile
 
 from broker import policy
 from broker.batch import Batch
-from broker.delivery import Page, Row, Source, prepared, record_page, stand
+from broker.delivery import Page, Row, Source, prepared, record_pages, stand
 from broker.store import lines, log
 from broker.store.engine import Connection
 from lintas.directory import Directory
@@ -59,8 +59,7 @@ def record_live(batch: Batch, live: Live) -> bool:
     """Log what is about to leave, one event a reader; False, and nothing is logged, when it must be read again."""
     if batch.directory is not live.directory or batch.withdrawn >= live.size:
         return False
-    for source, page in live.pages.items():
-        record_page(batch, source, page)
+    record_pages(batch, live.pages)
     return True
 
 

@@ -69,9 +69,22 @@ class Protocol(HttpToolsProtocol):
     """A connection that its handler can cut: a reader who does not read would hold it for ever."""
 
     def on_message_begin(self) -> None:
-        """Offer `abort` beside the request."""
+        """Offer beside the request to cut its connection, and to tell when it is lost."""
         super().on_message_begin()
-        self.scope["extensions"] = {"lintas.abort": {"call": self.transport.abort}}
+        self._lost: Callable[[], None] | None = None
+        self.scope["extensions"] = {"lintas.abort": {"call": self.transport.abort}, "lintas.lost": {"call": self._tell}}
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever asked."""
+        super().connection_lost(exc)
+        lost: Callable[[], None] | None = getattr(self, "_lost", None)
+        if lost is not None:
+            lost()
+
+    def _tell(self, lost: Callable[[], None]) -> None:
+        self._lost = lost
+        if self.transport.is_closing():
+            lost()
 
 
 def allow_connections() -> None:

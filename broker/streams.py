@@ -243,6 +243,8 @@ class Streams:
                 self._cursor = cursor
             if not stream.has_ended:
                 stream.after = cursor
+                # Equal sources become one object: a thousand streams need no thousand filters.
+                stream.source = next((each for each in self._groups if each == stream.source), stream.source)
                 self._groups.setdefault(stream.source, set()).add(stream)
                 self._wake()
             return self._cursor

@@ -87,13 +87,13 @@ def resume_after(request: Request, after: int) -> int:
 async def stream(request: Request, source: Source, caller: Caller, *, after: int) -> Response:
     """Answer with a stream of a source; refusals come as problems before it begins."""
     streams: Streams = request.app.state.streams
-    opened = await streams.open(source, caller, _extension(request.scope, "lintas.abort", _nothing), after=after)
+    opened = await streams.open(source, caller, _extension(request.scope, "lintas.abort") or _nothing, after=after)
     return EventStream(streams, opened)
 
 
-def _extension(scope: Scope, name: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
-    # Another server than ours may not offer it; then memory or a stuck connection costs more, and nothing else changes.
-    call: Callable[..., Any] = scope.get("extensions", {}).get(name, {}).get("call", otherwise)
+def _extension(scope: Scope, name: str) -> Callable[..., Any] | None:
+    # Another server than ours may not offer it; then a stream costs more memory, and a stuck one ends with its network.
+    call: Callable[..., Any] | None = scope.get("extensions", {}).get(name, {}).get("call")
     return call
 
 
@@ -102,7 +102,7 @@ def _nothing() -> None:
 
 
 class EventStream(Response):
-    """A response without an end of its own: what `run` sends, until it returns or the client leaves."""
+    """A response without an end of its own: what a stream brings, until it ends or the client leaves."""
 
     media_type = EVENTS_MEDIA
 
@@ -117,21 +117,34 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Write the stream, if the server can do so once everything around the handler has returned."""
-        defer = _extension(scope, "lintas.defer", _nothing)
-        if defer is _nothing:
-            await self._serve(receive, send)
+        defer, lost = _extension(scope, "lintas.defer"), _extension(scope, "lintas.lost")
+        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        streams, opened = self._streams, self._opened
+        if lost is not None:
+            lost(opened.leave)
+        if defer is None or lost is None:
+            await _watched(opened, receive, _serve(streams, opened, start, send))
         else:
-            defer(self._serve)
+            # The server tells of the loss itself: a thousand streams need no thousand tasks that wait for it.
+            defer(lambda _receive, send: _serve(streams, opened, start, send))
 
-    async def _serve(self, receive: Receive, send: Send) -> None:
-        async def write(data: bytes) -> None:
-            await send({"type": "http.response.body", "body": data, "more_body": True})
 
-        leaving = asyncio.ensure_future(_left(receive))
-        leaving.add_done_callback(lambda _done: self._streams.close(self._opened))
-        try:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await self._streams.run(self._opened, write)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            leaving.cancel()
+async def _serve(streams: Streams, opened: Stream, start: dict[str, Any], send: Send) -> None:
+    async def write(data: bytes) -> None:
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+
+    try:
+        await send(start)
+        await streams.run(opened, write)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    finally:
+        streams.close(opened)
+
+
+async def _watched(opened: Stream, receive: Receive, serving: Coroutine[None, None, None]) -> None:
+    leaving = asyncio.ensure_future(_left(receive))
+    leaving.add_done_callback(lambda _done: opened.leave())
+    try:
+        await serving
+    finally:
+        leaving.cancel()
