@@ -8,9 +8,11 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bench.cells import Place, Plan, measure
 from bench.report import software, table, values
+from bench.streams import measure_streams, stream_figures, stream_table
 from broker import exercise
 from broker.settings import read_settings
 
@@ -26,6 +28,20 @@ LIMIT_S = 1.0
 def main(arguments: list[str] | None = None) -> None:
     """Make an exercised hub, measure, print."""
     asked = _parser().parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="lintas-bench-") as folder:
+        place = Place(template=Path(folder) / "template", scratch=Path(folder))
+        _progress("making a hub with all simulated agencies")
+        exercise.run(read_settings({}, data=str(place.template)), progress=lambda _text: None)
+        text, found = _streams(place, asked) if asked.streams else _rounds(place, asked)
+    began = datetime.now(UTC).date().isoformat()
+    _progress("")
+    print(f"{began}, Python {software()['python']}, seconds a measurement: {asked.seconds:g}\n")
+    print(text)
+    if asked.json is not None:
+        asked.json.write_text(json.dumps({"date": began, **found}, indent=2) + "\n")
+
+
+def _rounds(place: Place, asked: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     plan = Plan(
         rounds=asked.rounds,
         seconds=asked.seconds,
@@ -34,17 +50,13 @@ def main(arguments: list[str] | None = None) -> None:
         lines=min(LINES_MAX, int((asked.seconds + WARM_S) * LINES_A_SECOND)),
         pulled_lines=PULLED_LINES,
     )
-    with tempfile.TemporaryDirectory(prefix="lintas-bench-") as folder:
-        place = Place(template=Path(folder) / "template", scratch=Path(folder))
-        _progress("making a hub with all simulated agencies")
-        exercise.run(read_settings({}, data=str(place.template)), progress=lambda _text: None)
-        rounds = measure(place, plan, progress=_progress)
-    began = datetime.now(UTC).date().isoformat()
-    _progress("")
-    print(f"{began}, Python {software()['python']}, rounds: {plan.rounds}, seconds a measurement: {plan.seconds:g}\n")
-    print(table(rounds))
-    if asked.json is not None:
-        asked.json.write_text(json.dumps({"date": began, **values(rounds)}, indent=2) + "\n")
+    rounds = measure(place, plan, progress=_progress)
+    return table(rounds), values(rounds)
+
+
+def _streams(place: Place, asked: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    found = measure_streams(place, asked.seconds, progress=_progress)
+    return stream_table(found), {"software": software(), "streams": [stream_figures(*each) for each in found]}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure to FILE")
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds of one measurement (default: 3)")
     parser.add_argument("--rounds", type=int, default=3, help="times everything is measured (default: 3)")
+    parser.add_argument("--streams", action="store_true", help="measure streams instead: memory, latency, delivery")
     return parser
 
 

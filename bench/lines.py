@@ -28,21 +28,25 @@ SUMMARY = (
 )
 
 
-def write_lines(data: Path, path: Path, count: int) -> None:
-    """Sign `count` bulletins by identities of an exercised hub; write them to a file, one a line."""
+def write_lines(data: Path, path: Path, count: int, *, to_all: bool = False) -> None:
+    """Sign `count` bulletins by identities of an exercised hub; write them to a file, one a line.
+
+    With `to_all` every one goes to all partners.
+    """
     identities = [open_identity(data, party) for party in ISSUERS]
     now = now_us() // US_PER_S
     with path.open("wb") as file:
         for number in range(count):
             identity = identities[number % len(identities)]
-            file.write(sign(_header(identity, number, now), _payload(number), identity.key) + b"\n")
+            header = _header(identity, now, to_all=to_all or number % 2 == 0)
+            file.write(sign(header, _payload(number), identity.key) + b"\n")
 
 
-def make_token(data: Path) -> str:
+def make_token(data: Path, reader: str = READER) -> str:
     """Sign a read token of the agency that pulls; it outlives one cell."""
-    identity = open_identity(data, READER)
+    identity = open_identity(data, reader)
     now = now_us() // US_PER_S
-    members = {"typ": TOKEN, "iss": READER, "aud": identity.hub.name, "iat": now, "exp": now + TOKEN_LIFE_S}
+    members = {"typ": TOKEN, "iss": reader, "aud": identity.hub.name, "iat": now, "exp": now + TOKEN_LIFE_S}
     return sign({**members, "scope": "read"}, b"", identity.key).decode()
 
 
@@ -51,8 +55,7 @@ def open_identity(data: Path, party: str) -> Identity:
     return load_identity(identity_path(data, party), (data / "passphrase").read_bytes().strip())
 
 
-def _header(identity: Identity, number: int, now: int) -> dict[str, Any]:
-    to_all = number % 2 == 0
+def _header(identity: Identity, now: int, *, to_all: bool) -> dict[str, Any]:
     return {
         "typ": BULLETIN,
         "iss": identity.party,

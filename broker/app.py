@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from broker.hub import Hub
 from broker.outbound import Outbound
+from broker.streams import Streams
 from broker.web import (
     admin,
     bulletins,
@@ -39,6 +40,7 @@ def build_app(hub: Hub, outbound: Outbound | None = None) -> FastAPI:
     app = _new(_pushing(hub, outbound))
     app.state.hub = hub
     app.state.body_room = http.BodyRoom()
+    app.state.streams = Streams(hub)
     return _routes(app)
 
 

@@ -87,6 +87,12 @@ class Batch:
         pending = (row["seq"] for row in self._refs if row["relation"] in lines.WITHDRAWING)
         return max(pending, default=self._head.withdrawn)
 
+    @property
+    def touched(self) -> frozenset[str]:
+        """The agencies whose feeds this batch adds to, ``*`` for all, and the issuers with their own bulletins."""
+        released = {row["agency"] for row in self._recipients if row["state"] == lines.RELEASED}
+        return frozenset(released | {row["iss"] for row in self._pending.values() if row["kind"] is not None})
+
     def party_seq(self, party: str) -> int:
         """Return the newest number given to an event of this party."""
         counters = self._head.party_seqs

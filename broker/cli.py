@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import uvicorn
 
 from broker import exercise as exercises
 from broker.app import build_app
@@ -22,6 +21,7 @@ from broker.fsck import check_everything
 from broker.hub import open_hub, purge_all, read_log_key
 from broker.reindex import reindex
 from broker.secret import read_secret
+from broker.server import CONNECTIONS_MAX, DRAIN_S, KEEP_ALIVE_S, Server, allow_connections
 from broker.settings import Settings, read_settings
 from broker.store import log, migrate
 from broker.store.engine import Store
@@ -33,11 +33,6 @@ from lintas.keys import save_identity
 
 EXIT_REFUSED = 1
 EXIT_LOG_BROKEN = 3
-DRAIN_S = 30
-KEEP_ALIVE_S = 75
-"""Idle connections stay open longer than a proxy in front keeps them."""
-
-CONNECTIONS_MAX = 2_000
 
 data_option = click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="The hub's directory (LINTAS_DATA)."
@@ -95,19 +90,17 @@ def serve(data: Path | None, host: str | None, port: int | None) -> None:
     settings = read_settings(data=str(data) if data else None, host=host, port=port)
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     hub = open_hub(settings)
-    config = uvicorn.Config(
+    allow_connections()
+    server = Server(
+        hub,
         build_app(hub),
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level,
-        # Request lines would put ids and filters into a second, unprotected log; the event log has every read.
-        access_log=False,
-        server_header=False,
         limit_concurrency=CONNECTIONS_MAX,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=DRAIN_S,
     )
-    server = uvicorn.Server(config)
     try:
         hub.start()
         server.run()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -202,6 +202,34 @@ async def give(
     raise Busy(retry_after=1)
 
 
+async def deliver_when_there(hub: Hub, caller: Caller, give: Callable[[], Awaitable[Page]], *, wait_s: float) -> Page:
+    """Give a page as `give` does; an empty one waits up to `wait_s` seconds for news of the caller and is given again.
+
+    Raises Unauthorized when the caller's key ends meanwhile, Busy when too many wait.
+    """
+    end = asyncio.get_running_loop().time() + wait_s
+    # Hung up before the first look, so that what comes in between rings.
+    with hub.wakeup.bell(caller.party) as bell:
+        while True:
+            page = await give()
+            if not page.is_empty or hub.wakeup.is_stopping:
+                return page
+            try:
+                async with asyncio.timeout_at(end):
+                    await bell.wait()
+            except TimeoutError:
+                return page
+            check_still_active(hub, caller)
+
+
+def check_still_active(hub: Hub, caller: Caller) -> None:
+    """Raise Unauthorized when the caller's key has ended since it was let in."""
+    try:
+        hub.directory.active_key(caller.kid, caller.party, hub.now())
+    except Refusal as refusal:
+        raise Unauthorized(str(refusal)) from refusal
+
+
 def _recorded(
     batch: Batch,
     standing: Callable[[Batch], Refusal | None],
@@ -219,6 +247,20 @@ def _recorded(
 
 def record_page(batch: Batch, source: Source, page: Page, *, object_id: str | None = None, **facts: Any) -> int:
     """Log that a page is sent and note each bulletin on its way; return the index of the event."""
+    sending = log_sending(batch, source, page, object_id=object_id, **facts)
+    delivery.insert_sendings(batch.conn, [sending])
+    return sending.sent_seq
+
+
+def record_pages(batch: Batch, pages: Mapping[Source, Page]) -> None:
+    """Log that pages of many sources are sent together; note their bulletins at once."""
+    delivery.insert_sendings(batch.conn, [log_sending(batch, source, page) for source, page in pages.items()])
+
+
+def log_sending(
+    batch: Batch, source: Source, page: Page, *, object_id: str | None = None, **facts: Any
+) -> delivery.Sending:
+    """Log that a page is sent, and return what is to be noted of it."""
     detail = {"way": source.way, "from": page.rows[0].seq, "to": page.rows[-1].seq, "count": len(page.sent), **facts}
     if not source.is_whole:
         # With a filter the range does not tell which were sent, so the record names them.
@@ -226,9 +268,8 @@ def record_page(batch: Batch, source: Source, page: Page, *, object_id: str | No
         detail |= {"filter": hashlib.sha256(canonical(asked)).hexdigest(), "ids": list(page.sent)}
     seq = batch.append("bulletin.sent", source.agency, object_id=object_id, detail=detail)
     # What an agency issued is never delivered to it, though it may look at it.
-    sent = (row.seq for row in page.rows if row.is_line and row.iss != source.agency)
-    delivery.insert_sent(batch.conn, source.agency, source.way, sent, sent_seq=seq)
-    return seq
+    sent = [row.seq for row in page.rows if row.is_line and row.iss != source.agency]
+    return delivery.Sending(source.agency, source.way, sent, seq)
 
 
 def read_page(conn: Connection, directory: Directory, source: Source, *, window: Window, now: int) -> Page:
@@ -292,12 +333,17 @@ def readable(conn: Connection, directory: Directory, agency: str, line_id: str) 
         return row
     if lines.released_seq(conn, row.seq, agency) is None:
         raise NotFound
-    bounds = policy.reading(directory, agency)
-    is_recall = row.kind == policy.RECALL
-    rank, withdraws = row.tlp_rank or 0, row.withdraws
-    if not policy.allows(bounds, topic=row.topic or "", rank=rank, withdraws=withdraws, is_recall=is_recall):
+    if not is_within(policy.reading(directory, agency), row):
         raise NotFound
     return row
+
+
+def is_within(bounds: policy.Reading, row: lines.StoredLine) -> bool:
+    """Tell whether a bulletin that was released to a reader lies within what it may read now."""
+    is_recall = row.kind == policy.RECALL
+    return policy.allows(
+        bounds, topic=row.topic or "", rank=row.tlp_rank or 0, withdraws=row.withdraws, is_recall=is_recall
+    )
 
 
 def reader(directory: Directory, agency: str) -> lines.Reader:

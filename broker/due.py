@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from broker import policy
-from broker.delivery import Window, reader
+from broker.delivery import Window, is_within, reader
 from broker.store import exchange as store
 from broker.store.engine import Connection
 from broker.store.lines import EVERYONE, StoredLine
@@ -104,16 +104,12 @@ def _open(conn: Connection, directory: Directory, rows: Sequence[StoredLine]) ->
     for row in rows:
         is_for_all = EVERYONE in released[row.seq]
         named = sorted(bounds.keys() - {row.iss}) if is_for_all else released[row.seq]
-        owing = [each for each in named if (row.seq, each) in met or _may_read(bounds[each], row)]
+        owing = [each for each in named if (row.seq, each) in met or is_within(bounds[each], row)]
         duties = [_duty(row, each, sent.get((row.seq, each)), is_met=(row.seq, each) in met) for each in owing]
         # Of those whom the issuer did not name it learns nothing, least of all what they may not read.
         barred = () if is_for_all else tuple(each for each in named if each not in owing)
         found.append(Open(row, tuple(duties), barred))
     return found
-
-
-def _may_read(bounds: policy.Reading, row: StoredLine) -> bool:
-    return policy.allows(bounds, topic=row.topic or "", rank=row.tlp_rank or 0, withdraws=row.withdraws)
 
 
 def _duty(row: StoredLine, agency: str, sent_at: int | None, *, is_met: bool = False) -> Duty:

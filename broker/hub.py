@@ -22,6 +22,7 @@ from broker.signer import LogSigner
 from broker.store import log, migrate
 from broker.store.engine import READERS, Store
 from broker.strangers import Strangers
+from broker.wakeup import Wakeup
 from broker.writer import Writer
 from lintas import note
 from lintas.clock import Clock, now_us
@@ -48,6 +49,7 @@ class Hub:
     signer: LogSigner
     strangers: Strangers
     retention: Retention
+    wakeup: Wakeup
     writer: Writer
     tokens: Tokens
     readers: ThreadPoolExecutor
@@ -90,8 +92,10 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
     secret = read_secret(settings.secret_file)
     store = Store(settings.database)
     signer = LogSigner(store, key)
-    strangers, retention = Strangers(clock), Retention(settings.purge_after_days)
+    strangers, retention, wakeup = Strangers(clock), Retention(settings.purge_after_days), Wakeup()
     due = (strangers.record, Expiry().record, retention.record, matching.tick)
+    writer = Writer(store, signer, clock, index_key=secret.index_key, due=due)
+    writer.on_commit.append(wakeup.tell)
     return Hub(
         settings=settings,
         clock=clock,
@@ -100,7 +104,8 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
         signer=signer,
         strangers=strangers,
         retention=retention,
-        writer=Writer(store, signer, clock, index_key=secret.index_key, due=due),
+        wakeup=wakeup,
+        writer=writer,
         tokens=Tokens(),
         readers=ThreadPoolExecutor(READERS, thread_name_prefix="lintas-reader"),
         lock=lock,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from broker import policy
-from broker.delivery import readable
+from broker.delivery import is_within, readable
 from broker.store import delivery, lines, log
 from broker.store.engine import Connection
 from lintas.directory import Directory
@@ -82,13 +82,7 @@ def _may_read(directory: Directory, row: lines.StoredLine) -> set[str]:
     return {
         partner
         for partner in directory.partners
-        if partner != row.iss
-        and policy.allows(
-            policy.reading(directory, partner),
-            topic=row.topic or "",
-            rank=row.tlp_rank or 0,
-            withdraws=row.withdraws,
-        )
+        if partner != row.iss and is_within(policy.reading(directory, partner), row)
     }
 
 

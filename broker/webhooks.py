@@ -25,6 +25,7 @@ from broker.outbound import Answer, Outbound
 from broker.store import log, webhooks
 from broker.store.engine import Connection
 from broker.store.webhooks import DEAD, PENDING, Webhook
+from broker.wakeup import News as WriterNews
 from lintas.directory import EVERY_PARTNER, Directory
 from lintas.errors import NotFound, Refusal, Unauthorized
 from lintas.filter import Filter, read_filter
@@ -69,13 +70,13 @@ class Webhooks:
         self._looking: asyncio.Task[None] | None = None
         self._has_news = False
         self._seen = -1
-        self._tell: Callable[[], None] | None = None
+        self._tell: Callable[[WriterNews], None] | None = None
 
     def start(self) -> None:
         """Begin with what waits, then go on with every commit."""
         loop = asyncio.get_running_loop()
 
-        def tell() -> None:
+        def tell(_news: WriterNews) -> None:
             # The loop may close while the writer is just telling.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._news)

@@ -21,6 +21,7 @@ from broker.batch import Batch, Head
 from broker.signer import LogSigner, Signed
 from broker.store import lines, log
 from broker.store.engine import Store
+from broker.wakeup import News
 from lintas.clock import Clock
 from lintas.directory import CONTROL_KINDS, Directory
 from lintas.errors import Busy, InternalError, LintasError, LogHalted, ReadOnly, Refusal
@@ -63,11 +64,17 @@ class Writer:
     """Owns the writing connection, the directory and the thread that uses them."""
 
     def __init__(
-        self, store: Store, signer: LogSigner, clock: Clock, *, index_key: bytes, due: Sequence[Callable[[Batch], None]]
+        self,
+        store: Store,
+        signer: LogSigner,
+        clock: Clock,
+        *,
+        index_key: bytes,
+        due: Sequence[Callable[[Batch], None]],
     ) -> None:
         """Take its parts; each of `due` is called in every batch and may add what is to be recorded by now.
 
-        Each of `on_commit` is called by the writer's thread after events were committed and signed; it must not raise.
+        Each of `on_commit` is called by the writer's thread after each commit, once it is signed; it must not raise.
         """
         self._store = store
         self._signer = signer
@@ -80,7 +87,7 @@ class Writer:
         self._halted: LogHalted | None = None
         self._stopping = False
         self.directory = Directory("")
-        self.on_commit: list[Callable[[], None]] = []
+        self.on_commit: list[Callable[[News], None]] = []
 
     @property
     def halted(self) -> LogHalted | None:
@@ -168,9 +175,6 @@ class Writer:
         else:
             for entry, answer in zip(entries, answers, strict=True):
                 _resolve(entry.future, answer, signed)
-            if signed is not None:
-                for tell in self.on_commit:
-                    tell()
         return None
 
     def _settle_apart(self, entries: list[_Entry]) -> None:
@@ -184,8 +188,9 @@ class Writer:
     def _commit(self, entries: list[_Entry]) -> tuple[list[Any], Signed | None]:
         if self._head is None:
             self._load()
-            # What an earlier commit left unsigned: whoever asks for it again needs its receipt.
+            # What an earlier commit left unsigned: who asks for it again needs its receipt, who waits for it the news.
             self._signer.sign_new()
+            self._tell(News(directory_changed=True))
         assert self._head is not None
         with self._store.write() as conn:
             batch = Batch(conn, self._head, self.directory, now_us=self._clock(), index_key=self._index_key)
@@ -198,8 +203,16 @@ class Writer:
             head = batch.finish()
         if head is None:
             return answers, None
+        news = News(batch.touched, directory_changed=batch.directory is not self.directory)
         self._head, self.directory = head, batch.directory
-        return answers, self._signer.sign_new()
+        signed = self._signer.sign_new()
+        # Not before the signature: a reader must not be shown what a halted log would take back.
+        self._tell(news)
+        return answers, signed
+
+    def _tell(self, news: News) -> None:
+        for tell in self.on_commit:
+            tell(news)
 
     def _load(self) -> None:
         with self._store.read() as conn:

@@ -142,11 +142,13 @@ def publish(files: tuple[Path, ...], *, yes: bool, save: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--from-start", is_flag=True, help="Begin again at the first bulletin.")
 @click.option("--subscription", "name", help="Follow this subscription, whose place the hub keeps.")
+@click.option("--poll", is_flag=True, help="Ask again and again instead of listening to the hub's stream.")
 @purpose_options
-def follow(*, once: bool, as_json: bool, from_start: bool, name: str | None, **reason: str | None) -> None:
+def follow(*, once: bool, as_json: bool, from_start: bool, name: str | None, poll: bool, **reason: str | None) -> None:
     """Show verified bulletins as they come, each once; the place is kept beside the identity.
 
-    With --json, bulletins with person data come without their content unless --purpose and --case-ref are given.
+    They come over the hub's stream, or by long polls where a proxy lets no stream through. With --json, bulletins with
+    person data come without their content unless --purpose and --case-ref are given.
 
     \b
     Example: lintas follow
@@ -161,7 +163,7 @@ def follow(*, once: bool, as_json: bool, from_start: bool, name: str | None, **r
         elif from_start:
             client.session.state.put("feed_after", -1)
         count = 0
-        for item in client.follow(once=once, subscription=name):
+        for item in client.follow(once=once, poll=poll, subscription=name):
             count += 1
             if as_json:
                 members = received_members(item, with_person_data=client.session.has_purpose)

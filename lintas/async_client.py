@@ -6,32 +6,48 @@ One AsyncClient runs its operations one after another (a lock guards its state);
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import acknowledge, endpoints, matching, readers, sealing, subscribe, sync, wire
+from lintas import acknowledge, endpoints, matching, pages, readers, sealing, subscribe, sync, wire
 from lintas import due as dues
+from lintas import follow as following
 from lintas import thread as threads
 from lintas.ack import ACKNOWLEDGED, OPENED
 from lintas.acknowledge import Told
-from lintas.client import FOLLOW_S, PAUSES_S, TIMEOUT_S, UNAVAILABLE, Face, Room, open_state, parts_of, response_of
+from lintas.client import (
+    FOLLOW_S,
+    PAUSES_S,
+    STREAM_TIMEOUT,
+    TIMEOUT_S,
+    UNAVAILABLE,
+    Face,
+    Room,
+    is_stream,
+    open_state,
+    parts_of,
+    response_of,
+    spread,
+)
 from lintas.clock import Clock, now_us
 from lintas.draft import Draft
 from lintas.due import Duty
-from lintas.errors import HubUnreachable, Refusal
+from lintas.errors import HubUnreachable, LintasError, Refusal
 from lintas.feed import Received
 from lintas.keys import Identity, SigningKey, load_identity
 from lintas.line import Line, parse
 from lintas.matching import Interest, Value
 from lintas.opening import OpeningKey
+from lintas.pages import Pulled
 from lintas.readers import Reader
 from lintas.state import State
 from lintas.subscribe import Subscription
 from lintas.thread import Thread
-from lintas.wire import Answer, Operation, Published, Pulled, Request, Response
+from lintas.wire import Answer, Operation, Published, Request, Response
 
 T = TypeVar("T")
 
@@ -125,7 +141,7 @@ class AsyncClient(Face):
     async def pull(self, subscription: str | None = None) -> Pulled:
         """As `Client.pull`."""
         if subscription is None:
-            return await self.run(wire.pull(self.session))
+            return await self.run(pages.pull(self.session))
         return await self.run(subscribe.pull(self.session, subscription))
 
     async def confirm(self, pulled: Pulled) -> None:
@@ -133,19 +149,40 @@ class AsyncClient(Face):
         await self.run(subscribe.confirm(self.session, pulled))
 
     async def follow(
-        self, *, once: bool = False, pause_s: float = FOLLOW_S, subscription: str | None = None
+        self, *, once: bool = False, poll: bool = False, pause_s: float = FOLLOW_S, subscription: str | None = None
     ) -> AsyncIterator[Received]:
-        """As `Client.follow`."""
-        while True:
-            pulled = await self.pull(subscription)
-            for item in pulled.items:
-                yield item
-                subscribe.confirm_item(self.session, pulled, item)
-            await self.confirm(pulled)
-            if pulled.page.is_last:
-                if once:
+        """As `Client.follow`; other operations of this client go on while it waits."""
+        steps = following.follow(self.session, once=once, poll=poll, pause_s=pause_s, subscription=subscription)
+        answer: Any = None
+        fault: LintasError | None = None
+        async with aclosing(_Ear(self._http)) as ear:
+            while True:
+                try:
+                    step = steps.send(answer) if fault is None else steps.throw(fault)
+                except StopIteration:
                     return
-                await asyncio.sleep(pause_s)
+                answer = fault = None
+                if isinstance(step, Received):
+                    yield step
+                    continue
+                try:
+                    answer = await self._take_step(step, ear)
+                except LintasError as error:
+                    fault = error
+
+    async def _take_step(self, step: following.Step, ear: _Ear) -> Any:
+        match step:
+            case following.Listen(request):
+                return await ear.listen(request)
+            case following.Hear():
+                return await ear.hear()
+            case following.Pause(seconds):
+                return await asyncio.sleep(spread(seconds))
+            case Request():
+                return await self._talk(step)
+            case _:
+                assert isinstance(step, Generator)
+                return await self.run(step)
 
     async def fetch(self, line_id: str, *, superseded: bool = False) -> Received:
         """As `Client.fetch`."""
@@ -281,3 +318,40 @@ class AsyncClient(Face):
     async def admin_due(self) -> tuple[Duty, ...]:
         """As `Client.admin_due`."""
         return await self.run(dues.admin_due(self.session))
+
+
+class _Ear:
+    """At most one open stream."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+        self._answer: httpx.Response | None = None
+        self._chunks: AsyncIterator[bytes] | None = None
+
+    async def listen(self, request: Request) -> Response:
+        """Open a stream; anything else than a stream is read whole."""
+        await self.aclose()
+        sent = self._http.build_request(**parts_of(request), timeout=STREAM_TIMEOUT)
+        try:
+            self._answer = await self._http.send(sent, stream=True)
+            if is_stream(self._answer):
+                self._chunks = self._answer.aiter_raw()
+                return response_of(self._answer, b"")
+            room = Room()
+            return response_of(self._answer, b"".join([room.take(chunk) async for chunk in self._answer.aiter_bytes()]))
+        except httpx.RequestError as fault:
+            raise HubUnreachable(f"{self._http.base_url}: {fault!s:.200}") from fault
+
+    async def hear(self) -> bytes:
+        """Return the next bytes, none at the end."""
+        assert self._chunks is not None
+        try:
+            return await anext(self._chunks, b"")
+        except httpx.RequestError as fault:
+            raise HubUnreachable(f"The stream broke: {fault!s:.200}") from fault
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        if self._answer is not None:
+            await self._answer.aclose()
+            self._answer = None

@@ -7,15 +7,18 @@ Requests are sent again after a lost connection or a 503: every line is the same
 from __future__ import annotations
 
 import copy
+import random
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import acknowledge, endpoints, feed, matching, readers, sealing, subscribe, sync, wire
+from lintas import acknowledge, endpoints, feed, matching, pages, readers, sealing, subscribe, sync, wire
 from lintas import due as dues
+from lintas import follow as following
 from lintas import thread as threads
 from lintas.ack import ACKNOWLEDGED, OPENED
 from lintas.acknowledge import Told
@@ -24,7 +27,7 @@ from lintas.decide import check_signatures
 from lintas.directory import Directory
 from lintas.draft import Draft
 from lintas.due import Duty
-from lintas.errors import HubUnreachable, Refusal, Unverified
+from lintas.errors import HubUnreachable, LintasError, Refusal, Unverified
 from lintas.feed import Received
 from lintas.header import ORDER
 from lintas.keys import Identity, SigningKey, load_identity
@@ -33,22 +36,28 @@ from lintas.lint import Finding
 from lintas.matching import Interest, Value
 from lintas.opening import OpeningKey
 from lintas.orders import Order, open_order
+from lintas.pages import Pulled
 from lintas.readers import Reader
 from lintas.receipt import Logged, check_receipt, parse_receipt
 from lintas.session import Session
 from lintas.state import State
 from lintas.subscribe import Subscription
 from lintas.thread import Thread
-from lintas.wire import Answer, Operation, Published, Pulled, Request, Response
+from lintas.wire import Answer, Operation, Published, Request, Response
 
 PAUSES_S = (0.2, 1.0, 3.0, None)
 """Pauses between the attempts at one request; None ends them and the hub counts as unreachable."""
 
 TIMEOUT_S = 60.0
 FOLLOW_S = 5.0
-"""Pause between two looks at the feed when nothing is new."""
+"""Pause between two looks at the feed when nothing is new and the hub does not wait."""
 
 UNAVAILABLE = 503
+
+SILENCE_S = 45.0
+"""Three heartbeats of the hub: a stream that is silent for longer is dead."""
+
+STREAM_TIMEOUT = httpx.Timeout(TIMEOUT_S, read=SILENCE_S)
 
 RESPONSE_BYTES_MAX = 256 * 1024 * 1024
 """A page holds at most 500 bulletins of 256 KiB; a hub that sends more is not listened to."""
@@ -220,7 +229,7 @@ class Client(Face):
     def pull(self, subscription: str | None = None) -> Pulled:
         """Return the next verified page of the feed, or of a subscription; `confirm` it once it is taken over."""
         if subscription is None:
-            return self.run(wire.pull(self.session))
+            return self.run(pages.pull(self.session))
         return self.run(subscribe.pull(self.session, subscription))
 
     def confirm(self, pulled: Pulled) -> None:
@@ -228,23 +237,44 @@ class Client(Face):
         self.run(subscribe.confirm(self.session, pulled))
 
     def follow(
-        self, *, once: bool = False, pause_s: float = FOLLOW_S, subscription: str | None = None
+        self, *, once: bool = False, poll: bool = False, pause_s: float = FOLLOW_S, subscription: str | None = None
     ) -> Iterator[Received]:
         """Yield verified bulletins in log order, for ever or until the present.
 
-        The cursor is kept on disk; that of a `subscription` by the hub.
+        What comes later comes over the hub's stream, or with `poll`, for a subscription, or where no stream gets
+        through, by long polls. The cursor is kept on disk; that of a `subscription` by the hub.
         """
-        while True:
-            pulled = self.pull(subscription)
-            for item in pulled.items:
-                yield item
-                # Control is back, so it was taken over: one killed in the middle of a page goes on with the next item.
-                subscribe.confirm_item(self.session, pulled, item)
-            self.confirm(pulled)
-            if pulled.page.is_last:
-                if once:
+        steps = following.follow(self.session, once=once, poll=poll, pause_s=pause_s, subscription=subscription)
+        answer: Any = None
+        fault: LintasError | None = None
+        with closing(_Ear(self._http)) as ear:
+            while True:
+                try:
+                    step = steps.send(answer) if fault is None else steps.throw(fault)
+                except StopIteration:
                     return
-                time.sleep(pause_s)
+                answer = fault = None
+                if isinstance(step, Received):
+                    yield step
+                    continue
+                try:
+                    answer = self._take_step(step, ear)
+                except LintasError as error:
+                    fault = error
+
+    def _take_step(self, step: following.Step, ear: _Ear) -> Any:
+        match step:
+            case following.Listen(request):
+                return ear.listen(request)
+            case following.Hear():
+                return ear.hear()
+            case following.Pause(seconds):
+                return time.sleep(spread(seconds))
+            case Request():
+                return self._talk(step)
+            case _:
+                assert isinstance(step, Generator)
+                return self.run(step)
 
     def fetch(self, line_id: str, *, superseded: bool = False) -> Received:
         """Return one verified bulletin; with `superseded` also one that was replaced, marked so."""
@@ -379,6 +409,42 @@ class Client(Face):
         return self.run(dues.admin_due(self.session))
 
 
+class _Ear:
+    """At most one open stream."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+        self._answer: httpx.Response | None = None
+        self._chunks: Iterator[bytes] = iter(())
+
+    def listen(self, request: Request) -> Response:
+        """Open a stream; anything else than a stream is read whole."""
+        self.close()
+        sent = self._http.build_request(**parts_of(request), timeout=STREAM_TIMEOUT)
+        try:
+            self._answer = self._http.send(sent, stream=True)
+            if is_stream(self._answer):
+                self._chunks = self._answer.iter_raw()
+                return response_of(self._answer, b"")
+            room = Room()
+            return response_of(self._answer, b"".join(room.take(chunk) for chunk in self._answer.iter_bytes()))
+        except httpx.RequestError as fault:
+            raise HubUnreachable(f"{self._http.base_url}: {fault!s:.200}") from fault
+
+    def hear(self) -> bytes:
+        """Return the next bytes, none at the end."""
+        try:
+            return next(self._chunks, b"")
+        except httpx.RequestError as fault:
+            raise HubUnreachable(f"The stream broke: {fault!s:.200}") from fault
+
+    def close(self) -> None:
+        """Close the stream."""
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
+
+
 def open_state(identity_path: Path, identity: Identity) -> State:
     """Open the state file that stands beside an identity file (``my-police.json`` -> ``my-police.state``)."""
     return State(identity_path.with_suffix(".state"), log_key=identity.hub.log_key)
@@ -397,6 +463,16 @@ class Room:
         if self._left < 0:
             raise HubUnreachable(f"The answer is larger than {RESPONSE_BYTES_MAX} bytes; it was not read.")
         return chunk
+
+
+def is_stream(answer: httpx.Response) -> bool:
+    """Tell whether an answer is a stream that must not be read whole."""
+    return answer.is_success and answer.headers.get("content-type", "").startswith(following.EVENTS_MEDIA)
+
+
+def spread(seconds: float) -> float:
+    """Return a pause of half to all of this, so that those whom one outage cut off do not come back together."""
+    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - guards nothing
 
 
 def parts_of(request: Request) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from lintas import bulletin, sealed, withdrawal
 from lintas.directory import SKEW_S
 from lintas.errors import LintasError, MalformedPayload, SealedToOldKey, Unverified, Withheld
 from lintas.header import BULLETIN, EVERYONE, Header, is_id
-from lintas.line import Line, check, parse
+from lintas.line import Line, check, line_id, parse
 from lintas.session import Session
 from lintas.state import Released
 from lintas.strict import parse_object
@@ -24,6 +24,13 @@ PARTLY = "recalled-in-part"
 MARKS = ("suspect", PARTLY)
 WITHDRAWN = ("recalled", "superseded")
 STATES = (*WITHDRAWN, "expired", "purged")
+
+
+AFTER, TOP, AGAIN = "feed_after", "feed_top", "feed_again"
+"""Where the memory keeps the cursor of the feed, how far it was shown, from where it is to be read again."""
+
+NOWHERE = -2
+"""Of these places: not set. -1 is before the first event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,12 @@ def _number(cursor: str | None) -> int:
     if cursor is None or not _INDEX.fullmatch(cursor):
         raise ValueError("no index")
     return int(cursor)
+
+
+def named(page: FeedPage) -> set[str]:
+    """Return the ids of a page's bulletins, and of what withdrew them, as far as it names any."""
+    lines = {line_id(row["line"].encode()) for row in page.rows if isinstance(row.get("line"), str)}
+    return lines | {row[name] for row in page.rows for name in ("id", "by") if is_id(row.get(name))}
 
 
 def verify_rows(session: Session, page: FeedPage) -> list[Received]:
@@ -189,11 +202,53 @@ def _withdrawn(session: Session, found: Received, *, hiding: Collection[str]) ->
     return replace(found, marks=tuple(marks), recalled_by=parts, by=by.get("supersedes"))
 
 
+def look_back(session: Session, seqs: Sequence[int]) -> None:
+    """Note that bulletins accepted at these indexes can be read from now on; what was not passed yet comes anyway."""
+    state = session.state
+    passed = [seq for seq in seqs if seq <= state.get_int(AFTER, -1)]
+    if passed:
+        again = state.get_int(AGAIN, NOWHERE)
+        state.put(AGAIN, min(min(passed) - 1, again) if again != NOWHERE else min(passed) - 1)
+
+
+def is_to_go_back(session: Session) -> bool:
+    """Tell whether something before the cursor is still to be read."""
+    return session.state.get_int(AGAIN, NOWHERE) != NOWHERE
+
+
+def go_back(session: Session) -> None:
+    """Put the cursor back to what can be read now and could not before; remember how far the feed was shown."""
+    state = session.state
+    if not is_to_go_back(session):
+        return
+    with state.transaction():
+        after, again = state.get_int(AFTER, -1), state.get_int(AGAIN, NOWHERE)
+        state.put(TOP, max(state.get_int(TOP, NOWHERE), after))
+        state.put(AFTER, min(after, again))
+        state.put(AGAIN, NOWHERE)
+
+
+def begin_again(session: Session) -> None:
+    """Put the cursor before everything: all is shown again."""
+    with session.state.transaction():
+        session.state.put(AFTER, -1)
+        session.state.put(TOP, NOWHERE)
+        session.state.put(AGAIN, NOWHERE)
+
+
+def unshown(session: Session, items: Sequence[Received]) -> list[Received]:
+    """Return the items that were not shown before the cursor went back."""
+    top = session.state.get_int(TOP, NOWHERE)
+    passed = {item.id for item in items if item.seq <= top}
+    unseen = session.state.unseen_of(passed)
+    return [item for item in items if item.seq > top or item.id in unseen]
+
+
 def confirm_item(session: Session, item: Received) -> None:
     """Move the cursor past one bulletin that was taken over."""
     with session.state.transaction():
         _take_over(session, [item])
-        session.state.put("feed_after", item.seq)
+        session.state.put(AFTER, item.seq)
 
 
 def _take_over(session: Session, items: Sequence[Received]) -> None:
@@ -208,8 +263,8 @@ def confirm_page(session: Session, page: FeedPage, found: Sequence[Received]) ->
     state = session.state
     with state.transaction():
         _take_over(session, found)
-        state.put("feed_after", page.cursor)
-    if not page.is_last:
+        state.put(AFTER, page.cursor)
+    if not page.is_last or is_to_go_back(session):
         return
     grant = session.directory.grant(session.party)
     known_size = session.state.get_int("events_after", -1)

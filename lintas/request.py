@@ -7,7 +7,7 @@ httpx.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -53,8 +53,21 @@ def expect(response: Response, *statuses: int) -> Response:
 
 def read(session: Session, path: str, **params: str | int | None) -> Operation[Response]:
     """Read with a token."""
+    return expect((yield reading(session, path, **params)), 200)
+
+
+def reading(session: Session, path: str, **params: str | int | None) -> Request:
+    """Make a request that reads with a token."""
     asked = {name.rstrip("_"): value for name, value in params.items() if value is not None}
     query = f"?{urlencode(asked)}" if asked else ""
-    headers = {"Authorization": f"Bearer {session.token()}"}
-    response = yield Request("GET", path + query, headers=headers)
-    return expect(response, 200)
+    return Request("GET", path + query, headers={"Authorization": f"Bearer {session.token()}"})
+
+
+def waiting(request: Request, wait_s: int) -> Request:
+    """Let the hub wait up to so long for something to come before it answers (RFC 7240)."""
+    return replace(request, headers={**request.headers, "Prefer": f"wait={wait_s}"}) if wait_s else request
+
+
+def given(after: int) -> int | None:
+    """Return a cursor as a parameter: before the first event there is no index to name."""
+    return after if after >= 0 else None

@@ -182,6 +182,11 @@ class State:
                 found[line_id] = _released(row)
         return found
 
+    def unseen_of(self, ids: Iterable[str]) -> set[str]:
+        """Return which of these were released to us and never taken over."""
+        query = "SELECT 1 FROM released WHERE id = ? AND seen = 0"
+        return {line_id for line_id in ids if self._db.execute(query, (line_id,)).fetchone() is not None}
+
     def unseen(self, until: int) -> list[Released]:
         """Return what was released by log index `until` and never delivered."""
         query = f"SELECT {_RELEASED} FROM released WHERE seen = 0 AND seq BETWEEN 0 AND ? ORDER BY seq"  # noqa: S608

@@ -15,10 +15,11 @@ from lintas import feed, proving, wire
 from lintas.errors import HubUnreachable, LintasError, Refusal, Unverified, Withheld
 from lintas.feed import FeedPage, Received
 from lintas.filter import Filter, read_filter
+from lintas.pages import PAGE_LIMIT, Pulled
+from lintas.request import Operation, Request, Response, expect, reading, waiting
 from lintas.session import Session
 from lintas.strict import Json, canonical
 from lintas.subscription import BEGINNING, FEED, Proven, proven
-from lintas.wire import Operation, Pulled, Request, Response
 
 JSON_MEDIA = "application/json"
 UNTOLD = "feed_untold"
@@ -64,11 +65,23 @@ def move(session: Session, name: str, cursor: int) -> Operation[Subscription]:
 
 def pull(session: Session, name: str) -> Operation[Pulled]:
     """Get the page at the cursor of a subscription and verify it; what was taken over of it before is left out."""
-    page, alarms = yield from _pull(session, name)
+    return (yield from take_page(session, name, (yield ask_page(session, name))))
+
+
+def ask_page(session: Session, name: str, *, wait_s: int = 0) -> Request:
+    """Make the request for the page at a cursor; `wait_s`: the hub may wait so long for something to come."""
+    return waiting(reading(session, f"{_path(name)}/bulletins", limit=PAGE_LIMIT), wait_s)
+
+
+def take_page(session: Session, name: str, response: Response) -> Operation[Pulled]:
+    """Verify the page that was the answer."""
+    shown = session.state.get_int("events_after", BEGINNING)
+    page, alarms = yield from _read_page(session, name, response, shown)
     known = proven(session.state, name)
     if known is not None and page.after > known.cursor:
         # Another desk may have moved the cursor back in between. A hub that skips does so again.
-        page, alarms = yield from _pull(session, name)
+        shown = session.state.get_int("events_after", BEGINNING)
+        page, alarms = yield from _read_page(session, name, (yield ask_page(session, name)), shown)
         known = proven(session.state, name)
     if page.rows and known is None:
         raise Unverified(f"The log knows no subscription `{name}` of {session.party}.")
@@ -76,7 +89,8 @@ def pull(session: Session, name: str) -> Operation[Pulled]:
         raise Withheld(f"`{name}` is served after index {page.after}, but was taken over up to {known.cursor} only.")
     taken = _taken(session, name, page)
     items = yield from proving.verify_page(session, page)
-    return Pulled(tuple(each for each in items if each.seq > taken), page, alarms, name)
+    has_waited = "preference-applied" in response.headers
+    return Pulled(tuple(each for each in items if each.seq > taken), page, alarms, name, has_waited=has_waited)
 
 
 def confirm_item(session: Session, pulled: Pulled, item: Received) -> None:
@@ -93,9 +107,7 @@ def confirm(session: Session, pulled: Pulled) -> Operation[None]:
     """Move the cursor past a page that was taken over; raise Withheld if the hub kept back what the log released."""
     name, page = pulled.subscription, pulled.page
     if name is None:
-        if page.rows:
-            session.state.put(UNTOLD, page.cursor)
-        feed.confirm_page(session, page, pulled.items)
+        take_over(session, pulled)
         yield from tell_feed(session)
         return
     known = proven(session.state, name)
@@ -106,6 +118,13 @@ def confirm(session: Session, pulled: Pulled) -> Operation[None]:
     if page.rows:
         yield from move(session, name, page.cursor)
         session.state.put(f"taken:{name}", b"")
+
+
+def take_over(session: Session, pulled: Pulled) -> None:
+    """Move our own cursor past a page of the feed; the hub is told by `tell_feed`. Raise Withheld as `confirm` does."""
+    if pulled.page.rows:
+        session.state.put(UNTOLD, max(pulled.page.cursor, session.state.get_int(UNTOLD, BEGINNING)))
+    feed.confirm_page(session, pulled.page, pulled.items)
 
 
 def tell_feed(session: Session) -> Operation[None]:
@@ -121,9 +140,10 @@ def tell_feed(session: Session) -> Operation[None]:
     session.state.put(UNTOLD, BEGINNING)
 
 
-def _pull(session: Session, name: str) -> Operation[tuple[FeedPage, tuple[str, ...]]]:
-    shown = session.state.get_int("events_after", BEGINNING)
-    response = yield from wire.read(session, f"{_path(name)}/bulletins", limit=wire.PAGE_LIMIT)
+def _read_page(
+    session: Session, name: str, response: Response, shown: int
+) -> Operation[tuple[FeedPage, tuple[str, ...]]]:
+    expect(response, 200)
     page = feed.read_page(
         response.body,
         after=feed.index(response.headers.get("lintas-after")),

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lintas import checkpoint as checkpoint_format
-from lintas import merkle, purge, subscription, vocabulary, withdrawal
-from lintas.directory import CONTROL_KINDS, EVERY_PARTNER, Grant
+from lintas import feed, merkle, purge, subscription, vocabulary, withdrawal
+from lintas.directory import CONTROL_KINDS, EVERY_PARTNER, Directory, Grant
 from lintas.errors import BadProof, InconsistentLog, LintasError
 from lintas.event import US_PER_S, Event, entry_of, parse_event
 from lintas.header import is_id
@@ -158,7 +158,8 @@ def _take(session: Session, each: ProvenEvent, body: bytes, replay: Replay) -> R
     """Remember one event; return the replay of the directory after it."""
     state, event = session.state, each.event
     if event.kind in CONTROL_KINDS:
-        replay = replay.step(event, seq=each.seq, line=each.line)
+        before, replay = replay, replay.step(event, seq=each.seq, line=each.line)
+        _look_back(session, before.directory, replay.directory, each.seq)
         state.add_control(ControlRow(each.seq, body, None if each.line is None else each.line.raw))
     elif event.kind == "bulletin.released":
         state.add_released(_released(each, replay.directory.grant(session.party)))
@@ -175,6 +176,21 @@ def _take(session: Session, each: ProvenEvent, body: bytes, replay: Replay) -> R
     if event.kind not in purge.PURGEABLE:
         state.add_kept(event.party, event.party_seq)
     return replay
+
+
+def _look_back(session: Session, before: Directory, after: Directory, seq: int) -> None:
+    """Have the feed read again from what this event lets us read: a wider grant, the end of a suspension."""
+    party = session.party
+    if (before.grant(party), before.is_suspended(party)) == (after.grant(party), after.is_suspended(party)):
+        return
+    unseen = session.state.unseen(seq)
+    opened = [each for each in unseen if not _may_read(before, party, each) and _may_read(after, party, each)]
+    feed.look_back(session, [each.accepted_seq for each in opened])
+
+
+def _may_read(directory: Directory, party: str, released: Released) -> bool:
+    is_granted = released.beyond or directory.grant(party).may_read(released.topic, released.tlp)
+    return is_granted and not directory.is_suspended(party)
 
 
 def _take_hole(session: Session, each: ProvenEvent, since: int) -> None:
@@ -234,6 +250,20 @@ def _check_order(session: Session, events: Sequence[ProvenEvent], asked: Place) 
     if closing.seq <= after or (not is_complete and len(events) == 1):
         raise InconsistentLog("The view leaves out events of its reader.")
     return is_complete
+
+
+def _excuse(session: Session, before: Directory, after: Directory, seq: int) -> None:
+    """Expect no longer what could not be read until now: a feed that has passed it does not come back to it."""
+    party = session.party
+    was, is_suspended = before.grant(party), before.is_suspended(party)
+    if (was, is_suspended) == (after.grant(party), after.is_suspended(party)):
+        return
+    unread = [
+        missing.id
+        for missing in session.state.unseen(seq)
+        if is_suspended or not (missing.beyond or was.may_read(missing.topic, missing.tlp))
+    ]
+    session.state.mark_seen(unread)
 
 
 def _released(each: ProvenEvent, grant: Grant) -> list[Released]:

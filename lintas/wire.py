@@ -31,7 +31,6 @@ from lintas.errors import (
     SealedToOldKey,
     Stale,
     Superseded,
-    Unverified,
     WrongOpeningKeys,
     from_problem,
 )
@@ -40,7 +39,7 @@ from lintas.header import ACK, BULLETIN, KEY, ORDER
 from lintas.keys import fresh_nonce
 from lintas.line import Line, parse
 from lintas.receipt import Logged, check_receipt, parse_receipt
-from lintas.request import Operation, Request, Response, expect, read
+from lintas.request import Operation, Request, Response, expect, given, read
 from lintas.session import Session
 from lintas.state import SENT, WAITING, Outgoing
 from lintas.strict import Json, b64u, canonical, parse_object
@@ -52,7 +51,6 @@ LINES_MEDIA = "application/jsonl"
 BATCH_LINES_MAX = 200
 """Lines sent at once: enough to share one commit, small enough to lose little by a cut connection."""
 
-PAGE_LIMIT = 500
 SIGN_AGAIN_MAX = 3
 """How often one bulletin is signed again: opening keys may be renewed while it is on its way, but not for ever."""
 
@@ -64,16 +62,6 @@ class Published:
     id: str
     seq: int
     receipt: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Pulled:
-    """A verified page of the feed, or of a subscription; confirm it once its items are taken over."""
-
-    items: tuple[feed.Received, ...]
-    page: feed.FeedPage
-    alarms: tuple[str, ...] = ()
-    subscription: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +84,7 @@ def catch_up(session: Session) -> Operation[sync.Synced]:
     while True:
         asked, nonce = sync.place(session), fresh_nonce()
         response = yield from read(
-            session, "/v1/log/events", after=_given(asked.after), limit=sync.EVENT_ROWS_MAX, nonce=nonce
+            session, "/v1/log/events", after=given(asked.after), limit=sync.EVENT_ROWS_MAX, nonce=nonce
         )
         view = sync.read_view(session, response.body, asked, nonce)
         yield from check_consistent(session, view.note)
@@ -120,27 +108,6 @@ def check_consistent(session: Session, note: bytes) -> Operation[Checkpoint]:
         raise InconsistentLog(f"The hub denies a checkpoint of its log: size {first.size} or {second.size}.") from fault
     sync.check_proof(response.body, old=first, new=second, session=session)
     return new
-
-
-def pull(session: Session) -> Operation[Pulled]:
-    """Get the next page of the feed and verify it."""
-    after = session.state.get_int("feed_after", -1)
-    shown = session.state.get_int("events_after", -1)
-    response = yield from read(session, "/v1/bulletins", after=_given(after), limit=PAGE_LIMIT)
-    is_last = "link" not in response.headers
-    cursor = response.headers.get("lintas-cursor")
-    page = feed.read_page(response.body, after=after, shown=shown, cursor=cursor, is_last=is_last)
-    alarms: list[str] = []
-    if page.rows or session.is_due():
-        # An idle follower asks seldom, so that polls do not fill the log; yet it asks, or a hub could hide everything.
-        alarms = (yield from catch_up(session)).alarms
-    try:
-        items = yield from proving.verify_page(session, page)
-    except Unverified:
-        # A withdrawal that came in after the log was read looks like a lie: look once more before raising an alarm.
-        yield from catch_up(session)
-        items = yield from proving.verify_page(session, page)
-    return Pulled(tuple(items), page, tuple(alarms))
 
 
 def fetch(session: Session, line_id: str, *, superseded: bool = False) -> Operation[feed.Received]:
@@ -300,11 +267,6 @@ def admin_view(session: Session, view: str) -> Operation[Json]:
     """Read one of the administrators' views: partners, keys, grants, orders, stats."""
     response = yield from read(session, f"/v1/admin/{view}")
     return object_of(response.body)
-
-
-def _given(after: int) -> int | None:
-    # Before the first event there is no index to name.
-    return after if after >= 0 else None
 
 
 def object_of(body: bytes) -> Json:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 from hypothesis import HealthCheck, settings
 
 from broker import exercise
 from broker.app import build_app
 from broker.hub import Hub, open_hub
+from broker.server import Server
 from broker.settings import Settings, read_settings
 from lintas.client import Client
 from lintas.clock import now_us
@@ -135,8 +135,8 @@ class served:  # noqa: N801 - used as a function
     """Serve a started hub over HTTP from a thread of this process."""
 
     def __init__(self, hub: Hub) -> None:
-        config = uvicorn.Config(build_app(hub), host="127.0.0.1", port=0, log_level="error", access_log=False)
-        self._server = uvicorn.Server(config)
+        self.app = build_app(hub)
+        self._server = Server(hub, self.app, host="127.0.0.1", port=0, log_level="error")
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     def __enter__(self) -> str:

@@ -15,6 +15,7 @@ from bench.hubs import Served, count_stored, serve_copy
 from bench.limit import Limit, count_checks
 from bench.lines import make_token, write_lines
 from bench.report import figures, table, values
+from bench.streams import StreamCell, measure_streams, stream_figures, stream_table
 from lintas.header import BULLETIN
 from lintas.line import parse
 
@@ -183,3 +184,25 @@ def test_other_cells_are_left_out() -> None:
     rounds = [Round(LIMIT, LIMIT, (*rounds[0].measured, Measured(Cell("other", 9, 1), OUTCOME)))]
 
     assert 20 == figures(rounds, CELLS[0]).units
+
+
+def test_streams_are_counted(place: Place) -> None:
+    """Every stream is opened, every event arrives at every active one, and the table has a row for it."""
+    cell = StreamCell("few", idle=5, active=7, a_second=20)
+
+    [(found, outcome)] = measure_streams(place, 1.0, progress=lambda _text: None, cells=[cell])
+
+    assert (20, 140, 0) == (outcome.published, outcome.delivered, outcome.wrong)
+    assert 140 == len(outcome.latencies_s)
+    assert min(outcome.latencies_s) > 0
+    assert "few" == stream_table([(found, outcome)]).splitlines()[1].split()[0]
+    assert 140 == stream_figures(found, outcome)["delivered"]
+
+
+def test_a_stream_that_misses_something_is_an_error(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run in which a subscriber does not hold every bulletin fails."""
+    monkeypatch.setattr("bench.streams.ISSUERS", ())
+    cell = StreamCell("issuers too", idle=0, active=36, a_second=10)
+
+    with pytest.raises(ValueError, match="4 streams hold other"):
+        measure_streams(place, 0.5, progress=lambda _text: None, cells=[cell])

@@ -30,9 +30,28 @@ class Acknowledged:
     seq: int
 
 
-def insert_sent(conn: Connection, agency: str, way: str, seqs: Iterable[int], *, sent_seq: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """Bulletins that go to an agency by one way; `sent_seq` is the event that says so."""
+
+    agency: str
+    way: str
+    seqs: Collection[int]
+    sent_seq: int
+
+
+def insert_sent(conn: Connection, agency: str, way: str, seqs: Collection[int], *, sent_seq: int) -> None:
     """Note the first sending of these bulletins by this way; a later one changes nothing."""
-    rows = [{"agency": agency, "way": way, "seq": seq, "sent_seq": sent_seq} for seq in seqs]
+    insert_sendings(conn, [Sending(agency, way, seqs, sent_seq)])
+
+
+def insert_sendings(conn: Connection, sendings: Iterable[Sending]) -> None:
+    """Note many sendings at once, as `insert_sent` does each."""
+    rows = [
+        {"agency": each.agency, "way": each.way, "seq": seq, "sent_seq": each.sent_seq}
+        for each in sendings
+        for seq in each.seqs
+    ]
     if rows:
         conn.execute(insert_or_keep(delivery).on_conflict_do_nothing(), rows)
 

@@ -34,7 +34,7 @@ def neighbours(
         select(ref.c.seq).where(ref.c.target.in_(seqs)),
         select(ref.c.target).where(ref.c.seq.in_(seqs)),
     ).subquery()
-    is_readable = or_(line.c.iss == reader.agency, lines.released_to(reader))
+    is_readable = or_(line.c.iss == reader.agency, lines.is_released_to(reader))
     is_new = and_(line.c.seq.in_(select(linked.c.seq)), line.c.seq.not_in(known))
     return lines.matching(conn, is_new, is_readable, limit=limit)
 
@@ -49,7 +49,7 @@ def unanswered(conn: Connection, reader: Reader, wanted: Standing) -> list[Store
         .where(~_is_withdrawn(answer.c.seq))
         .correlate(line)
     )
-    return lines.matching(conn, *_stands(wanted), lines.released_to(reader), ~answers.exists(), limit=wanted.limit)
+    return lines.matching(conn, *_stands(wanted), lines.is_released_to(reader), ~answers.exists(), limit=wanted.limit)
 
 
 def unacknowledged(conn: Connection, reader: Reader, wanted: Standing) -> list[StoredLine]:
@@ -59,7 +59,7 @@ def unacknowledged(conn: Connection, reader: Reader, wanted: Standing) -> list[S
         .where(ack.c.seq == line.c.seq, ack.c.agency == reader.agency, ack.c.state == ACKNOWLEDGED)
         .correlate(line)
     )
-    return lines.matching(conn, *_stands(wanted), lines.released_to(reader), ~acks.exists(), limit=wanted.limit)
+    return lines.matching(conn, *_stands(wanted), lines.is_released_to(reader), ~acks.exists(), limit=wanted.limit)
 
 
 def standing(conn: Connection, wanted: Standing, *, issuer: str | None = None) -> list[StoredLine]:

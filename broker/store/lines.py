@@ -197,6 +197,29 @@ def _feed(
     return union_all(*halves).subquery()
 
 
+def since(conn: Connection, after: int, *, limit: int) -> list[StoredLine]:
+    """Return every bulletin with seq > after, whoever may have it, oldest first."""
+    statement = select(*_COLUMNS).where(line.c.seq > after, line.c.kind.is_not(None)).order_by(line.c.seq).limit(limit)
+    return [_line(row) for row in conn.execute(statement)]
+
+
+def released_to(conn: Connection, seqs: Collection[int]) -> dict[int, set[str]]:
+    """Return to whom (or ``*``) each of these bulletins was released."""
+    found: dict[int, set[str]] = {seq: set() for seq in seqs}
+    statement = select(recipient.c.seq, recipient.c.agency)
+    for row in conn.execute(statement.where(recipient.c.seq.in_(seqs), recipient.c.state == RELEASED)):
+        found[row.seq].add(row.agency)
+    return found
+
+
+def wanted_of(
+    conn: Connection, seqs: Collection[int], wanted: Filter, *, agency: str, ref_to: str | None = None
+) -> set[int]:
+    """Return which of these bulletins a filter of this agency asks for."""
+    statement = select(line.c.seq).where(line.c.seq.in_(seqs), *_wanted(wanted, agency), *_refers(ref_to))
+    return set(conn.scalars(statement))
+
+
 def published(
     conn: Connection, issuer: str, wanted: Filter, *, after: int, limit: int, ref_to: str | None = None
 ) -> list[StoredLine]:
@@ -212,7 +235,7 @@ def matching(conn: Connection, *conditions: ColumnElement[bool], limit: int) -> 
     return [_line(row) for row in conn.execute(statement)]
 
 
-def released_to(reader: Reader) -> ColumnElement[bool]:
+def is_released_to(reader: Reader) -> ColumnElement[bool]:
     """Return the condition that a line was released to the reader, who may still have it."""
     mine = recipient.alias()
     released = select(mine.c.seq).where(

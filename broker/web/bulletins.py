@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -16,6 +17,7 @@ from broker.delivery import (
     Source,
     Window,
     deliver,
+    deliver_when_there,
     in_reader,
     read_one,
     read_page,
@@ -41,6 +43,7 @@ from broker.web.http import (
     read_body,
     source_of,
 )
+from broker.web.waiting import resume_after, stream, wait_of, waited, wants_events, while_there
 from lintas import filter as filters
 from lintas.errors import BadRequest, LintasError, MalformedPayload, NotFound, PurposeNeeded, Refusal, TooLarge
 from lintas.header import BULLETIN, LINE_BYTES_MAX, is_id
@@ -134,22 +137,38 @@ def _result(raw: bytes, outcome: Accepted | Refusal) -> dict[str, Any]:
 
 
 async def feed(request: Request) -> Response:
-    """Give a page of the caller's feed."""
-    hub, caller = hub_of(request), agency_of(request)
+    """Give a page of the caller's feed, or a stream of it."""
+    caller = agency_of(request)
+    if wants_events(request):
+        check_params(request, FEED_PARAMS - {"limit"})
+        after = resume_after(request, integer_param(request, "after", -1))
+        return await stream(request, _source(request, caller.party), caller, after=after)
     check_params(request, FEED_PARAMS)
-    source = _source(request, caller.party)
-    page = await deliver_page(hub, caller, source, window_of(request, limit_max=PAGE_MAX))
-    return page_response(request, page)
+    source, window = _source(request, caller.party), window_of(request, limit_max=PAGE_MAX)
+    page, headers = await deliver_page(request, caller, source, window)
+    return page_response(request, page, **headers)
 
 
-async def deliver_page(hub: Hub, caller: Caller, source: Source, window: Window) -> Page:
-    """Deliver a page of a feed to a caller, recorded with the reasons that its token gives."""
-    return await deliver(
-        hub,
-        caller,
-        lambda conn: read_page(conn, hub.directory, source, window=window, now=hub.now()),
-        lambda batch, page: record_page(batch, source, page, **caller.reasons),
-    )
+async def deliver_page(
+    request: Request, caller: Caller, source: Source, window: Window
+) -> tuple[Page, Mapping[str, str]]:
+    """Deliver a page of a feed, recorded with the reasons of the caller's token, waited for if the request prefers it.
+
+    Returns the page, with the headers that tell whether it was waited for.
+    """
+    hub, wait_s = hub_of(request), wait_of(request)
+
+    async def give() -> Page:
+        return await deliver(
+            hub,
+            caller,
+            lambda conn: read_page(conn, hub.directory, source, window=window, now=hub.now()),
+            lambda batch, page: record_page(batch, source, page, **caller.reasons),
+        )
+
+    if not wait_s:
+        return await give(), {}
+    return await while_there(request, deliver_when_there(hub, caller, give, wait_s=wait_s)), waited(wait_s)
 
 
 def page_response(request: Request, page: Page, **further: str) -> Response:

@@ -16,9 +16,24 @@ _EXAMPLE_ID = "dGhpcyBpcyBhbiBleGFtcGxlIGlkIG9mIDMyIGJ5dGU"
 _LINE = "eyJhbGciOiJFZDI1NTE5IiwidHlwIjoi...fQ.eyJ0aXRsZSI6Ii4uLiJ9.c2lnbmF0dXJl..."
 _RECEIPT = "c2sp.org/tlog-proof@v1\nextra eyJ2IjoxLC4uLn0=\nindex 12\n\nlintas.example-k3v9q2xa/log/1\n13\n...\n"
 _ROW = '{"seq":12,"line":"eyJhbGciOi..."}\n{"seq":15,"id":"' + _EXAMPLE_ID + '","state":"recalled"}\n'
+_EVENTS = 'id: 12\nevent: bulletin\ndata: {"seq":12,"line":"eyJhbGciOi..."}\n\n:\n\n'
 _TEXT: dict[str, Any] = {"type": "string"}
 _OBJECT: dict[str, Any] = {"type": "object"}
 _ID = {"name": "id", "in": "path", "required": True, "schema": _TEXT, "example": _EXAMPLE_ID}
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "`wait=N`: an empty page waits up to N seconds (60 at most) for something to come.",
+    "schema": _TEXT,
+    "example": "wait=30",
+}
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "A stream resumes behind this log index.",
+    "schema": _TEXT,
+    "example": "12",
+}
 _PUBLIC = frozenset({"/healthz", "/readyz", "/.well-known/lintas", "/v1/log/checkpoint", "/v1/log/key"})
 _SIGNED_POSTS = {"/v1/keys": KEY, "/v1/orders": ORDER, "/v1/bulletins/{id}/ack": ACK}
 _TOKEN_POSTS = frozenset({"/v1/subscriptions/{name}/cursor"})
@@ -115,9 +130,11 @@ def _feed() -> dict[str, Any]:
     return {
         "tags": ["bulletins"],
         "operationId": "feed",
-        "summary": "A page of the caller's feed, in log order",
-        "description": "Rows of stored bytes; `Lintas-Cursor` is the `after` of the next page.",
-        "responses": {"200": _content({LINES_MEDIA: _ROW}, "The rows, oldest first.")},
+        "summary": "A page of the caller's feed, in log order, or a stream of it",
+        "description": "Rows of stored bytes; `Lintas-Cursor` is the `after` of the next page. `Prefer: wait=N` lets "
+        "an empty page wait; `Accept: text/event-stream` gives a stream that goes on.",
+        "parameters": [_PREFER, _LAST_EVENT_ID],
+        "responses": {"200": _content({LINES_MEDIA: _ROW, "text/event-stream": _EVENTS}, "The rows, oldest first.")},
     }
 
 

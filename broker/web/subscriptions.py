@@ -17,10 +17,12 @@ from broker.web.http import (
     check_params,
     expect_media,
     hub_of,
+    integer_param,
     json_response,
     read_body,
     subscriber_of,
 )
+from broker.web.waiting import resume_after, stream, wants_events
 
 PAGE_PARAMS = frozenset({"after", "limit"})
 
@@ -68,13 +70,17 @@ async def delete(request: Request, name: str) -> Response:
 
 @router.get("/{name}/bulletins", summary="A page of a subscription, from its cursor")
 async def bulletins(request: Request, name: str) -> Response:
-    """Rows as in the feed. The same page again until the cursor is moved; `after` reads from elsewhere."""
-    check_params(request, PAGE_PARAMS)
+    """Rows as in the feed, as a page or a stream. The same again until the cursor is moved; `after` reads elsewhere."""
     hub, caller = hub_of(request), agency_of(request)
+    check_params(request, PAGE_PARAMS - {"limit"} if wants_events(request) else PAGE_PARAMS)
     found = await in_reader(hub, lambda conn: subscriptions.find(conn, caller.party, name))
+    source = subscriptions.source(found)
+    if wants_events(request):
+        after = resume_after(request, integer_param(request, "after", found.cursor))
+        return await stream(request, source, caller, after=after)
     window = window_of(request, limit_max=PAGE_MAX, after=found.cursor)
-    page = await deliver_page(hub, caller, subscriptions.source(found), window)
-    return page_response(request, page, **{"Lintas-After": str(window.after)})
+    page, headers = await deliver_page(request, caller, source, window)
+    return page_response(request, page, **{"Lintas-After": str(window.after)}, **headers)
 
 
 @router.post("/{name}/cursor", summary="Move the cursor of a subscription")

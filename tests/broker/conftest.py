@@ -7,6 +7,7 @@ import json
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from broker import exercise
 from broker.hub import Hub, open_hub
 from broker.settings import Settings, read_settings
 from broker.store import log, tables
+from broker.streams import Streams
 from lintas.clock import now_us
 from lintas.errors import PROBLEM_TYPE_PREFIX
 from lintas.header import ACK, BULLETIN, KEY, ORDER, TOKEN
@@ -82,6 +84,7 @@ class Desks:
     identity_of: IdentityOf
     clock: ShiftedClock
     url: str = ""
+    streams: Streams | None = None
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
     _sessions: dict[str, Session] = field(default_factory=dict)
 
@@ -237,12 +240,25 @@ def inner(opened: Hub, few: Template, clock: ShiftedClock) -> Iterator[Desks]:
     found.close()
 
 
+@contextmanager
+def inner_desks(few: Template, data: Path) -> Iterator[Desks]:
+    """Desks at a started hub without HTTP, for fixtures of one module."""
+    clock = ShiftedClock()
+    hub = open_hub(read_settings({}, data=str(few.copy(data))), clock)
+    hub.start()
+    found = Desks(hub, few.identities.__getitem__, clock)
+    yield found
+    found.close()
+    hub.stop()
+
+
 @pytest.fixture
 def desks(opened: Hub, few: Template, clock: ShiftedClock) -> Iterator[Desks]:
     """Desks at a private served hub, for tests that change partners, keys, grants or the clock."""
     opened.start()
-    with served(opened) as url:
-        found = Desks(opened, few.identities.__getitem__, clock, url)
+    server = served(opened)
+    with server as url:
+        found = Desks(opened, few.identities.__getitem__, clock, url, server.app.state.streams)
         yield found
         found.close()
 

@@ -16,6 +16,7 @@ from broker.batch import Batch
 from broker.hub import Hub
 from broker.intake import Accepted, admit_bulletin, open_bulletin
 from broker.store import log
+from broker.wakeup import News
 from broker.writer import Done, replay
 from lintas.errors import Busy, InconsistentLog, InternalError, LogHalted, NotAllowed, ReadOnly, Refusal
 from lintas.line import Line
@@ -388,7 +389,7 @@ def test_told_of_commits(inner: Desks) -> None:
     """Whoever asked is told after a commit with events, once they can be read, and not after one without."""
     sizes: list[int] = []
 
-    def told() -> None:
+    def told(_news: News) -> None:
         with inner.hub.store.read() as conn:
             sizes.append(log.head(conn)[0])
 

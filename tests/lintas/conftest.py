@@ -40,6 +40,8 @@ DAY = 86_400
 
 Tamper = Callable[[httpx.Request, httpx.Response], httpx.Response | None]
 
+TamperStream = Callable[[Iterator[bytes]], Iterator[bytes]]
+
 
 @dataclass
 class Ledger:
@@ -150,12 +152,29 @@ def ledger(lone_ledger: Ledger) -> Ledger:
     return lone_ledger
 
 
+class Through(httpx.SyncByteStream):
+    """A stream on its way through the middle."""
+
+    def __init__(self, answer: httpx.Response, tamper: TamperStream) -> None:
+        self._answer, self._tamper = answer, tamper
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield what the middle makes of the chunks."""
+        assert isinstance(self._answer.stream, httpx.SyncByteStream)
+        yield from self._tamper(iter(self._answer.stream))
+
+    def close(self) -> None:
+        """Close the stream of the hub."""
+        self._answer.close()
+
+
 class Middle(httpx.BaseTransport):
     """Whoever stands between client and hub: passes requests to the real hub, notes them, changes the answers.
 
     `tamper` sees each answer that the hub gave; None lets it pass. `lose` counts answers that get lost on their way
     back, `refuse` requests that never reach the hub and are answered 503, `cut` requests that never reach it at all.
-    `elsewhere` is the address of another hub that gets the requests instead.
+    `elsewhere` is the address of another hub that gets the requests instead. Streams pass through `tamper_stream` chunk
+    by chunk; None lets no stream through.
     """
 
     def __init__(self) -> None:
@@ -164,6 +183,7 @@ class Middle(httpx.BaseTransport):
         self.requests: list[tuple[str, bytes]] = []
         self.lose = self.refuse = self.cut = 0
         self.elsewhere = ""
+        self.tamper_stream: TamperStream | None = iter
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Pass a request on, and its answer back."""
@@ -176,7 +196,12 @@ class Middle(httpx.BaseTransport):
         if self.refuse > 0:
             self.refuse -= 1
             return httpx.Response(503, request=request)
+        is_stream = request.headers.get("accept") == "text/event-stream"
+        if is_stream and self.tamper_stream is None:
+            return httpx.Response(406, request=request)
         found = self._real.handle_request(request)
+        if is_stream and found.status_code == 200 and self.tamper_stream is not None:
+            return httpx.Response(200, headers=found.headers, stream=Through(found, self.tamper_stream))
         answer = httpx.Response(found.status_code, headers=found.headers, content=found.read(), request=request)
         if self.lose > 0:
             self.lose -= 1
@@ -233,6 +258,7 @@ class Hostile:
     client: Any
     state: State
     twin: Callable[[], ExerciseHub]
+    followers: list[Any] = field(default_factory=list)
 
 
 @pytest.fixture

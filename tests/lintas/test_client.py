@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from lintas import AsyncClient, Client, wire
+from lintas import AsyncClient, Client, pages, wire
 from lintas.client import response_of
 from lintas.draft import Draft
 from lintas.errors import (
@@ -108,7 +108,7 @@ def test_follow_page_by_page(hostile: Hostile, draft: Draw, monkeypatch: pytest.
     """A feed longer than a page comes page by page."""
     for title in ("first", "second", "third"):
         publish(hostile, draft, title)
-    monkeypatch.setattr("lintas.wire.PAGE_LIMIT", 2)
+    monkeypatch.setattr("lintas.pages.PAGE_LIMIT", 2)
 
     titles = [each.content.title for each in hostile.client.follow(once=True)]
 
@@ -728,12 +728,12 @@ def test_receipt_of_a_bulletin_is_no_order(session: Session, recording: Recordin
 
 def test_unauthorized_read(session: Session) -> None:
     """A refused token is told as such."""
-    assert isinstance(outcome(wire.pull(session), problem(Unauthorized)), Unauthorized)
+    assert isinstance(outcome(pages.pull(session), problem(Unauthorized)), Unauthorized)
 
 
 def test_page_before_the_first_event(session: Session) -> None:
     """Before the first event no index is named."""
-    request = next(wire.pull(session))
+    request = next(pages.pull(session))
 
     assert Request("GET", "/v1/bulletins?limit=500", headers=request.headers) == request
 
