@@ -14,10 +14,11 @@ from typing import Any
 import httpx
 
 from broker import exercise as exercises
-from lintas.client import TIMEOUT_S, Client, open_state
+from lintas.client import Client, open_state
 from lintas.errors import Refusal
 from lintas.keys import Identity
 from lintas.readers import Reader
+from lintas.transport import TIMEOUT_S
 
 ACCEPTED = "accepted"
 FIRST_CHAPTER = "Bulletins"
