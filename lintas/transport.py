@@ -1,4 +1,4 @@
-"""The ways of HTTP that both clients share: requests and responses as httpx has them, limits, pauses."""
+"""How both clients go over httpx: its requests, its responses, limits, pauses.
 
 from __future__ import annotations
 

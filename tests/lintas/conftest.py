@@ -8,7 +8,6 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from copy import copy
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -228,9 +227,9 @@ class AsyncMiddle(httpx.AsyncBaseTransport):
 class Awaited:
     """An AsyncClient called as a Client is: each coroutine runs to its end on one loop."""
 
-    def __init__(self, client: AsyncClient) -> None:
+    def __init__(self, client: AsyncClient, runner: asyncio.Runner | None = None) -> None:
         self._client = client
-        self._runner = asyncio.Runner()
+        self._runner = runner or asyncio.Runner()
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the client, coroutine functions made blocking."""
@@ -243,9 +242,7 @@ class Awaited:
 
     def with_purpose(self, *given: str) -> Awaited:
         """Return the same client for a purpose, on the same loop."""
-        found = copy(self)
-        found._client = self._client.with_purpose(*given)
-        return found
+        return Awaited(self._client.with_purpose(*given), self._runner)
 
     async def _collect(self, found: Any) -> list[Any]:
         return [each async for each in found]
