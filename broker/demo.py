@@ -267,12 +267,13 @@ def _print_countries(tally: Tally) -> None:
 def _print_readers(tally: Tally) -> None:
     if not tally.readers:
         return
-    shown = STEPS[1:]
     click.echo("One bulletin as its originator sees it:")
-    click.echo(f"{'recipient':<12}{'state':<14}" + "".join(f"{step:<14}" for step in shown).rstrip())
+    click.echo(f"{'recipient':<12}" + "".join(f"{step:<14}" for step in STEPS).rstrip())
     for each in sorted(tally.readers, key=lambda each: each.agency):
-        times = [each.steps[step].time[11:19] if step in each.steps else "." for step in shown]
-        click.echo(f"{each.agency:<12}{each.progress:<14}" + "".join(f"{time:<14}" for time in times).rstrip())
+        times = [each.steps[step].time[11:19] if step in each.steps else "." for step in STEPS]
+        if each.state not in STEPS:
+            times[0] = each.state
+        click.echo(f"{each.agency:<12}" + "".join(f"{time:<14}" for time in times).rstrip())
     click.echo()
 
 

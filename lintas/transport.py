@@ -1,4 +1,4 @@
-"""How both clients go over httpx: its requests, its responses, limits, pauses.
+"""How both clients go over httpx: its requests, its responses, limits, pauses."""
 
 from __future__ import annotations
 

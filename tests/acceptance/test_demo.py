@@ -39,7 +39,7 @@ def test_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     assert int(checks) > 30
     assert "FAIL" not in out
     assert out.count("\n") <= 62
-    assert re.search(r"^sg-police +acknowledged(?: +\d\d:\d\d:\d\d){4}$", out, re.MULTILINE)
+    assert re.search(r"^sg-police(?: +\d\d:\d\d:\d\d){5}$", out, re.MULTILINE)
     shown = README.read_text().split("<!-- demo output -->\n```\n")[1].split("```\n<!-- end of demo output -->")[0]
     assert [] == [
         line for line in shown.splitlines() if words_of(line) not in map(words_of, [*out.splitlines(), "..."])
