@@ -252,20 +252,6 @@ def _check_order(session: Session, events: Sequence[ProvenEvent], asked: Place) 
     return is_complete
 
 
-def _excuse(session: Session, before: Directory, after: Directory, seq: int) -> None:
-    """Expect no longer what could not be read until now: a feed that has passed it does not come back to it."""
-    party = session.party
-    was, is_suspended = before.grant(party), before.is_suspended(party)
-    if (was, is_suspended) == (after.grant(party), after.is_suspended(party)):
-        return
-    unread = [
-        missing.id
-        for missing in session.state.unseen(seq)
-        if is_suspended or not (missing.beyond or was.may_read(missing.topic, missing.tlp))
-    ]
-    session.state.mark_seen(unread)
-
-
 def _released(each: ProvenEvent, grant: Grant) -> list[Released]:
     detail, at = each.event.detail, each.event.time // US_PER_S
     names = ("ids", "seqs", "exps", "topics", "tlps")

@@ -7,7 +7,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from broker.batch import Batch
-from broker.delivery import in_reader, reader, submit
+from broker.delivery import in_reader, submit
+from broker.standing import reader
 from broker.store import lines, webhooks
 from broker.store.engine import Connection
 from broker.web.http import agency_of, check_params, hub_of, json_response, rfc3339
