@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -238,6 +239,12 @@ class Awaited:
             return lambda *given, **options: iter(self._runner.run(self._collect(found(*given, **options))))
         if inspect.iscoroutinefunction(found):
             return lambda *given, **options: self._runner.run(found(*given, **options))
+        return found
+
+    def with_purpose(self, *given: str) -> Awaited:
+        """Return the same client for a purpose, on the same loop."""
+        found = copy(self)
+        found._client = self._client.with_purpose(*given)
         return found
 
     async def _collect(self, found: Any) -> list[Any]:
