@@ -1,4 +1,4 @@
-"""The ways of HTTP that both clients share: requests and responses as httpx has them, limits, pauses."""
+"""The ways of HTTP that both clients share: requests, responses as httpx has them, limits, pauses."""
 
 from __future__ import annotations
 
