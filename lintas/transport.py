@@ -1,4 +1,4 @@
-"""How both clients go over httpx: its requests, its responses, limits, pauses."""
+"""The ways of HTTP that both clients share: requests, responses as httpx has them, limits, pauses."""
 
 from __future__ import annotations
 
