@@ -184,13 +184,8 @@ def _look_back(session: Session, before: Directory, after: Directory, seq: int) 
     if (before.grant(party), before.is_suspended(party)) == (after.grant(party), after.is_suspended(party)):
         return
     unseen = session.state.unseen(seq)
-    opened = [each for each in unseen if not _may_read(before, party, each) and _may_read(after, party, each)]
-    feed.look_back(session, [each.accepted_seq for each in opened])
-
-
-def _may_read(directory: Directory, party: str, released: Released) -> bool:
-    is_granted = released.beyond or directory.grant(party).may_read(released.topic, released.tlp)
-    return is_granted and not directory.is_suspended(party)
+    opened = [each for each in unseen if not feed.may_read(before, party, each) and feed.may_read(after, party, each)]
+    feed.look_back(session, [each.accepted_seq for each in opened], opened_by=seq)
 
 
 def _take_hole(session: Session, each: ProvenEvent, since: int) -> None:
@@ -250,20 +245,6 @@ def _check_order(session: Session, events: Sequence[ProvenEvent], asked: Place) 
     if closing.seq <= after or (not is_complete and len(events) == 1):
         raise InconsistentLog("The view leaves out events of its reader.")
     return is_complete
-
-
-def _excuse(session: Session, before: Directory, after: Directory, seq: int) -> None:
-    """Expect no longer what could not be read until now: a feed that has passed it does not come back to it."""
-    party = session.party
-    was, is_suspended = before.grant(party), before.is_suspended(party)
-    if (was, is_suspended) == (after.grant(party), after.is_suspended(party)):
-        return
-    unread = [
-        missing.id
-        for missing in session.state.unseen(seq)
-        if is_suspended or not (missing.beyond or was.may_read(missing.topic, missing.tlp))
-    ]
-    session.state.mark_seen(unread)
 
 
 def _released(each: ProvenEvent, grant: Grant) -> list[Released]:
