@@ -17,6 +17,7 @@ from broker.auth import Caller
 from broker.batch import Batch
 from broker.hub import Hub
 from broker.intake import PART
+from broker.reading import reader
 from broker.store import delivery, endings, lines, log
 from broker.store.engine import Connection
 from broker.writer import Done
@@ -344,12 +345,6 @@ def is_within(bounds: policy.Reading, row: lines.StoredLine) -> bool:
     return policy.allows(
         bounds, topic=row.topic or "", rank=row.tlp_rank or 0, withdraws=row.withdraws, is_recall=is_recall
     )
-
-
-def reader(directory: Directory, agency: str) -> lines.Reader:
-    """Return the bounds of an agency's feed as the store takes them."""
-    bounds = policy.reading(directory, agency)
-    return lines.Reader(agency, bounds.topics, bounds.tlp_rank_max, bounds.only_withdrawals)
 
 
 def stand(
