@@ -39,11 +39,12 @@ from lintas.orders import Order, open_order
 from lintas.pages import Pulled
 from lintas.readers import Reader
 from lintas.receipt import Logged, check_receipt, parse_receipt
+from lintas.request import Operation, Request, Response
 from lintas.session import Session
 from lintas.state import State
 from lintas.subscribe import Subscription
 from lintas.thread import Thread
-from lintas.wire import Answer, Operation, Published, Request, Response
+from lintas.wire import Answer, Published
 
 PAUSES_S = (0.2, 1.0, 3.0, None)
 """Pauses between the attempts at one request; None ends them and the hub counts as unreachable."""

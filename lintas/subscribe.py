@@ -16,7 +16,7 @@ from lintas.errors import HubUnreachable, LintasError, Refusal, Unverified, With
 from lintas.feed import FeedPage, Received
 from lintas.filter import Filter, read_filter
 from lintas.pages import PAGE_LIMIT, Pulled
-from lintas.request import Operation, Request, Response, expect, reading, waiting
+from lintas.request import Operation, Request, Response, expect, read, reading, waiting
 from lintas.session import Session
 from lintas.state import Released
 from lintas.strict import Json, canonical
@@ -52,7 +52,7 @@ def unsubscribe(session: Session, name: str) -> Operation[Subscription]:
 
 def subscriptions(session: Session) -> Operation[list[Subscription]]:
     """Return our subscriptions, the built-in one first."""
-    rows = wire.object_of((yield from wire.read(session, "/v1/subscriptions")).body).get("subscriptions")
+    rows = wire.object_of((yield from read(session, "/v1/subscriptions")).body).get("subscriptions")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise HubUnreachable("The hub's answer holds no list of subscriptions.")
     return [_subscription(row) for row in rows]
@@ -186,7 +186,7 @@ def _change(session: Session, method: str, path: str, members: Json | None = Non
     headers = {"Authorization": f"Bearer {session.token('subscribe')}"}
     body, media = (b"", None) if members is None else (canonical(members), JSON_MEDIA)
     response = yield Request(method, path, body, media, headers)
-    return wire.expect(response, 200, 201)
+    return expect(response, 200, 201)
 
 
 def _path(name: str) -> str:
