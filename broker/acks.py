@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from broker import policy
 from broker.batch import Batch
-from broker.delivery import is_within
 from broker.intake import record_refusal
+from broker.standing import is_within
 from broker.store import delivery, lines
 from lintas.ack import Ack, is_at_least, open_ack
 from lintas.directory import Directory, check_fresh

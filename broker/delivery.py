@@ -12,13 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from broker import policy
 from broker.auth import Caller
 from broker.batch import Batch
 from broker.hub import Hub
-from broker.intake import PART
-from broker.reading import reader
-from broker.store import delivery, endings, lines, log
+from broker.standing import RECALLING, SUPERSEDED, Standing, readable, reader, stand
+from broker.store import delivery, lines, log
 from broker.store.engine import Connection
 from broker.writer import Done
 from lintas.directory import Directory
@@ -26,7 +24,6 @@ from lintas.errors import (
     Busy,
     CursorBeyondLog,
     NoLongerValid,
-    NotFound,
     Purged,
     Recalled,
     Refusal,
@@ -34,17 +31,11 @@ from lintas.errors import (
     Unauthorized,
 )
 from lintas.filter import EVERYTHING, Filter
-from lintas.header import BULLETIN
 from lintas.strict import canonical
 
 READ_AGAIN_MAX = 5
 """Times a page is read again because of what came in meanwhile; then the caller is asked to come back."""
 
-SUSPECT = "suspect"
-PARTLY_RECALLED = "recalled-in-part"
-SUPERSEDED = "superseded"
-RECALLING = {"recalls": "recalled"}
-HIDING = {**RECALLING, "supersedes": SUPERSEDED}
 GONE: dict[str, type[Refusal]] = {
     "recalled": Recalled,
     "superseded": Superseded,
@@ -53,16 +44,6 @@ GONE: dict[str, type[Refusal]] = {
 }
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What became of a stored bulletin: `state` None while it stands; `by` the line that withdrew it."""
-
-    state: str | None = None
-    by: str | None = None
-    marks: tuple[str, ...] = ()
-    recalled_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,71 +304,6 @@ def read_one(
     found = Row(row.seq, row.id, row.iss, row.raw, is_line=True, urgency=row.urgency, is_personal=is_personal)
     page = Page(directory, size, (found,), cursor=row.seq, state=state, by=by)
     return replace(page, marks=standing.marks, recalled_by=standing.recalled_by)
-
-
-def readable(conn: Connection, directory: Directory, agency: str, line_id: str) -> lines.StoredLine:
-    """Return a stored bulletin that this agency may read now; NotFound is the same whether it exists or not."""
-    row = lines.by_id(conn, line_id)
-    if row is None or row.typ != BULLETIN:
-        raise NotFound
-    if row.iss == agency:
-        return row
-    if lines.released_seq(conn, row.seq, agency) is None:
-        raise NotFound
-    if not is_within(policy.reading(directory, agency), row):
-        raise NotFound
-    return row
-
-
-def is_within(bounds: policy.Reading, row: lines.StoredLine) -> bool:
-    """Tell whether a bulletin that was released to a reader lies within what it may read now."""
-    is_recall = row.kind == policy.RECALL
-    return policy.allows(
-        bounds, topic=row.topic or "", rank=row.tlp_rank or 0, withdraws=row.withdraws, is_recall=is_recall
-    )
-
-
-def stand(
-    conn: Connection,
-    directory: Directory,
-    rows: Sequence[lines.StoredLine],
-    *,
-    now: int,
-    hiding: Mapping[str, str] = HIDING,
-) -> dict[int, Standing]:
-    """Tell what became of each of these bulletins; `hiding` says which relations withdraw one."""
-    said: dict[int, list[lines.Reference]] = {row.seq: [] for row in rows}
-    for reference in lines.references(conn, list(said)) if rows else []:
-        said[reference.target].append(reference)
-    over = {row.seq for row in rows if row.exp is not None and row.exp <= now}
-    recalls = [row.seq for row in rows if row.seq in over and row.kind == policy.RECALL]
-    if recalls:
-        # A recall stands for as long as what it recalls would have: else its holders had no proof of it.
-        over -= {seq for seq, end in endings.last_ends(conn, recalls).items() if end > now}
-    return {row.seq: _standing(row, said[row.seq], directory, hiding, is_over=row.seq in over) for row in rows}
-
-
-def _standing(
-    row: lines.StoredLine,
-    said: list[lines.Reference],
-    directory: Directory,
-    hiding: Mapping[str, str],
-    *,
-    is_over: bool,
-) -> Standing:
-    if row.raw is None and is_over:
-        return Standing(state="purged")
-    for relation, state in hiding.items():
-        by = next((reference.id for reference in said if reference.relation == relation), None)
-        if by is not None:
-            return Standing(state=state, by=by)
-    if row.raw is None:
-        return Standing(state="purged")
-    if is_over:
-        return Standing(state="expired")
-    recalled_by = tuple(reference.id for reference in said if reference.relation == PART)
-    marks = ((SUSPECT,) if directory.is_suspect(row.kid, row.at) else ()) + ((PARTLY_RECALLED,) if recalled_by else ())
-    return Standing(marks=marks, recalled_by=recalled_by)
 
 
 def prepared(row: lines.StoredLine, standing: Standing) -> Row:

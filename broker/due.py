@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from broker import policy
-from broker.delivery import Window, is_within
-from broker.reading import reader
+from broker.delivery import Window
+from broker.standing import is_within, reader
 from broker.store import exchange as store
 from broker.store.engine import Connection
 from broker.store.lines import EVERYONE, StoredLine

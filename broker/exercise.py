@@ -64,10 +64,11 @@ def create(settings: Settings, *, origin: str, keep: Keep, admin: str = FIRST_AD
     return Created(hub, identity)
 
 
-def run(settings: Settings, *, progress: Progress, clock: Clock = now_us) -> None:
+def run(settings: Settings, *, progress: Progress, clock: Clock = now_us) -> list[Identity]:
     """Make a hub at the data directory with two administrators and every simulated agency enrolled.
 
-    Writes ``admins/<name>.json``, ``agencies/<id>.json`` and the one ``passphrase`` file that opens them all.
+    Writes ``admins/<name>.json``, ``agencies/<id>.json`` and the one ``passphrase`` file that opens them all; returns
+    the identities.
     """
     passphrase = make_passphrase(settings.data / "passphrase")
 
@@ -84,6 +85,7 @@ def run(settings: Settings, *, progress: Progress, clock: Clock = now_us) -> Non
     for identity in identities[1:]:
         progress(f"writing {identity.party}")
         keep(identity)
+    return identities
 
 
 def make_passphrase(path: Path) -> bytes:

@@ -12,7 +12,8 @@ from itertools import accumulate, takewhile
 
 from broker import policy
 from broker.batch import Batch
-from broker.delivery import Page, Row, Source, is_within, prepared, record_pages, stand
+from broker.delivery import Page, Row, Source, prepared, record_pages
+from broker.standing import is_within, stand
 from broker.store import lines, log
 from broker.store.engine import Connection
 from lintas.directory import Directory

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from broker import policy
-from broker.delivery import is_within, readable
+from broker.standing import is_within, readable
 from broker.store import delivery, lines, log
 from broker.store.engine import Connection
 from lintas.directory import Directory

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from broker.delivery import Page, Window, page_of, readable
-from broker.reading import reader
+from broker.delivery import Page, Window, page_of
+from broker.standing import readable, reader
 from broker.store import exchange, lines, log
 from broker.store.engine import Connection
 from lintas.directory import Directory

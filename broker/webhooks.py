@@ -22,7 +22,7 @@ from broker.batch import Batch
 from broker.delivery import Page, Row, Source, Window, give, in_reader, read_page, record_page, submit
 from broker.hub import Hub
 from broker.outbound import Answer, Outbound
-from broker.reading import reader
+from broker.standing import reader
 from broker.store import log, webhooks
 from broker.store.engine import Connection
 from broker.store.lines import Reader

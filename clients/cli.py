@@ -37,10 +37,11 @@ from clients.show import (
 from clients.subscriptions import subscription
 from clients.webhooks import webhook
 from clients.workflow import SIGNING
-from lintas import feed, vocabulary
+from lintas import vocabulary
 from lintas.client import Client
 from lintas.draft import Draft, read_draft
 from lintas.errors import BadRequest, Evidence, HubUnreachable, LintasError, MalformedPayload, Refusal
+from lintas.feed import begin_again
 from lintas.keys import Hub, Identity, SigningKey, fresh_opening, save_identity
 from lintas.orders import REASONS
 from lintas.state import REFUSED, WAITING, State
@@ -161,7 +162,7 @@ def follow(*, once: bool, as_json: bool, from_start: bool, name: str | None, pol
         if from_start and name is not None:
             client.move(name, -1)
         elif from_start:
-            feed.begin_again(client.session)
+            begin_again(client.session)
         count = 0
         for item in client.follow(once=once, poll=poll, subscription=name):
             count += 1

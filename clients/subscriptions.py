@@ -29,6 +29,8 @@ def subscription() -> None:
 @click.option("--urgency", multiple=True, help="This urgency.")
 @click.option("--tlp", multiple=True, help="This marking, such as AMBER.")
 @click.option("--indicator", multiple=True, help="With an indicator of this type (clear bulletins).")
+@click.option("--watch", multiple=True, help="With an indicator of this watch list of yours (clear bulletins).")
+@click.option("--watch", multiple=True, help="What this watch list of yours finds.")
 @click.option("--start", default="now", show_default=True, help="now, beginning, or an index of the log; when made.")
 def set_(name: str, start: str, **given: tuple[str, ...]) -> None:
     """Make a subscription, or exchange the filter of one and keep its cursor. Each option may be given many times.

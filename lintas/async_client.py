@@ -19,24 +19,12 @@ from lintas import follow as following
 from lintas import thread as threads
 from lintas.ack import ACKNOWLEDGED, OPENED
 from lintas.acknowledge import Told
-from lintas.client import (
-    FOLLOW_S,
-    PAUSES_S,
-    STREAM_TIMEOUT,
-    TIMEOUT_S,
-    UNAVAILABLE,
-    Face,
-    Room,
-    is_stream,
-    open_state,
-    parts_of,
-    response_of,
-    spread,
-)
+from lintas.client import open_state
 from lintas.clock import Clock, now_us
 from lintas.draft import Draft
 from lintas.due import Duty
 from lintas.errors import HubUnreachable, LintasError, Refusal
+from lintas.face import Face
 from lintas.feed import Received
 from lintas.keys import Identity, SigningKey, load_identity
 from lintas.line import Line, parse
@@ -48,6 +36,18 @@ from lintas.request import Operation, Request, Response
 from lintas.state import State
 from lintas.subscribe import Subscription
 from lintas.thread import Thread
+from lintas.transport import (
+    FOLLOW_S,
+    PAUSES_S,
+    STREAM_TIMEOUT,
+    TIMEOUT_S,
+    UNAVAILABLE,
+    Room,
+    is_stream,
+    parts_of,
+    response_of,
+    spread,
+)
 from lintas.wire import Answer, Published
 
 T = TypeVar("T")

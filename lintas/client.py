@@ -6,8 +6,6 @@ Requests are sent again after a lost connection or a 503: every line is the same
 
 from __future__ import annotations
 
-import copy
-import random
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -16,131 +14,44 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import acknowledge, endpoints, feed, matching, pages, readers, sealing, subscribe, sync, wire
+from lintas import acknowledge, endpoints, matching, pages, readers, sealing, subscribe, sync, wire
 from lintas import due as dues
 from lintas import follow as following
 from lintas import thread as threads
 from lintas.ack import ACKNOWLEDGED, OPENED
 from lintas.acknowledge import Told
 from lintas.clock import Clock, now_us
-from lintas.decide import check_signatures
-from lintas.directory import Directory
 from lintas.draft import Draft
 from lintas.due import Duty
-from lintas.errors import HubUnreachable, LintasError, Refusal, Unverified
+from lintas.errors import HubUnreachable, LintasError, Refusal
+from lintas.face import Face
 from lintas.feed import Received
 from lintas.header import ORDER
 from lintas.keys import Identity, SigningKey, load_identity
-from lintas.line import Line, check, parse
-from lintas.lint import Finding
+from lintas.line import Line, parse
 from lintas.matching import Interest, Value
 from lintas.opening import OpeningKey
-from lintas.orders import Order, open_order
 from lintas.pages import Pulled
 from lintas.readers import Reader
-from lintas.receipt import Logged, check_receipt, parse_receipt
 from lintas.request import Operation, Request, Response
-from lintas.session import Session
 from lintas.state import State
 from lintas.subscribe import Subscription
 from lintas.thread import Thread
+from lintas.transport import (
+    FOLLOW_S,
+    PAUSES_S,
+    STREAM_TIMEOUT,
+    TIMEOUT_S,
+    UNAVAILABLE,
+    Room,
+    is_stream,
+    parts_of,
+    response_of,
+    spread,
+)
 from lintas.wire import Answer, Published
 
-PAUSES_S = (0.2, 1.0, 3.0, None)
-"""Pauses between the attempts at one request; None ends them and the hub counts as unreachable."""
-
-TIMEOUT_S = 60.0
-FOLLOW_S = 5.0
-"""Pause between two looks at the feed when nothing is new and the hub does not wait."""
-
-UNAVAILABLE = 503
-
-SILENCE_S = 45.0
-"""Three heartbeats of the hub: a stream that is silent for longer is dead."""
-
-STREAM_TIMEOUT = httpx.Timeout(TIMEOUT_S, read=SILENCE_S)
-
-RESPONSE_BYTES_MAX = 256 * 1024 * 1024
-"""A page holds at most 500 bulletins of 256 KiB; a hub that sends more is not listened to."""
-
 T = TypeVar("T")
-
-
-class Face:
-    """What both clients offer without talking to the hub."""
-
-    def __init__(self, identity: Identity, state: State, clock: Clock) -> None:
-        self.session = Session(identity, state, clock)
-
-    @property
-    def party(self) -> str:
-        """Who this client acts as."""
-        return self.session.party
-
-    @property
-    def directory(self) -> Directory:
-        """Partners, keys, communities as proven from the log so far (`sync` brings it up to date)."""
-        return self.session.directory
-
-    def token(self, scope: str = "read") -> str:
-        """Return a token for other tools (`Authorization: Bearer`), to `read` or `subscribe`, for 300 seconds."""
-        return self.session.token(scope)
-
-    def with_purpose(self, purpose: str, case_ref: str, *, officer: str | None = None) -> Self:
-        """Return this client with a reason to read: a purpose of the vocabulary, a case, by which post.
-
-        It goes into each of its tokens and is recorded with what they open. Connection and memory are shared.
-        """
-        found = copy.copy(self)
-        found.session = self.session.with_purpose(purpose, case_ref, officer)
-        return found
-
-    def recipients(self, draft: Draft) -> tuple[str, ...]:
-        """Return whom a draft would go to: show this before signing."""
-        return self.session.recipients(draft)
-
-    def lint(self, draft: Draft) -> tuple[Finding, ...]:
-        """Return what the data-protection checks find in a draft; what refuses cannot be signed."""
-        return self.session.lint(draft)
-
-    def sign(self, draft: Draft, *, release_to: Sequence[str] | None = None) -> Line:
-        """Sign a draft for these recipients, by default those it resolves to. Nothing is sent.
-
-        Raises DataProtection for what `lint` refuses.
-        """
-        return self.session.sign_bulletin(draft, release_to=release_to or self.recipients(draft))
-
-    def enqueue(self, draft: Draft, *, tag: str) -> bool:
-        """Sign a draft and keep it in the outbox for `flush`; False when this tag was used before."""
-        return self.session.enqueue(draft, tag=tag)
-
-    def open_order(self, raw: bytes) -> Order:
-        """Return what a line of another administrator orders, its signature checked against the proven directory."""
-        line = parse(raw, ORDER)
-        check_signatures(self.directory, line)
-        return open_order(line)
-
-    def verify(self, raw: bytes, receipt: bytes) -> Logged:
-        """Verify a saved line and its receipt offline, with the pinned log key and the keys known so far.
-
-        Raises BadReceipt or Unverified. Returns where and when the line stands in the log.
-        """
-        line = parse(raw)
-        logged = check_receipt(
-            parse_receipt(receipt), line_id=line.id, origin=self.session.origin, key=self.session.log_key
-        )
-        try:
-            check(line, self.directory.key(line.header.kid, line.header.iss).public)
-        except Refusal as fault:
-            raise Unverified(str(fault)) from fault
-        return logged
-
-    def verify_line(self, raw: bytes, *, seq: int) -> Received:
-        """Verify a bulletin that is said to stand at this index of the log, as a webhook brings it.
-
-        With the keys known so far (`sync`); raises Unverified. Whether it was recalled since, `fetch` tells.
-        """
-        return feed.verify_line(self.session, raw, seq=seq)
 
 
 class Client(Face):
@@ -449,41 +360,3 @@ class _Ear:
 def open_state(identity_path: Path, identity: Identity) -> State:
     """Open the state file that stands beside an identity file (``my-police.json`` -> ``my-police.state``)."""
     return State(identity_path.with_suffix(".state"), log_key=identity.hub.log_key)
-
-
-class Room:
-    """How much of one response may still be taken."""
-
-    def __init__(self) -> None:
-        """Begin with the limit."""
-        self._left = RESPONSE_BYTES_MAX
-
-    def take(self, chunk: bytes) -> bytes:
-        """Return the chunk, or raise HubUnreachable when the response is larger than any hub needs."""
-        self._left -= len(chunk)
-        if self._left < 0:
-            raise HubUnreachable(f"The answer is larger than {RESPONSE_BYTES_MAX} bytes; it was not read.")
-        return chunk
-
-
-def is_stream(answer: httpx.Response) -> bool:
-    """Tell whether an answer is a stream that must not be read whole."""
-    return answer.is_success and answer.headers.get("content-type", "").startswith(following.EVENTS_MEDIA)
-
-
-def spread(seconds: float) -> float:
-    """Return a pause of half to all of this, so that those whom one outage cut off do not come back together."""
-    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - guards nothing
-
-
-def parts_of(request: Request) -> dict[str, Any]:
-    """Return an operation's request as httpx takes it."""
-    headers = dict(request.headers) | {"Accept-Encoding": "identity"}
-    if request.media:
-        headers["Content-Type"] = request.media
-    return {"method": request.method, "url": request.path, "content": request.body or None, "headers": headers}
-
-
-def response_of(answer: httpx.Response, body: bytes) -> Response:
-    """Return what an operation needs of httpx's response."""
-    return Response(answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, body)

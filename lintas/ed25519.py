@@ -53,8 +53,12 @@ def public_key_of(seed: bytes) -> bytes:
     return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
 
 
+@lru_cache(maxsize=4096)
 def check_public_key(key: bytes) -> None:
-    """Raise WeakKey unless these bytes are the one encoding of a point of prime order. About 2 ms."""
+    """Raise WeakKey unless these bytes are the one encoding of a point of prime order. About 2 ms.
+
+    Good keys are remembered: each replay of the directory meets the same ones again.
+    """
     if len(key) != KEY_BYTES:
         raise WeakKey(f"A public key is {KEY_BYTES} bytes long.")
     point = _decode(key)

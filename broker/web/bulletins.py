@@ -21,13 +21,13 @@ from broker.delivery import (
     in_reader,
     read_one,
     read_page,
-    readable,
     record_page,
     submit,
     submit_as,
 )
 from broker.hub import Hub
 from broker.intake import Accepted, Submission, admit_bulletin, admit_bulletins, open_bulletin
+from broker.standing import readable
 from broker.store import lines
 from broker.store.engine import Connection
 from broker.web.http import (

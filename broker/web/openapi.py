@@ -7,19 +7,15 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from broker.web.answers import ANSWERS, EVENTS, EXAMPLE_ID, LINE, RECEIPT, ROW
 from broker.web.http import JSON_MEDIA, LINES_MEDIA, PROBLEM_MEDIA
 from lintas import filter as filters
 from lintas.errors import STATUS, NotFound, Unauthorized
 from lintas.header import ACK, BULLETIN, KEY, ORDER
 
-_EXAMPLE_ID = "dGhpcyBpcyBhbiBleGFtcGxlIGlkIG9mIDMyIGJ5dGU"
-_LINE = "eyJhbGciOiJFZDI1NTE5IiwidHlwIjoi...fQ.eyJ0aXRsZSI6Ii4uLiJ9.c2lnbmF0dXJl..."
-_RECEIPT = "c2sp.org/tlog-proof@v1\nextra eyJ2IjoxLC4uLn0=\nindex 12\n\nlintas.example-k3v9q2xa/log/1\n13\n...\n"
-_ROW = '{"seq":12,"line":"eyJhbGciOi..."}\n{"seq":15,"id":"' + _EXAMPLE_ID + '","state":"recalled"}\n'
-_EVENTS = 'id: 12\nevent: bulletin\ndata: {"seq":12,"line":"eyJhbGciOi..."}\n\n:\n\n'
 _TEXT: dict[str, Any] = {"type": "string"}
 _OBJECT: dict[str, Any] = {"type": "object"}
-_ID = {"name": "id", "in": "path", "required": True, "schema": _TEXT, "example": _EXAMPLE_ID}
+_ID = {"name": "id", "in": "path", "required": True, "schema": _TEXT, "example": EXAMPLE_ID}
 _PREFER = {
     "name": "Prefer",
     "in": "header",
@@ -83,15 +79,15 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> No
     operation["responses"] = {code: response for code, response in operation["responses"].items() if code != "422"} | {
         "default": {"$ref": "#/components/responses/Problem"}
     }
-    if (method, path) in _ANSWERS:
-        media, example = _ANSWERS[method, path]
+    if (method, path) in ANSWERS:
+        media, example = ANSWERS[method, path]
         for code in {"200", "201"}.intersection(operation["responses"]):
             operation["responses"][code] |= _content({media: example})
     is_signed = method == "post" and path not in _TOKEN_POSTS
     operation["security"] = [] if path in _PUBLIC or is_signed else [{"token": []}]
     if path in _SIGNED_POSTS and is_signed:
         media = f"application/{_SIGNED_POSTS[path]}"
-        operation["requestBody"] = _content({media: _LINE}) | {"required": True}
+        operation["requestBody"] = _content({media: LINE}) | {"required": True}
     if (method, path) in _BODIES:
         operation["requestBody"] = _content({JSON_MEDIA: _BODIES[method, path]}) | {"required": True}
     for name in _QUERIES.get((method, path), ()):
@@ -108,18 +104,18 @@ def _hot_paths() -> dict[str, Any]:
 
 
 def _publish() -> dict[str, Any]:
-    results = f'{{"id":"{_EXAMPLE_ID}","status":201,"seq":12}}\n'
+    results = f'{{"id":"{EXAMPLE_ID}","status":201,"seq":12}}\n'
     return {
         "tags": ["bulletins"],
         "operationId": "publish",
         "summary": "Publish one signed line, or many",
         "description": "One line answers with its receipt; many lines with one result a line, in order.",
-        "requestBody": _content({f"application/{BULLETIN}": _LINE, LINES_MEDIA: f"{_LINE}\n{_LINE}\n"})
+        "requestBody": _content({f"application/{BULLETIN}": LINE, LINES_MEDIA: f"{LINE}\n{LINE}\n"})
         | {"required": True},
         "responses": {
-            "201": _content({"text/plain": _RECEIPT}, "Accepted: the receipt (C2SP tlog-proof)."),
+            "201": _content({"text/plain": RECEIPT}, "Accepted: the receipt (C2SP tlog-proof)."),
             "200": _content(
-                {"text/plain": _RECEIPT, LINES_MEDIA: results},
+                {"text/plain": RECEIPT, LINES_MEDIA: results},
                 "The same line again with its receipt, or the results of a batch.",
             ),
         },
@@ -134,7 +130,7 @@ def _feed() -> dict[str, Any]:
         "description": "Rows of stored bytes; `Lintas-Cursor` is the `after` of the next page. `Prefer: wait=N` lets "
         "an empty page wait; `Accept: text/event-stream` gives a stream that goes on.",
         "parameters": [_PREFER, _LAST_EVENT_ID],
-        "responses": {"200": _content({LINES_MEDIA: _ROW, "text/event-stream": _EVENTS}, "The rows, oldest first.")},
+        "responses": {"200": _content({LINES_MEDIA: ROW, "text/event-stream": EVENTS}, "The rows, oldest first.")},
     }
 
 
@@ -145,7 +141,7 @@ def _fetch() -> dict[str, Any]:
         "summary": "One bulletin, as it was signed",
         "parameters": [_ID],
         "responses": {
-            "200": _content({f"application/{BULLETIN}": _LINE}, "The line."),
+            "200": _content({f"application/{BULLETIN}": LINE}, "The line."),
             "304": {"description": "Unchanged."},
         },
     }
@@ -157,7 +153,7 @@ def _receipt() -> dict[str, Any]:
         "operationId": "receipt",
         "summary": "The proof that a bulletin is in the log",
         "parameters": [_ID],
-        "responses": {"200": _content({"text/plain": _RECEIPT}, "The receipt (C2SP tlog-proof).")},
+        "responses": {"200": _content({"text/plain": RECEIPT}, "The receipt (C2SP tlog-proof).")},
     }
 
 
@@ -168,7 +164,7 @@ def _thread() -> dict[str, Any]:
         "summary": "The bulletins that belong together with this one",
         "description": "References followed both ways, as far as the caller may read; rows as in the feed.",
         "parameters": [_ID],
-        "responses": {"200": _content({LINES_MEDIA: _ROW}, "The rows, oldest first.")},
+        "responses": {"200": _content({LINES_MEDIA: ROW}, "The rows, oldest first.")},
     }
 
 
@@ -243,191 +239,5 @@ _QUERIES = {
     ("get", "/v1/admin/events"): (
         *("since", "until", "kind", "party", "object", "outcome", "text"),
         *("before", "limit", "format", "proof"),
-    ),
-}
-
-_JSON = JSON_MEDIA
-_PLAIN = "text/plain"
-_OCTETS = "application/octet-stream"
-_TIME = "2026-11-24T03:00:00.000000Z"
-_CHECKPOINT = "lintas.example-k3v9q2xa/log/1\n13\n...\n"
-_EXAMPLE_PARTNER = {"id": "my-police", "name": "...", "country": "MY", "state": "active", "joined_seq": 9}
-_EXAMPLE_GRANT = {"publish": ["cyber"], "read": ["*"], "ceiling": "AMBER"}
-_EXAMPLE_KEY = {
-    "kty": "OKP",
-    "crv": "Ed25519",
-    "x": "...",
-    "kid": _EXAMPLE_ID,
-    "use": "sig",
-    "alg": "Ed25519",
-    "party": "my-police",
-    "holder": "duty desk",
-    "state": "active",
-    "not_before": _TIME,
-    "not_after": _TIME,
-    "seq": 7,
-}
-_EXAMPLE_OPENING = {
-    "agency": "my-police",
-    "kid": _EXAMPLE_ID,
-    "public": "...",
-    "not_after": _TIME,
-    "by": _EXAMPLE_ID,
-    "seq": 8,
-}
-_EXAMPLE_EVENT = {
-    "seq": 12,
-    "time": _TIME,
-    "kind": "bulletin.accepted",
-    "outcome": "accepted",
-    "party": "my-police",
-    "party_seq": 3,
-    "object": _EXAMPLE_ID,
-    "detail": {"kind": "alert"},
-}
-_EXAMPLE_ORDER = {
-    "id": _EXAMPLE_ID,
-    "act": "ceiling",
-    "agency": "my-police",
-    "needs": "second",
-    "at": _TIME,
-    "line": _LINE,
-}
-_EXAMPLE_WEBHOOK = {
-    "subscription": "feed",
-    "host": "receiver.example",
-    "state": "active",
-    "tries": 1,
-    "since": _TIME,
-    "next_at": _TIME,
-    "code": "not-delivered",
-    "pending": 2,
-}
-_EXAMPLE_POSTED = {"id": _EXAMPLE_ID, "seq": 12, "events": ["key.enrolled"], "needs_second": False, "receipt": _RECEIPT}
-_EXAMPLE_PROVEN = {"seq": 7, "body": '{"v":1,"kind":"key.approved","...":"..."}', "line": _LINE, "proof": ["..."]}
-_EXAMPLE_SUBSCRIPTION = {"name": "scams", "filter": {"topic": ["cyber.scam"]}, "cursor": 12}
-_EXAMPLE_STEP = {"seq": 12, "time": _TIME}
-_EXAMPLE_READER = {
-    "agency": "sg-fiu",
-    "state": "released",
-    "released": _EXAMPLE_STEP,
-    "sent": {"seq": 15, "time": _TIME, "ways": ["feed", "fetch"]},
-    "received": {"seq": 16, "time": _TIME},
-    "opened": {"seq": 18, "time": _TIME, "line": _LINE},
-}
-_EXAMPLE_OPEN = {
-    "id": _EXAMPLE_ID,
-    "seq": 12,
-    "kind": "rfi",
-    "topic": "cyber.scam",
-    "urgency": "urgent",
-    "tlp": "AMBER",
-    "accepted": _TIME,
-}
-_EXAMPLE_DUTY = {"sent": _TIME, "due": _TIME, "overdue": False}
-_EXAMPLE_DUE = {
-    "to_acknowledge": [],
-    "to_answer": [_EXAMPLE_OPEN | {"issuer": "my-police"} | _EXAMPLE_DUTY],
-    "waiting_for_answer": [_EXAMPLE_OPEN | {"agencies": [{"agency": "sg-fiu", "state": "open"} | _EXAMPLE_DUTY]}],
-    "waiting_for_acknowledgement": [],
-    "next": None,
-    "time": _TIME,
-}
-_EXAMPLE_OVERDUE = {
-    "id": _EXAMPLE_ID,
-    "seq": 12,
-    "kind": "recall",
-    "issuer": "my-police",
-    "urgency": "urgent",
-    "agency": "sg-fiu",
-    "sent": _TIME,
-    "due": _TIME,
-}
-_EXAMPLE_INTEREST = {
-    "id": _EXAMPLE_ID,
-    "mode": "contact",
-    "case_ref": "SIM-26-7",
-    "at": _TIME,
-    "until": "2027-02-22T03:00:00.000000Z",
-    "count": 2,
-    "checked": 31,
-    "told": [{"place": 1, "agency": "sg-fiu", "mode": "contact"}],
-}
-_ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
-    ("get", "/healthz"): (_JSON, {"status": "ok"}),
-    ("get", "/readyz"): (_JSON, {"status": "ready", "size": 13}),
-    ("get", "/.well-known/lintas"): (
-        _JSON,
-        {
-            "name": "lintas.example-k3v9q2xa",
-            "origin": "lintas.example-k3v9q2xa/log/1",
-            "log_key": "...",
-            "webhook_key": "whpk_...",
-            "limits": {"page_max": 1_000},
-            "time": _TIME,
-            "simulated": True,
-        },
-    ),
-    ("get", "/v1/partners"): (_JSON, {"partners": [_EXAMPLE_PARTNER]}),
-    ("get", "/v1/communities"): (_JSON, {"communities": {"fiu-net": ["id-fiu", "my-fiu", "sg-fiu"]}}),
-    ("get", "/v1/keys"): (
-        _JSON,
-        {
-            "keys": [_EXAMPLE_KEY],
-            "opening": [_EXAMPLE_OPENING],
-            "events": [_EXAMPLE_PROVEN],
-            "checkpoint": _CHECKPOINT,
-        },
-    ),
-    ("post", "/v1/keys"): (_JSON, _EXAMPLE_POSTED),
-    ("post", "/v1/orders"): (_JSON, _EXAMPLE_POSTED | {"events": ["grant.changed", "order.accepted"]}),
-    ("post", "/v1/bulletins/{id}/ack"): (
-        _JSON,
-        {"id": _EXAMPLE_ID, "state": "opened", "seq": 18, "receipt": _RECEIPT},
-    ),
-    ("get", "/v1/bulletins/{id}/readers"): (
-        _JSON,
-        {"id": _EXAMPLE_ID, "seq": 11, "readers": [_EXAMPLE_READER, {"agency": "th-cert", "state": "not-entitled"}]},
-    ),
-    ("get", "/v1/subscriptions"): (_JSON, {"subscriptions": [_EXAMPLE_SUBSCRIPTION]}),
-    ("get", "/v1/subscriptions/{name}"): (_JSON, _EXAMPLE_SUBSCRIPTION),
-    ("put", "/v1/subscriptions/{name}"): (_JSON, _EXAMPLE_SUBSCRIPTION),
-    ("delete", "/v1/subscriptions/{name}"): (_JSON, _EXAMPLE_SUBSCRIPTION),
-    ("get", "/v1/subscriptions/{name}/bulletins"): (LINES_MEDIA, _ROW),
-    ("post", "/v1/subscriptions/{name}/cursor"): (_JSON, _EXAMPLE_SUBSCRIPTION),
-    ("get", "/v1/interests"): (_JSON, {"interests": [_EXAMPLE_INTEREST]}),
-    ("get", "/v1/interests/{id}"): (_JSON, _EXAMPLE_INTEREST),
-    ("get", "/v1/watches"): (_JSON, {"watches": [{"name": "case-26-7", "count": 2}]}),
-    ("get", "/v1/watches/{name}/bulletins"): (LINES_MEDIA, _ROW),
-    ("get", "/v1/webhooks"): (_JSON, {"webhooks": [_EXAMPLE_WEBHOOK]}),
-    ("get", "/v1/log/checkpoint"): (_PLAIN, _CHECKPOINT),
-    ("get", "/v1/log/key"): (_PLAIN, "lintas.example-k3v9q2xa/log/1+1b2c3d4e+AQ...\n"),
-    ("get", "/v1/log/tile/{path}"): (_OCTETS, "32 bytes a hash"),
-    ("get", "/v1/log/proof/{seq}"): (_PLAIN, "c2sp.org/tlog-proof@v1\nindex 12\n\n" + _CHECKPOINT),
-    ("get", "/v1/log/witness"): (_PLAIN, "old 9\n...\n\n" + _CHECKPOINT),
-    ("get", "/v1/log/events"): (
-        LINES_MEDIA,
-        (
-            '{"seq":7,"body":"{...}","proof":["..."]}\n'
-            '{"seq":8,"party":"sg-fiu","party_seq":2,"entry":"...","body":null,"proof":["..."]}\n{"checkpoint":"..."}\n'
-        ),
-    ),
-    ("get", "/v1/admin/events"): (_JSON, {"events": [_EXAMPLE_EVENT], "next": None, "checkpoint": _CHECKPOINT}),
-    ("get", "/v1/admin/partners"): (_JSON, {"partners": [_EXAMPLE_PARTNER | _EXAMPLE_GRANT]}),
-    ("get", "/v1/admin/keys"): (_JSON, {"keys": [_EXAMPLE_KEY | {"state": "pending"}]}),
-    ("get", "/v1/admin/grants"): (_JSON, {"grants": {"my-police": _EXAMPLE_GRANT}}),
-    ("get", "/v1/admin/orders"): (_JSON, {"orders": [_EXAMPLE_ORDER]}),
-    ("get", "/v1/due"): (_JSON, _EXAMPLE_DUE),
-    ("get", "/v1/admin/due"): (_JSON, {"overdue": [_EXAMPLE_OVERDUE], "next": None}),
-    ("get", "/v1/admin/stats"): (
-        _JSON,
-        {
-            "size": 13,
-            "newest": _TIME,
-            "events": {"bulletin.accepted": 1},
-            "queue": 0,
-            "admins": 2,
-            "two_person": True,
-        },
     ),
 }

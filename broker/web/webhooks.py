@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from broker.delivery import in_reader, submit_as
-from broker.reading import reader
+from broker.standing import reader
 from broker.store import lines, webhooks
 from broker.store.engine import Connection
 from broker.web.bulletins import viewed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import subprocess
 import sys
@@ -10,13 +11,23 @@ from pathlib import Path
 import pytest
 
 from broker import cli, demo, exercise
+from broker.scenes import _holds
 from broker.settings import read_settings
+from broker.stage import ACCEPTED, Tally, refusal
 from broker.store.engine import Store
 from lintas.errors import LintasError
 
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+def words_of(line: str) -> str:
+    """Return a line of the output without what differs from run to run: numbers, digests, the folder."""
+    words = re.sub(r"\b[0-9a-f]{16,}(?:\.\.\.)?|/tmp/\S+", "*", line)
+    return " ".join(re.sub(r"[\d:]+", "#", words).split())
+
 
 def test_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Published, received, verified, refused, proven: every check holds, and it ends by itself."""
+    """Every check holds, it ends by itself, and it prints what the README says, on one screen and a half."""
     monkeypatch.setattr(sys, "argv", ["lintas-broker", "demo", "--once"])
 
     with pytest.raises(SystemExit) as left:
@@ -25,14 +36,19 @@ def test_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     out = capsys.readouterr().out
     held, checks = re.findall(r"(\d+) of (\d+) checks held", out)[0]
     assert (0, checks) == (left.value.code, held)
-    assert int(checks) > 20
+    assert int(checks) > 30
     assert "FAIL" not in out
-    assert re.search(r"^my-police +[.\d]+ +\d+ +\d+ +\d+$", out, re.MULTILINE)
+    assert out.count("\n") <= 62
+    assert re.search(r"^sg-police +acknowledged(?: +\d\d:\d\d:\d\d){4}$", out, re.MULTILINE)
+    shown = README.read_text().split("<!-- demo output -->\n```\n")[1].split("```\n<!-- end of demo output -->")[0]
+    assert [] == [
+        line for line in shown.splitlines() if words_of(line) not in map(words_of, [*out.splitlines(), "..."])
+    ]
 
 
 def test_check_that_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """One check that does not hold is shown, and the whole does not hold."""
-    tally = demo.Tally()
+    tally = Tally()
     tally.check("the first", held=True)
     before = tally.all_held
     tally.check("the second", held=False)
@@ -41,14 +57,26 @@ def test_check_that_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
 
     assert (True, False) == (before, tally.all_held)
     assert "FAIL  the second" in capsys.readouterr().out
-    assert "accepted" == demo._refusal(lambda: None)
+
+
+def test_accepted() -> None:
+    """Where a refusal must come and none does, the check fails."""
+    assert ACCEPTED == refusal(lambda: None)
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab", "abc"])
+def test_marker_is_found(before: str) -> None:
+    """A marker is found in a stored line, whatever stands before and behind it, and nothing else is."""
+    marker, line = "c0ffee1234567890", base64.urlsafe_b64encode(f'{before}c0ffee1234567890"}}'.encode())
+
+    assert (True, False) == (_holds(b"x" + line, marker), _holds(b"x" + line, marker[::-1]))
 
 
 def test_broken_database(tmp_path: Path) -> None:
     """A database that does not derive is a failed check, not a crash."""
     settings = read_settings({}, data=str(tmp_path / "hub"))
     exercise.create(settings, origin="demo.example", keep=lambda _identity: None)
-    tally = demo.Tally()
+    tally = Tally()
     demo._check_database(settings, tally)
     store = Store(settings.database)
     with store.write() as conn:
@@ -57,8 +85,8 @@ def test_broken_database(tmp_path: Path) -> None:
 
     demo._check_database(settings, tally)
 
-    assert [True, False] == [held for _, held in tally.checks]
-    assert "Row 1" in tally.checks[1][0]
+    assert [True, False] == [each.held for each in tally.checks]
+    assert "Row 1" in tally.checks[1].text
 
 
 def test_invitation(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from lintas import AsyncClient, Client, pages, wire
-from lintas.client import response_of
 from lintas.draft import Draft
 from lintas.errors import (
     STATUS,
@@ -45,6 +44,7 @@ from lintas.line import parse, sign
 from lintas.request import Request, Response
 from lintas.session import IDLE_S, TOKEN_LIFE_S, TOKEN_SPARE_S, Session
 from lintas.state import REFUSED, REPLACED, SENT, WAITING, State
+from lintas.transport import response_of
 from lintas.wire import Published
 
 if TYPE_CHECKING:

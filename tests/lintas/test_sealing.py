@@ -118,7 +118,7 @@ def test_fetched(hostile: Hostile, draft: Draw) -> None:
     made = hostile.hub.client(ISSUER).publish(draft("", **RED))
 
     for client in (hostile.client, hostile.hub.client(ISSUER)):
-        assert TITLE == title(client.fetch(made.id))
+        assert TITLE == title(client.with_purpose("investigation", "SIM-1").fetch(made.id))
 
 
 def test_anything_is_sealed_on_wish(exercise_hub: ExerciseHub, draft: Draw) -> None:

@@ -127,7 +127,7 @@ def test_recall_is_proven_by_its_page(hostile: Hostile, draft: Draw) -> None:
 
 def test_recall_is_fetched_when_it_comes_later(hostile: Hostile, draft: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     """A recalled row on an earlier page than its recall is believed once the recall was fetched."""
-    monkeypatch.setattr("lintas.wire.PAGE_LIMIT", 1)
+    monkeypatch.setattr("lintas.pages.PAGE_LIMIT", 1)
     made = publish(hostile.hub, draft, "first")
     by = recall(hostile.hub, draft, made.id)
 

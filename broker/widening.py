@@ -1,7 +1,7 @@
-"""What an agency may read now, as the store is asked for it.
+"""What happens when an agency may read more: a wider grant, the end of a suspension.
 
-When that grows (a wider grant, the end of a suspension), bulletins that were released before come within reach. Cursors
-that passed them while nobody could be given them go back, as the log says: they are served late, never skipped.
+Bulletins that were released before come within reach. Cursors that passed them while nobody could be given them go
+back, as the log says: they are served late, never skipped.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from broker import policy
+from broker.standing import reader
 from broker.store import lines, log, subscriptions
 
 if TYPE_CHECKING:
@@ -20,12 +20,6 @@ WIDENING = frozenset({"grant.changed", "partner.resumed"})
 """Changes after which an agency may be able to read more."""
 
 BEGINNING = -1
-
-
-def reader(directory: Directory, agency: str) -> lines.Reader:
-    """Return the bounds of an agency's feed as the store takes them."""
-    bounds = policy.reading(directory, agency)
-    return lines.Reader(agency, bounds.topics, bounds.tlp_rank_max, bounds.only_withdrawals)
 
 
 def look_back(batch: Batch, agency: str, before: Directory) -> None:
