@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from broker import policy
 from broker.batch import Batch
 from broker.intake import record_refusal
+from broker.standing import is_within
 from broker.store import delivery, lines
 from lintas.ack import Ack, is_at_least, open_ack
 from lintas.directory import Directory, check_fresh
@@ -93,7 +94,7 @@ def _is_reader(batch: Batch, found: lines.StoredLine, agency: str) -> bool:
     if lines.released_seq(batch.conn, found.seq, agency) is None:
         return False
     bounds = policy.reading(batch.directory, agency)
-    if policy.allows(bounds, topic=found.topic or "", rank=found.tlp_rank or 0, withdraws=found.withdraws):
+    if is_within(bounds, found):
         return True
     # A grant that was narrowed later takes no copy back, so what was sent may still be acknowledged.
     return not bounds.only_withdrawals and delivery.was_sent(batch.conn, found.seq, agency)

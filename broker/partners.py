@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from broker import matching, webhook_orders
+from broker import matching, webhook_orders, widening
 from broker.batch import Batch
 from broker.intake import record_refusal
 from broker.reach import Allowed
@@ -95,8 +95,12 @@ def _check_order(batch: Batch, line: Line, allow: Sequence[Allowed]) -> None:
 
 
 def _carry_out(batch: Batch, line: Line, decided: tuple[Change, ...]) -> Ordered:
+    before = batch.directory
     seqs = [batch.change(change, object_id=line.id) for change in decided]
     batch.keep(line, seqs[0])
+    for change in decided:
+        if change.kind in widening.WIDENING:
+            widening.look_back(batch, change.detail["agency"], before)
     effect = EFFECTS.get(decided[0].kind)
     if effect is not None:
         effect(batch, line, seqs[0])

@@ -35,9 +35,6 @@ WITHDRAWING = frozenset({"recalls", "supersedes"})
 GRANTS_MAX = 1_024
 """Different grants whose topics are remembered: more than there are agencies."""
 
-GRANTS_MAX = 1_024
-"""Different grants whose topics are remembered: more than there are agencies."""
-
 
 @dataclass(frozen=True, slots=True)
 class Target:

@@ -22,8 +22,10 @@ from broker.batch import Batch
 from broker.delivery import Page, Row, Source, Window, give, in_reader, read_page, record_page, submit
 from broker.hub import Hub
 from broker.outbound import Answer, Outbound
+from broker.standing import reader
 from broker.store import log, webhooks
 from broker.store.engine import Connection
+from broker.store.lines import Reader
 from broker.store.webhooks import DEAD, PENDING, Webhook
 from broker.wakeup import News as WriterNews
 from lintas.directory import EVERY_PARTNER, Directory
@@ -152,6 +154,7 @@ class Push:
         self._address = read_url(hook.url)
         self._way = f"webhook/{hook.subscription}"
         self._place: webhooks.Place | None = None
+        self._bounds: Reader | None = None
         self._all = Lane(Filter(), -1)
         self._first: Lane | None = None
         self._ahead: set[int] = set()
@@ -201,12 +204,17 @@ class Push:
             await self._keep(self._failed(answer))
 
     async def _follow(self) -> bool:
-        """Read where the subscription stands, and begin there when somebody else moved it; False when it is gone."""
+        """Read where the subscription stands; begin there when somebody else moved it, or other things can be read.
+
+        False when it is gone.
+        """
         place = await in_reader(self._hub, lambda conn: webhooks.place(conn, self.agency, self._hook.subscription))
         self._is_over = place is None
-        if place is not None and place != self._place:
+        # What was passed in memory because it could not be read may be readable now: the cursor has not passed it yet.
+        bounds = reader(self._hub.directory, self.agency)
+        if place is not None and (place, bounds) != (self._place, self._bounds):
             wanted = read_filter(parse_object(place.filter.encode()))
-            self._place, self._ahead = place, set()
+            self._place, self._bounds, self._ahead = place, bounds, set()
             self._all = Lane(wanted, place.cursor)
             may_be_flash = not wanted.urgencies or FLASH in wanted.urgencies
             self._first = Lane(replace(wanted, urgencies=frozenset({FLASH})), place.cursor) if may_be_flash else None

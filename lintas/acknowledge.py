@@ -14,9 +14,10 @@ from lintas.errors import BadReceipt, LintasError, Refusal
 from lintas.header import ACK
 from lintas.line import Line, parse
 from lintas.receipt import Logged, check_receipt, parse_receipt
+from lintas.request import Operation, Request, expect
 from lintas.session import Session
 from lintas.state import REFUSED, SENT
-from lintas.wire import Operation, Published, Request
+from lintas.wire import Published
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def send(session: Session, line: Line) -> Operation[Told]:
     ack = open_ack(line)
     response = yield Request("POST", f"/v1/bulletins/{ack.id}/ack", line.raw, f"application/{ACK}")
     try:
-        wire.expect(response, 200, 201)
+        expect(response, 200, 201)
     except Refusal as refusal:
         wire.settle_refusal(session, line.id, refusal)
         raise

@@ -32,6 +32,7 @@ from lintas.matching import Interest, Value
 from lintas.opening import OpeningKey
 from lintas.pages import Pulled
 from lintas.readers import Reader
+from lintas.request import Operation, Request, Response
 from lintas.state import State
 from lintas.subscribe import Subscription
 from lintas.thread import Thread
@@ -47,7 +48,7 @@ from lintas.transport import (
     response_of,
     spread,
 )
-from lintas.wire import Answer, Operation, Published, Request, Response
+from lintas.wire import Answer, Published
 
 T = TypeVar("T")
 

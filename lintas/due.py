@@ -12,10 +12,10 @@ from typing import Any
 from lintas import shape, vocabulary
 from lintas.errors import HubUnreachable, MalformedPayload
 from lintas.header import ID_PATTERN, is_agency
+from lintas.request import Operation, read
 from lintas.session import Session
 from lintas.shape import Reader, matching, members_of, one_of
 from lintas.strict import Json, parse_object
-from lintas.wire import Operation, read
 
 LISTS = ("to_acknowledge", "to_answer", "waiting_for_answer", "waiting_for_acknowledgement")
 STATES = ("open", "answered", "acknowledged", "withheld")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from lintas.errors import HubUnreachable
+from lintas.request import Operation, Request, Response, expect, read
 from lintas.session import Session
 from lintas.strict import Json, parse_object
-from lintas.wire import Operation, Request, Response, expect, read
 
 
 def webhooks(session: Session) -> Operation[list[dict[str, Any]]]:

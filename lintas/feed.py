@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lintas import bulletin, sealed, withdrawal
-from lintas.directory import SKEW_S
+from lintas.directory import SKEW_S, Directory
 from lintas.errors import LintasError, MalformedPayload, SealedToOldKey, Unverified, Withheld
 from lintas.header import BULLETIN, EVERYONE, Header, is_id
 from lintas.line import Line, check, line_id, parse
@@ -26,8 +26,9 @@ WITHDRAWN = ("recalled", "superseded")
 STATES = (*WITHDRAWN, "expired", "purged")
 
 
-AFTER, TOP, AGAIN = "feed_after", "feed_top", "feed_again"
-"""Where the memory keeps the cursor of the feed, how far it was shown, from where it is to be read again."""
+AFTER, TOP, AGAIN, OPENED = "feed_after", "feed_top", "feed_again", "feed_opened"
+"""Where the memory keeps the cursor of the feed, how far it was shown, from where it is to be read again, and the last
+event that let us read something that was released before."""
 
 NOWHERE = -2
 """Of these places: not set. -1 is before the first event."""
@@ -69,12 +70,16 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class FeedPage:
-    """Rows of the feed as the hub sent them, not yet verified, with the cursor that confirms them."""
+    """Rows of the feed as the hub sent them, not yet verified, with the cursor that confirms them.
+
+    `shown` is the last log index that was known when the page was asked for.
+    """
 
     rows: tuple[dict[str, Any], ...]
     after: int
     cursor: int
     is_last: bool
+    shown: int = -1
 
 
 def read_page(body: bytes, *, after: int, shown: int, cursor: str | None, is_last: bool) -> FeedPage:
@@ -97,7 +102,7 @@ def read_page(body: bytes, *, after: int, shown: int, cursor: str | None, is_las
         raise Withheld(f"The feed ends at log index {end}, before what the log has shown.")
     if not is_last and not rows:
         raise Unverified("The page is empty, yet more is said to follow.")
-    return FeedPage(rows, after, end, is_last)
+    return FeedPage(rows, after, end, is_last, shown)
 
 
 def index(text: str | None) -> int:
@@ -202,30 +207,56 @@ def _withdrawn(session: Session, found: Received, *, hiding: Collection[str]) ->
     return replace(found, marks=tuple(marks), recalled_by=parts, by=by.get("supersedes"))
 
 
-def look_back(session: Session, seqs: Sequence[int]) -> None:
-    """Note that bulletins accepted at these indexes can be read from now on; what was not passed yet comes anyway."""
+def may_read(directory: Directory, party: str, released: Released) -> bool:
+    """Tell whether a bulletin that was released to us must come to us, as our grants and standing are."""
+    is_granted = released.beyond or directory.grant(party).may_read(released.topic, released.tlp)
+    return is_granted and not directory.is_suspended(party)
+
+
+def look_back(session: Session, seqs: Sequence[int], *, opened_by: int) -> None:
+    """Note that bulletins accepted at these indexes can be read since the event `opened_by`.
+
+    Those behind the cursor are noted too: a page or a stream asked for before may be about to pass them.
+    """
     state = session.state
-    passed = [seq for seq in seqs if seq <= state.get_int(AFTER, -1)]
-    if passed:
+    if seqs:
         again = state.get_int(AGAIN, NOWHERE)
-        state.put(AGAIN, min(min(passed) - 1, again) if again != NOWHERE else min(passed) - 1)
+        first = min(seqs) - 1
+        state.put(AGAIN, first if again == NOWHERE else min(first, again))
+        state.put(OPENED, opened_by)
+
+
+def is_outgrown(session: Session, page: FeedPage) -> bool:
+    """Tell whether a page was asked for before we knew that we may read more: what it leaves out is not withheld."""
+    return page.shown < session.state.get_int(OPENED, NOWHERE)
 
 
 def is_to_go_back(session: Session) -> bool:
     """Tell whether something before the cursor is still to be read."""
-    return session.state.get_int(AGAIN, NOWHERE) != NOWHERE
+    return _missed(session) is not None
 
 
 def go_back(session: Session) -> None:
     """Put the cursor back to what can be read now and could not before; remember how far the feed was shown."""
     state = session.state
-    if not is_to_go_back(session):
+    if state.get_int(AGAIN, NOWHERE) == NOWHERE:
         return
     with state.transaction():
-        after, again = state.get_int(AFTER, -1), state.get_int(AGAIN, NOWHERE)
-        state.put(TOP, max(state.get_int(TOP, NOWHERE), after))
-        state.put(AFTER, min(after, again))
+        missed = _missed(session)
+        if missed is not None:
+            state.put(TOP, max(state.get_int(TOP, NOWHERE), state.get_int(AFTER, -1)))
+            state.put(AFTER, missed - 1)
+        # The page that is asked for next is read with what the log has said of our grants.
         state.put(AGAIN, NOWHERE)
+
+
+def _missed(session: Session) -> int | None:
+    """Return where the first bulletin was accepted that was passed and can be read now."""
+    state, again = session.state, session.state.get_int(AGAIN, NOWHERE)
+    if again == NOWHERE:
+        return None
+    passed = state.unseen_between(again, state.get_int(AFTER, -1))
+    return min((each.accepted_seq for each in passed if may_read(session.directory, session.party, each)), default=None)
 
 
 def begin_again(session: Session) -> None:
@@ -266,15 +297,19 @@ def confirm_page(session: Session, page: FeedPage, found: Sequence[Received]) ->
         state.put(AFTER, page.cursor)
     if not page.is_last or is_to_go_back(session):
         return
-    grant = session.directory.grant(session.party)
-    known_size = session.state.get_int("events_after", -1)
-    unseen = state.unseen(min(page.cursor, known_size))
+    missing = left_out(session, page)
+    if missing is not None:
+        raise Withheld(f"Event {missing.seq} released bulletin {missing.id} to {session.party}.")
+
+
+def left_out(session: Session, page: FeedPage) -> Released | None:
+    """Return a bulletin that the log released to us, that a last page passed and that was never taken over."""
+    state = session.state
+    unseen = state.unseen(min(page.cursor, state.get_int("events_after", -1)))
     purged = state.purged(each.id for each in unseen)
-    for missing in (each for each in unseen if each.id not in purged):
-        # What later changes of our grants took away is not withheld; those changes are in the log too.
-        is_ours = missing.beyond or grant.may_read(missing.topic, missing.tlp)
-        if is_ours and not session.directory.is_suspended(session.party):
-            raise Withheld(f"Event {missing.seq} released bulletin {missing.id} to {session.party}.")
+    # What later changes of our grants took away is not withheld; those changes are in the log too.
+    directory, party = session.directory, session.party
+    return next((each for each in unseen if each.id not in purged and may_read(directory, party, each)), None)
 
 
 def verify_line(session: Session, raw: bytes, *, seq: int, wanted: str | None = None) -> Received:

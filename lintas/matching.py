@@ -18,9 +18,10 @@ from lintas.header import ORDER, is_agency, is_case_ref, is_id
 from lintas.line import parse
 from lintas.orders import INTEREST_S_MAX, Order, open_order, values_of
 from lintas.pages import PAGE_LIMIT
+from lintas.request import Operation, read
 from lintas.session import Session
 from lintas.strict import Json, parse_object
-from lintas.wire import Answer, Operation, catch_up, post_order, read
+from lintas.wire import Answer, catch_up, post_order
 
 TELLING_MODES = frozenset({"contact", "open"})
 """A silent interest is told to nobody."""

@@ -59,8 +59,9 @@ def take_page(session: Session, asked: AskedPage, response: Response) -> Operati
     cursor = response.headers.get("lintas-cursor")
     page = feed.read_page(response.body, after=asked.after, shown=asked.shown, cursor=cursor, is_last=is_last)
     alarms: list[str] = []
-    if page.rows or session.is_due():
+    if page.rows or session.is_due() or feed.left_out(session, page) is not None:
         # An idle follower asks seldom, so that polls do not fill the log; yet it asks, or a hub could hide everything.
+        # What seems to be left out may be out of our reach since: the log says so, or it is withheld.
         alarms = (yield from wire.catch_up(session)).alarms
     items = yield from verify(session, page)
     return Pulled(tuple(items), page, tuple(alarms), has_waited="preference-applied" in response.headers)

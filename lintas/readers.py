@@ -17,8 +17,8 @@ from lintas.errors import LintasError, Unverified
 from lintas.header import ACK, EVERYONE
 from lintas.line import Line, check, parse
 from lintas.receipt import Logged, check_receipt, parse_receipt
+from lintas.request import Operation, read
 from lintas.session import Session
-from lintas.wire import Operation
 
 STEPS = ("released", "sent", "received", "opened", "acknowledged")
 """The way of a bulletin to a reader, in order."""
@@ -53,7 +53,7 @@ class Reader:
 
 def readers(session: Session, line_id: str) -> Operation[tuple[Reader, ...]]:
     """Return the verified readers of a bulletin of ours; raise Unverified for a word that nobody signed."""
-    response = yield from wire.read(session, f"/v1/bulletins/{line_id}/readers")
+    response = yield from read(session, f"/v1/bulletins/{line_id}/readers")
     accepted = yield from _acceptance(session, line_id)
     yield from wire.catch_up(session)
     members = wire.object_of(response.body)

@@ -13,9 +13,10 @@ from lintas.errors import NoOpeningKey, NotAllowed, OrderConflict, UnknownRecipi
 from lintas.feed import Received
 from lintas.header import Header
 from lintas.opening import RENEW_S, OpeningKey
+from lintas.request import Operation
 from lintas.sealed import read_sealed
 from lintas.session import Session
-from lintas.wire import Answer, Operation, Published
+from lintas.wire import Answer, Published
 
 
 def is_renewal_due(session: Session) -> bool:

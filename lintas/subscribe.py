@@ -16,8 +16,9 @@ from lintas.errors import HubUnreachable, LintasError, Refusal, Unverified, With
 from lintas.feed import FeedPage, Received
 from lintas.filter import Filter, read_filter
 from lintas.pages import PAGE_LIMIT, Pulled
-from lintas.request import Operation, Request, Response, expect, reading, waiting
+from lintas.request import Operation, Request, Response, expect, read, reading, waiting
 from lintas.session import Session
+from lintas.state import Released
 from lintas.strict import Json, canonical
 from lintas.subscription import BEGINNING, FEED, Proven, proven
 
@@ -51,7 +52,7 @@ def unsubscribe(session: Session, name: str) -> Operation[Subscription]:
 
 def subscriptions(session: Session) -> Operation[list[Subscription]]:
     """Return our subscriptions, the built-in one first."""
-    rows = wire.object_of((yield from wire.read(session, "/v1/subscriptions")).body).get("subscriptions")
+    rows = wire.object_of((yield from read(session, "/v1/subscriptions")).body).get("subscriptions")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise HubUnreachable("The hub's answer holds no list of subscriptions.")
     return [_subscription(row) for row in rows]
@@ -90,7 +91,9 @@ def take_page(session: Session, name: str, response: Response) -> Operation[Pull
     taken = _taken(session, name, page)
     items = yield from proving.verify_page(session, page)
     has_waited = "preference-applied" in response.headers
-    return Pulled(tuple(each for each in items if each.seq > taken), page, alarms, name, has_waited=has_waited)
+    unseen = session.state.unseen_of(each.id for each in items)
+    new = tuple(each for each in items if each.seq > taken or each.id in unseen)
+    return Pulled(new, page, alarms, name, has_waited=has_waited)
 
 
 def confirm_item(session: Session, pulled: Pulled, item: Received) -> None:
@@ -113,8 +116,12 @@ def confirm(session: Session, pulled: Pulled) -> Operation[None]:
     known = proven(session.state, name)
     with session.state.transaction():
         session.state.mark_seen(each.id for each in pulled.items)
-    if known is not None:
-        _check_complete(session, known, page)
+    missing = _left_out(session, known, page)
+    if missing is not None and feed.is_outgrown(session, page):
+        # Asked for before we knew that we may read more: it comes again, with the rest.
+        return
+    if missing is not None:
+        raise Withheld(f"Event {missing.seq} released bulletin {missing.id} to {session.party}.")
     if page.rows:
         yield from move(session, name, page.cursor)
         session.state.put(f"taken:{name}", b"")
@@ -154,18 +161,19 @@ def _read_page(
     alarms: list[str] = []
     known = proven(session.state, name)
     is_moved = known is None or page.after > known.cursor
-    if page.rows or is_moved or session.is_due():
+    if page.rows or is_moved or session.is_due() or _left_out(session, known, page) is not None:
         alarms = (yield from wire.catch_up(session)).alarms
     return page, tuple(alarms)
 
 
-def _check_complete(session: Session, known: Proven, page: FeedPage) -> None:
+def _left_out(session: Session, known: Proven | None, page: FeedPage) -> Released | None:
+    """Return a bulletin that was released to us, that this page must hold and that was never taken over."""
+    if known is None:
+        return None
     seen_to = min(page.cursor, session.state.get_int("events_after", BEGINNING))
-    grant = session.directory.grant(session.party)
-    for missing in session.state.unseen_between(page.after, seen_to):
-        is_ours = missing.beyond or grant.may_read(missing.topic, missing.tlp)
-        if known.wants(missing) and is_ours and not session.directory.is_suspended(session.party):
-            raise Withheld(f"Event {missing.seq} released bulletin {missing.id} to {session.party}.")
+    unseen = session.state.unseen_between(page.after, seen_to)
+    directory, party = session.directory, session.party
+    return next((each for each in unseen if known.wants(each) and feed.may_read(directory, party, each)), None)
 
 
 def _taken(session: Session, name: str, page: FeedPage) -> int:
@@ -178,7 +186,7 @@ def _change(session: Session, method: str, path: str, members: Json | None = Non
     headers = {"Authorization": f"Bearer {session.token('subscribe')}"}
     body, media = (b"", None) if members is None else (canonical(members), JSON_MEDIA)
     response = yield Request(method, path, body, media, headers)
-    return wire.expect(response, 200, 201)
+    return expect(response, 200, 201)
 
 
 def _path(name: str) -> str:

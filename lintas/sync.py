@@ -184,13 +184,8 @@ def _look_back(session: Session, before: Directory, after: Directory, seq: int) 
     if (before.grant(party), before.is_suspended(party)) == (after.grant(party), after.is_suspended(party)):
         return
     unseen = session.state.unseen(seq)
-    opened = [each for each in unseen if not _may_read(before, party, each) and _may_read(after, party, each)]
-    feed.look_back(session, [each.accepted_seq for each in opened])
-
-
-def _may_read(directory: Directory, party: str, released: Released) -> bool:
-    is_granted = released.beyond or directory.grant(party).may_read(released.topic, released.tlp)
-    return is_granted and not directory.is_suspended(party)
+    opened = [each for each in unseen if not feed.may_read(before, party, each) and feed.may_read(after, party, each)]
+    feed.look_back(session, [each.accepted_seq for each in opened], opened_by=seq)
 
 
 def _take_hole(session: Session, each: ProvenEvent, since: int) -> None:

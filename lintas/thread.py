@@ -13,9 +13,10 @@ from typing import Any
 from lintas import feed
 from lintas.errors import Unverified
 from lintas.feed import Received
+from lintas.request import Operation, read
 from lintas.said import Said, Statement, said_of
 from lintas.session import Session
-from lintas.wire import Operation, catch_up, read
+from lintas.wire import catch_up
 
 PAGE_LIMIT = 200
 THREAD_MAX = 1_000

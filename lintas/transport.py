@@ -9,7 +9,7 @@ import httpx
 
 from lintas import follow as following
 from lintas.errors import HubUnreachable
-from lintas.wire import Request, Response
+from lintas.request import Request, Response
 
 PAUSES_S = (0.2, 1.0, 3.0, None)
 """Pauses between the attempts at one request; None ends them and the hub counts as unreachable."""

@@ -44,9 +44,6 @@ from lintas.session import Session
 from lintas.state import SENT, WAITING, Outgoing
 from lintas.strict import Json, b64u, canonical, parse_object
 
-__all__ = ["Operation", "Request", "Response", "expect", "read"]
-"""What every operation is made of, for those who know it from here."""
-
 LINES_MEDIA = "application/jsonl"
 BATCH_LINES_MAX = 200
 """Lines sent at once: enough to share one commit, small enough to lose little by a cut connection."""

@@ -6,10 +6,23 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Subquery, and_, func, insert, or_, select, union_all, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Subquery,
+    and_,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from broker.store import watches
-from broker.store.tables import indicator, line, recipient, ref
+from broker.store.tables import delivery, indicator, line, recipient, ref
 from lintas.filter import EVERYTHING, Filter
 from lintas.vocabulary import tlp_rank
 
@@ -54,6 +67,16 @@ class Reader:
     topics: frozenset[str] | None
     tlp_rank_max: int
     only_withdrawals: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What a cursor passed: log indexes above `above` up to `until`; by which ways it is received; the second now."""
+
+    above: int
+    until: int
+    ways: Collection[str]
+    now: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +256,27 @@ def matching(conn: Connection, *conditions: ColumnElement[bool], limit: int) -> 
     """Return the lines that meet these conditions, oldest first."""
     statement = select(*_COLUMNS).where(*conditions).order_by(line.c.seq).limit(limit)
     return [_line(row) for row in conn.execute(statement)]
+
+
+def first_opened(conn: Connection, was: Reader, reader: Reader, wanted: Filter, passed: Passed) -> int | None:
+    """Return the first bulletin passed and never received that the reader could not have as `was`, and can have now.
+
+    What has ended or was withdrawn needs no going back.
+    """
+    received = select(delivery.c.seq).where(
+        delivery.c.seq == line.c.seq,
+        delivery.c.agency == reader.agency,
+        delivery.c.way.in_(passed.ways),
+        delivery.c.received_seq.is_not(None),
+    )
+    withdrawn = select(ref.c.seq).where(ref.c.target == line.c.seq, ref.c.relation.in_(("recalls", "supersedes")))
+    statement = (
+        select(func.min(line.c.seq))
+        .where(line.c.seq > passed.above, line.c.seq <= passed.until, line.c.exp > passed.now, line.c.raw.is_not(None))
+        .where(is_released_to(reader), not_(_allowed(was)), *_wanted(wanted, reader.agency))
+        .where(~received.correlate(line).exists(), ~withdrawn.correlate(line).exists())
+    )
+    return conn.scalar(statement)
 
 
 def is_released_to(reader: Reader) -> ColumnElement[bool]:

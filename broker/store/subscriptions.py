@@ -34,6 +34,11 @@ def of_agency(conn: Connection, agency: str) -> list[Subscription]:
     return [_subscription(*row) for row in conn.execute(statement)]
 
 
+def created_seq(conn: Connection, agency: str, name: str) -> int:
+    """Return the index of the event that made one that is there."""
+    return conn.execute(select(subscription.c.created_seq).where(*_key(agency, name))).scalar_one()
+
+
 def create(conn: Connection, made: Subscription, *, created_seq: int) -> None:
     """Insert one; `created_seq` is the index of the event that says so."""
     row = {"agency": made.agency, "name": made.name, "filter": _text(made.wanted), "cursor": made.cursor}

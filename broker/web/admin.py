@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 from broker import proofs
 from broker.auth import Caller
 from broker.batch import Batch
-from broker.delivery import in_reader, submit
+from broker.delivery import in_reader, submit_as
 from broker.due import overdue
 from broker.hub import Hub
 from broker.store import lines, log
@@ -154,7 +154,7 @@ async def _record(hub: Hub, caller: Caller, view: str, asked: dict[str, str]) ->
         hub.strangers.record_all(batch)
         return batch.append("admin.viewed", caller.party, detail={"view": view, "asked": _facts(asked)})
 
-    return await submit(hub, job)
+    return await submit_as(hub, caller, job)
 
 
 def _facts(asked: dict[str, str]) -> dict[str, str]:
@@ -225,7 +225,7 @@ async def _export(hub: Hub, caller: Caller, wanted: log.EventFilter, form: str, 
         hub.strangers.record_all(batch)
         return batch.append("admin.exported", caller.party, detail={"view": "events", "asked": _facts(asked)})
 
-    done = await submit(hub, job)
+    done = await submit_as(hub, caller, job)
     assert done.signed is not None
     write = _csv_rows if form == "csv" else _json_rows
     media = "text/csv; charset=utf-8" if form == "csv" else LINES_MEDIA

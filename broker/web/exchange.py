@@ -6,15 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from broker.auth import Caller
-from broker.batch import Batch
-from broker.delivery import Source, Window, deliver, in_reader, record_page, submit
+from broker.delivery import Source, Window, deliver, in_reader, record_page, submit_as
 from broker.due import Due, Open, due_of
 from broker.threads import read_thread
-from broker.web.bulletins import id_of, page_response, window_of
+from broker.web.bulletins import id_of, page_response, viewed, window_of
 from broker.web.http import agency_of, check_params, hub_of, json_response, rfc3339
 from lintas import vocabulary
-from lintas.errors import Refusal, Unauthorized
 from lintas.event import US_PER_S
 from lintas.exchange import Duty
 
@@ -53,7 +50,7 @@ async def due(request: Request) -> Response:
     window = due_window(request)
     now = hub.now()
     found = await in_reader(hub, lambda conn: due_of(conn, hub.directory, caller.party, window=window, now=now))
-    await submit(hub, lambda batch: _viewed(batch, caller))
+    await submit_as(hub, caller, lambda batch: viewed(batch, caller, "due"))
     return json_response(_due_members(found, now))
 
 
@@ -70,15 +67,6 @@ def overdue_members(each: Open, now: int) -> list[dict[str, Any]]:
         | {"sent": _time(duty.sent_at), "due": _time(duty.due)}
         for duty in each.overdue(now)
     ]
-
-
-def _viewed(batch: Batch, caller: Caller) -> int | Refusal:
-    try:
-        batch.directory.active_key(caller.kid, caller.party, batch.now)
-    except Refusal as refusal:
-        # Revoked between the request and now: nothing leaves.
-        return Unauthorized(str(refusal))
-    return batch.append("view.read", caller.party, detail={"view": "due"})
 
 
 def _due_members(found: Due, now: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from broker import proofs
 from broker.auth import Caller
 from broker.batch import Batch
-from broker.delivery import READ_AGAIN_MAX, Window, in_reader, submit
+from broker.delivery import READ_AGAIN_MAX, Window, in_reader, submit_as
 from broker.hub import Hub
 from broker.store import lines, log
 from broker.store.engine import Connection
@@ -145,7 +145,7 @@ class View:
 
 async def _view_whole(hub: Hub, caller: Caller, window: Window, asked: dict[str, str]) -> tuple[bytes, int, bool]:
     for _ in range(READ_AGAIN_MAX):
-        done = await submit(hub, lambda batch: _record_read(batch, caller, window.after, asked))
+        done = await submit_as(hub, caller, lambda batch: _record_read(batch, caller, window.after, asked))
         signed = done.signed
         assert signed is not None
         seen = View(caller.party, window, asked.get("kind"), done.value)

@@ -7,12 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from broker import matching
-from broker.auth import Caller
-from broker.delivery import Source, deliver, in_reader, read_page, record_page, submit
-from broker.hub import Hub
+from broker.delivery import Source, deliver, in_reader, read_page, record_page, submit_as
 from broker.store import watches as stored
 from broker.store.engine import Connection
-from broker.web.bulletins import PAGE_MAX, page_response, window_of
+from broker.web.bulletins import PAGE_MAX, page_response, viewed, window_of
 from broker.web.http import agency_of, check_params, hub_of, json_response, rfc3339
 from lintas.errors import NotFound
 from lintas.event import US_PER_S
@@ -27,7 +25,7 @@ async def interests(request: Request) -> Response:
     """Those that stand, oldest first. Recorded in one form, whatever is told."""
     check_params(request, ())
     hub, caller = hub_of(request), agency_of(request)
-    await _record(hub, caller, "interests")
+    await submit_as(hub, caller, lambda batch: viewed(batch, caller, "interests"))
     found = await in_reader(hub, lambda conn: matching.results(conn, hub.directory, caller.party, hub.now()))
     return json_response({"interests": [_members(each) for each in found]})
 
@@ -45,7 +43,7 @@ async def interest(request: Request, id: str) -> Response:  # noqa: A002 - the n
         raise NotFound
     # Read first: nobody gets ids of others, or of nothing, into the log.
     await in_reader(hub, read)
-    await _record(hub, caller, "interest", id)
+    await submit_as(hub, caller, lambda batch: viewed(batch, caller, "interest", id))
     return json_response(_members(await in_reader(hub, read)))
 
 
@@ -54,7 +52,7 @@ async def watches(request: Request) -> Response:
     """Names and numbers of indicators; the values are in the agency's own orders alone."""
     check_params(request, ())
     hub, caller = hub_of(request), agency_of(request)
-    await _record(hub, caller, "watches")
+    await submit_as(hub, caller, lambda batch: viewed(batch, caller, "watches"))
     counts = await in_reader(hub, lambda conn: stored.counts(conn, caller.party))
     return json_response({"watches": [{"name": name, "count": count} for name, count in counts.items()]})
 
@@ -73,13 +71,9 @@ async def watched(request: Request, name: str) -> Response:
         hub,
         caller,
         lambda conn: read_page(conn, hub.directory, source, window=window, now=hub.now()),
-        lambda batch, page: record_page(batch, source, page),
+        lambda batch, page: record_page(batch, source, page, **caller.reasons),
     )
     return page_response(request, page)
-
-
-async def _record(hub: Hub, caller: Caller, view: str, object_id: str | None = None) -> None:
-    await submit(hub, lambda batch: batch.append("view.read", caller.party, object_id=object_id, detail={"view": view}))
 
 
 def _members(found: matching.Result) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from broker import proofs
 from broker.batch import Batch
-from broker.delivery import in_reader, submit
+from broker.delivery import in_reader, submit, submit_as
 from broker.partners import DEFERRED, Ordered, admit_control, open_control
 from broker.store import lines, log
 from broker.store.engine import Connection
@@ -116,7 +116,7 @@ async def _record(request: Request, view: str) -> Any:
         kind = "admin.viewed" if caller.is_admin else "view.read"
         return batch.append(kind, caller.party, detail={"view": view})
 
-    return await submit(hub_of(request), job)
+    return await submit_as(hub_of(request), caller, job)
 
 
 def _sorted(request: Request) -> list[str]:

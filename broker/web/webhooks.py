@@ -6,11 +6,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from broker.batch import Batch
-from broker.delivery import in_reader, submit
+from broker.delivery import in_reader, submit_as
 from broker.standing import reader
 from broker.store import lines, webhooks
 from broker.store.engine import Connection
+from broker.web.bulletins import viewed
 from broker.web.http import agency_of, check_params, hub_of, json_response, rfc3339
 from lintas.directory import Directory
 from lintas.event import US_PER_S
@@ -30,10 +30,7 @@ async def show(request: Request) -> Response:
     hub, caller = hub_of(request), agency_of(request)
     check_params(request, ())
 
-    def job(batch: Batch) -> int:
-        return batch.append("view.read", caller.party, detail={"view": "webhooks"})
-
-    await submit(hub, job)
+    await submit_as(hub, caller, lambda batch: viewed(batch, caller, "webhooks"))
     found = await in_reader(hub, lambda conn: _all(conn, hub.directory, caller.party))
     return json_response({"webhooks": found})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -11,12 +12,12 @@ from sqlalchemy import event
 
 from broker import threads
 from broker.auth import Caller
-from broker.delivery import Window
+from broker.delivery import Window, submit_as
 from broker.due import due_of
 from broker.store import exchange as store
 from broker.store import tables
 from broker.threads import read_thread
-from broker.web import exchange as web
+from broker.web.bulletins import viewed
 from lintas.errors import Unauthorized
 from lintas.header import KEY, TOKEN
 from lintas.line import Line, line_id
@@ -445,7 +446,7 @@ def test_key_revoked_meanwhile(desks: Desks) -> None:
     before = len(desks.events(kind="view.read", party=READER))
 
     with pytest.raises(Unauthorized):
-        desks.hub.writer.submit(lambda batch: web._viewed(batch, caller)).result()
+        asyncio.run(submit_as(desks.hub, caller, lambda batch: viewed(batch, caller, "due")))
 
     assert before == len(desks.events(kind="view.read", party=READER))
 

@@ -139,13 +139,16 @@ def test_narrowed_grant(desks: Desks) -> None:
 
 def test_suspended(desks: Desks) -> None:
     """A suspended agency acknowledges recalls and nothing else."""
-    line = desks.publish(ISSUER, [READER])
+    line, other = desks.publish(ISSUER, [READER]), desks.publish(ISSUER, [READER])
     desks.get(f"/v1/bulletins/{line.id}", READER)
     desks.order("suspend", agency=READER, reason="test")
     recall = desks.recall(ISSUER, line.id, [READER])
     desks.post(recall)
 
+    successor = desks.publish(ISSUER, [READER], refs=[f"supersedes:{other.id}"])
+
     assert 404 == desks.post_ack(line, desks.ack(READER, line)).status_code
+    assert 404 == desks.post_ack(successor, desks.ack(READER, successor)).status_code
     assert 201 == desks.post_ack(recall, desks.ack(READER, recall, "acknowledged")).status_code
 
 

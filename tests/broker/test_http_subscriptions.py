@@ -307,6 +307,12 @@ def test_beyond_the_log(desks: Desks) -> None:
     assert [] == desks.events(kind="bulletin.received")
 
 
+WIDENINGS: dict[str, tuple[tuple[str, dict[str, str]], tuple[str, dict[str, str]]]] = {
+    "stand": (("suspend", {"agency": READER, "reason": "test"}), ("resume", {"agency": READER})),
+    "grant": (("ceiling", {"agency": READER, "tlp": "CLEAR"}), ("ceiling", {"agency": READER, "tlp": "GREEN"})),
+}
+
+
 def test_quota(desks: Desks) -> None:
     """An agency has a limited number of subscriptions; what is there already may still change."""
     for number in range(COUNT_MAX):
@@ -331,6 +337,46 @@ def test_suspended(desks: Desks) -> None:
     assert cursor == move(desks, "mine", cursor)["cursor"]
     answer = desks.change("PUT", "/v1/subscriptions/new", READER, SCAMS)
     assert (403, "partner-suspended", None) == problem_of(answer)
+
+
+@pytest.mark.parametrize("cause", ["stand", "grant"])
+def test_goes_back_for_what_opens(desks: Desks, cause: str) -> None:
+    """A cursor that passed what its agency could not read goes back for it, and the log says so; then it comes once."""
+    put(desks, "mine", SCAMS)
+    close, open_ = WIDENINGS[cause]
+    desks.order(close[0], **close[1])
+    missed = desks.publish(ISSUER, ["*"], tlp="GREEN")
+    clear = desks.publish(ISSUER, ["*"], tlp="CLEAR")
+    desks.post(desks.recall(ISSUER, clear.id, ["*"], tlp="CLEAR"))
+    before, cursor = page(desks, "mine")
+    move(desks, "mine", cursor)
+    desks.order(open_[0], **open_[1])
+    after, cursor = page(desks, "mine")
+
+    assert missed.raw.decode() not in before
+    assert missed.raw.decode() in after
+    assert ["mine"] == [each["name"] for each in desks.details(kind="subscription.changed")]
+    move(desks, "mine", cursor)
+    desks.order("suspend", agency=READER, reason="test")
+    desks.order("resume", agency=READER)
+    assert [] == page(desks, "mine")[0]
+
+
+def test_does_not_go_back(desks: Desks) -> None:
+    """A cursor stays for what it had, what came before the subscription, what its filter leaves out, what ended."""
+    desks.order("ceiling", agency=READER, tlp="CLEAR")
+    desks.publish(ISSUER, ["*"], tlp="GREEN")
+    put(desks, "mine", {"filter": {"topic": ["cyber.scam"]}})
+    desks.publish(ISSUER, ["*"], tlp="GREEN", topic="drugs")
+    desks.publish(ISSUER, ["*"], tlp="GREEN", exp=desks.hub.now() + 60)
+    withdrawn = desks.publish(ISSUER, ["*"], tlp="GREEN")
+    desks.post(desks.recall(ISSUER, withdrawn.id, ["*"], tlp="GREEN"))
+    desks.publish(ISSUER, ["*"], tlp="CLEAR")
+    move(desks, "mine", page(desks, "mine")[1])
+    desks.clock.advance(120)
+    desks.order("ceiling", agency=READER, tlp="GREEN")
+
+    assert [] == desks.events(kind="subscription.changed")
 
 
 def test_revoked_between(desks: Desks) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,14 +13,18 @@ from hypothesis import strategies as st
 
 from broker import live, streams
 from broker.auth import Caller
-from broker.delivery import Source, Window, read_page, submit
+from broker.delivery import Row, Source, Window, read_page, submit
 from broker.intake import admit_bulletin, open_bulletin
 from broker.live import read_live
+from broker.partners import admit_control, open_control
 from broker.store import lines, log
 from broker.streams import Stream, Streams
+from lintas.directory import Grant
 from lintas.filter import read_filter
+from lintas.header import ORDER
 from lintas.stream import EventReader
 from lintas.strict import canonical
+from lintas.vocabulary import TLP
 from tests.broker.conftest import PAYLOAD, Desks, Template, inner_desks
 from tests.broker.test_delivery import order, publish
 
@@ -34,7 +39,18 @@ FILTERS = st.fixed_dictionaries(
         "urgency": st.sampled_from([["flash"], ["routine"]]),
         "tlp": st.sampled_from([["GREEN"], ["AMBER", "GREEN"]]),
         "indicator": st.just(["ip"]),
+        "watch": st.sampled_from([["mine"], ["none"], ["mine", "none"]]),
     },
+)
+TERMS = st.fixed_dictionaries(
+    {
+        agency: st.tuples(
+            st.lists(st.sampled_from(["*", "cyber", "cyber.scam", "drugs"]), max_size=2, unique=True),
+            st.sampled_from(TLP),
+            st.booleans(),
+        )
+        for agency in AGENCIES
+    }
 )
 
 
@@ -70,6 +86,17 @@ def fill(desks: Desks) -> None:
         publish(desks, published[-1])
     for line in published[::5]:
         publish(desks, desks.recall(line.header.iss, line.id, line.header.release_to, tlp=line.header.tlp or ""))
+    for line in published[1::5]:
+        again = {"refs": [f"supersedes:{line.id}"], "tlp": line.header.tlp, "topic": line.header.topic}
+        publish(desks, desks.bulletin(line.header.iss, line.header.release_to, **again))
+    for line in (published[8], published[12]):
+        part = {"indicators": [ip[0]], "tlp": line.header.tlp, "topic": line.header.topic}
+        publish(desks, desks.recall(line.header.iss, line.id, line.header.release_to, **part))
+    for agency in ("my-police", "th-cert"):
+        watched = {"name": "mine", "indicators": [{"type": "ip", "value": "203.0.113.7"}]}
+        raw = desks.session(agency).sign_order("watch", watched).raw
+        line = open_control(raw, ORDER, desks.hub.directory)
+        desks.hub.writer.submit(lambda batch, line=line: admit_control(batch, line, "test")).result(20)  # type: ignore[misc]
     order(desks, "grant", agency="th-cert", publish=["*"], read=["cyber"])
     order(desks, "ceiling", agency="vn-police", tlp="GREEN")
     order(desks, "suspend", agency="sg-fiu", reason="test")
@@ -92,6 +119,48 @@ def test_live_rows_are_page_rows(filled: Desks, asked: list[tuple[str, dict[str,
         found.pages[source].rows if source in found.pages else () for source in sources
     ]
     assert all(source in found.pages or page.is_empty for source, page in zip(sources, pages, strict=True))
+
+
+@given(TERMS, st.lists(st.tuples(READERS, FILTERS), min_size=1, max_size=6))
+@settings(max_examples=60)
+def test_live_rows_are_page_rows_whatever_is_granted(
+    filled: Desks, terms: dict[str, tuple[list[str], str, bool]], asked: list[tuple[str, dict[str, Any]]]
+) -> None:
+    """Whatever grants, ceilings and suspensions there are, the fan-out chooses the rows of a page."""
+    hub, known = filled.hub, filled.hub.directory
+    directory = replace(
+        known,
+        grants={agency: Grant(("*",), tuple(read), ceiling) for agency, (read, ceiling, _) in terms.items()},
+        partners={
+            agency: replace(partner, suspended=agency in terms and terms[agency][2])
+            for agency, partner in known.partners.items()
+        },
+    )
+    sources = [Source(who, "feed", read_filter(what)) for who, what in asked]
+    with hub.store.read() as conn:
+        found = read_live(conn, directory, sources, after=-1, now=hub.now())
+        pages = [read_page(conn, directory, each, window=Window(-1, 1_000), now=hub.now()) for each in sources]
+
+    assert [page.rows for page in pages] == [
+        found.pages[source].rows if source in found.pages else () for source in sources
+    ]
+
+
+def test_filled_has_everything(filled: Desks) -> None:
+    """The properties are asked of watched bulletins, withdrawn ones of each kind, recalls for the suspended."""
+    hub = filled.hub
+
+    def rows(agency: str, **wanted: list[str]) -> list[Row]:
+        with hub.store.read() as conn:
+            source = Source(agency, "feed", read_filter(wanted))
+            return list(read_page(conn, hub.directory, source, window=Window(-1, 1_000), now=hub.now()).rows)
+
+    watched, known = rows("my-police", watch=["mine"]), rows("my-police", **{"from": ["my-police"]})
+    data = b"".join(row.data for agency in AGENCIES for row in (*rows(agency), *known))
+
+    assert 0 < len(watched) < len(rows("my-police"))
+    assert [] != rows("sg-fiu")
+    assert all(part in data for part in (b'"state":"recalled"', b'"state":"superseded"', b'"recalled_by"'))
 
 
 def test_live_in_parts(filled: Desks, monkeypatch: pytest.MonkeyPatch) -> None:

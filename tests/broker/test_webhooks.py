@@ -571,6 +571,28 @@ def test_suspended_agency(pushing: Pushing) -> None:
     assert 2 == len(pushing.first.deliveries)
 
 
+@pytest.mark.parametrize("is_passed", [True, False])
+def test_resumed_agency(pushing: Pushing, *, is_passed: bool) -> None:
+    """What came while its agency was suspended is pushed when the suspension ends, passed by the cursor or not."""
+    pushing.set_up(pushing.first)
+    target = pushing.desks.publish(ISSUER, ["*"], tlp="GREEN")
+    pushing.first.wait(1)
+    pushing.desks.order("suspend", agency=READER, reason="exercise")
+    missed = pushing.desks.publish(ISSUER, ["*"], tlp="GREEN")
+    if is_passed:
+        pushing.desks.post(pushing.desks.recall(ISSUER, target.id, ["*"], tlp="GREEN"))
+        pushing.first.wait(2)
+        wait_until(lambda: pushing.cursor() > pushing.desks.events(kind="bulletin.recalled")[0].seq - 2)
+    else:
+        # It was looked at, and passed in memory.
+        pushing.state()
+        time.sleep(0.5)
+    pushing.desks.order("resume", agency=READER)
+    wait_until(lambda: missed.raw in [got.body for got in pushing.first.deliveries])
+
+    assert 1 == [got.body for got in pushing.first.deliveries].count(target.raw)
+
+
 def test_narrower_grant(pushing: Pushing) -> None:
     """What a grant no longer covers when the receiver is back is not pushed."""
     pushing.set_up(pushing.first)

@@ -25,9 +25,9 @@ from lintas.ed25519 import public_key_of
 from lintas.errors import BadSettings, HubUnreachable
 from lintas.event import US_PER_S
 from lintas.keys import load_identity
+from lintas.request import Response
 from lintas.state import State
 from lintas.webhooks import key_text, sign_call
-from lintas.wire import Response
 from tests.conftest import served, wait_until
 
 READER, ISSUER = "sg-fiu", "my-police"

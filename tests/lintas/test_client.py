@@ -41,10 +41,11 @@ from lintas.errors import (
 from lintas.header import BULLETIN
 from lintas.keys import Hub, Identity, SigningKey, save_identity
 from lintas.line import parse, sign
+from lintas.request import Request, Response
 from lintas.session import IDLE_S, TOKEN_LIFE_S, TOKEN_SPARE_S, Session
 from lintas.state import REFUSED, REPLACED, SENT, WAITING, State
 from lintas.transport import response_of
-from lintas.wire import Published, Request, Response
+from lintas.wire import Published
 
 if TYPE_CHECKING:
     from tests.lintas.conftest import Hostile, Recording

@@ -65,6 +65,11 @@ class Follower:
         wait_until(lambda: len(self.titles) >= len(titles) or self.fault is not None)
         assert (list(titles), None) == (self.titles, self.fault)
 
+    def wait_for_all(self, *titles: str) -> None:
+        """Wait until it showed exactly these, in whatever order."""
+        wait_until(lambda: len(self.titles) >= len(titles) or self.fault is not None)
+        assert (sorted(titles), None) == (sorted(map(str, self.titles)), self.fault)
+
     def fails(self) -> LintasError:
         """Wait until it ends, and return why."""
         wait_until(lambda: self.fault is not None)

@@ -26,9 +26,9 @@ from lintas.errors import (
 )
 from lintas.keys import Hub, Identity, SigningKey
 from lintas.line import parse
+from lintas.request import Response
 from lintas.session import Session
 from lintas.state import Released, State
-from lintas.wire import Response
 
 if TYPE_CHECKING:
     from tests.lintas.conftest import Hostile, Recording

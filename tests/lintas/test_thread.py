@@ -12,7 +12,7 @@ import pytest
 from lintas import due, thread
 from lintas.draft import Draft, read_draft
 from lintas.errors import HubUnreachable, LintasError, NotFound, Unverified
-from lintas.wire import Response
+from lintas.request import Response
 
 if TYPE_CHECKING:
     from tests.conftest import ExerciseHub
