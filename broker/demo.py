@@ -106,7 +106,9 @@ def _show(agencies: Agencies, settings: Settings, status: Status) -> Tally:
     tally.chapter = "Refused"
     _attempt(agencies, lines, tally)
     status("agencies work together")
-    show_exchange(agencies, settings.data.glob("hub.db*"), tally)
+    database = Path(settings.database.removeprefix("sqlite:///"))
+    # With its write-ahead log, where the newest rows are.
+    show_exchange(agencies, database.parent.glob(f"{database.name}*"), tally)
     status("receipts and log")
     tally.chapter = "Log"
     _check_log(agencies, lines, tally)
