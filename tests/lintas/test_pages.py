@@ -22,24 +22,30 @@ ISSUER, READER = "my-police", "sg-fiu"
 both_clients = pytest.mark.parametrize("way", ["Client", "AsyncClient"])
 
 
+def order(hostile: Hostile, act: str, **arguments: object) -> None:
+    """Give an order; two of one second that say the same would be one line."""
+    hostile.hub.clock.advance(1)
+    hostile.hub.order(act, agency=READER, **arguments)
+
+
 def suspend(hostile: Hostile) -> None:
     """Suspend the reader."""
-    hostile.hub.order("suspend", agency=READER, reason="audit")
+    order(hostile, "suspend", reason="audit")
 
 
 def resume(hostile: Hostile) -> None:
     """End the suspension."""
-    hostile.hub.order("resume", agency=READER)
+    order(hostile, "resume")
 
 
 def narrow(hostile: Hostile) -> None:
     """Take everything but CLEAR away from the reader."""
-    hostile.hub.order("ceiling", agency=READER, tlp="CLEAR")
+    order(hostile, "ceiling", tlp="CLEAR")
 
 
 def widen(hostile: Hostile) -> None:
     """Give the reader all of it back."""
-    hostile.hub.order("ceiling", agency=READER, tlp="AMBER+STRICT")
+    order(hostile, "ceiling", tlp="AMBER+STRICT")
 
 
 both_causes = pytest.mark.parametrize(("close", "open_"), [(suspend, resume), (narrow, widen)], ids=["stand", "grant"])
