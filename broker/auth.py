@@ -54,10 +54,10 @@ class Caller:
         return self.purpose is not None and self.case_ref is not None
 
     @property
-    def reasons(self) -> dict[str, str]:
-        """Why it reads, as the record of the reading keeps it."""
+    def reasons(self) -> tuple[tuple[str, str], ...]:
+        """Why it reads, as the record of the reading keeps it: names with values."""
         given = {"purpose": self.purpose, "case_ref": self.case_ref, "sub": self.sub}
-        return {name: value for name, value in given.items() if value is not None}
+        return tuple((name, value) for name, value in given.items() if value is not None)
 
 
 class Tokens:

@@ -48,16 +48,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A feed as somebody reads it: whose it is, by which way it goes, which part of it.
+    """A feed as somebody reads it: whose it is, by which way it goes, which part of it, why.
 
     `way` stands in the record of the sending: ``feed``, ``fetch``, ``subscription/<name>``, ... `ref_to` keeps what
-    refers to one bulletin.
+    refers to one bulletin. `reasons` are those of the reader's token, for the record.
     """
 
     agency: str
     way: str
     wanted: Filter = EVERYTHING
     ref_to: str | None = None
+    reasons: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_own(self) -> bool:
@@ -244,6 +245,7 @@ def log_sending(
 ) -> delivery.Sending:
     """Log that a page is sent, and return what is to be noted of it."""
     detail = {"way": source.way, "from": page.rows[0].seq, "to": page.rows[-1].seq, "count": len(page.sent), **facts}
+    detail |= dict(source.reasons)
     if not source.is_whole:
         # With a filter the range does not tell which were sent, so the record names them.
         asked = source.wanted.members() | ({"ref": source.ref_to} if source.ref_to else {})

@@ -14,12 +14,17 @@ import click
 from clients.arguments import IdCommand
 from clients.exchange import print_duties_as_json
 from clients.settings import open_client, read_settings
-from clients.show import confirm, print_table, safe
+from clients.show import confirm, moment, print_table, safe
 from lintas.client import Client
 from lintas.errors import NotFound, Unverified
 from lintas.keys import write_private
 from lintas.orders import REASONS, Order
 from lintas.wire import Answer
+
+TIME = click.DateTime(["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"])
+"""A time in UTC, as its commands say."""
+
+_TIMES = ("before", "since")
 
 
 @click.group()
@@ -67,16 +72,16 @@ def approve(party: str, kid: str) -> None:
 @click.argument("party")
 @click.argument("kid")
 @click.option("--reason", required=True, type=click.Choice(sorted(REASONS)), help="Why (RFC 5280).")
-@click.option("--since", type=click.DateTime(), help="UTC time since when the key may not be trusted; default now.")
+@click.option("--since", type=TIME, help="UTC time since when the key may not be trusted; default now.")
 def revoke(party: str, kid: str, reason: str, since: datetime | None) -> None:
     """Revoke the key of a party.
 
     \b
-    Example: lintas admin revoke my-police 0wXbAvVq... --reason keyCompromise --since 2026-11-20T00:00:00
+    Example: lintas admin revoke my-police 0wXbAvVq... --reason keyCompromise --since 2026-11-20T00:00:00Z
     """
     with _admin() as client:
-        moment = client.session.now() if since is None else int(since.replace(tzinfo=UTC).timestamp())
-        _report(client.order("revoke", {"agency": party, "kid": kid, "reason": reason, "since": moment}))
+        begun = client.session.now() if since is None else int(since.replace(tzinfo=UTC).timestamp())
+        _report(client.order("revoke", {"agency": party, "kid": kid, "reason": reason, "since": begun}))
 
 
 @admin.command()
@@ -140,12 +145,12 @@ def community(name: str, members: tuple[str, ...]) -> None:
 
 
 @admin.command()
-@click.option("--before", type=click.DateTime(), required=True, help="UTC time; at least a day ago.")
+@click.option("--before", type=TIME, required=True, help="UTC time; at least a day ago.")
 def purge(before: datetime) -> None:
     """Order that the content of everything that ended before a time is purged; the log keeps its proofs.
 
     \b
-    Example: lintas admin purge --before 2026-11-20T00:00:00
+    Example: lintas admin purge --before 2026-11-20T00:00:00Z
     """
     _order("purge", before=int(before.replace(tzinfo=UTC).timestamp()))
 
@@ -305,7 +310,8 @@ def _open_order(client: Client, order_id: str, line: str) -> Order:
 
 
 def _order_text(order: Order) -> str:
-    return safe(f"{order.act} " + " ".join(f"{name}={value}" for name, value in sorted(order.args.items())))
+    shown = {name: moment(value) if name in _TIMES else value for name, value in sorted(order.args.items())}
+    return safe(f"{order.act} " + " ".join(f"{name}={value}" for name, value in shown.items()))
 
 
 def _report(answer: Answer) -> None:

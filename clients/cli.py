@@ -198,10 +198,11 @@ def show(line_id: str, *, as_json: bool, superseded: bool, **reason: str | None)
         else:
             print_received(item, whole=True)
             print_said(said)
-        if item.unopened is not None:
+        if item.unopened is None:
+            if item.header.iss != client.party:
+                tell_opened(client, line_id)
+        elif not as_json:
             raise item.unopened
-        if item.header.iss != client.party:
-            tell_opened(client, line_id)
 
 
 @cli.command(cls=IdCommand)

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from lintas import vocabulary
-from lintas.bulletin import has_person_data
+from lintas.bulletin import Bulletin, has_person_data
 from lintas.directory import Directory
 from lintas.feed import Received
 from lintas.header import EVERYONE, Header
@@ -124,14 +124,39 @@ def print_whole(item: Received) -> None:
     click.echo(f"recipients {' '.join(header.release_to)}")
     for ref in header.refs:
         click.echo(f"refers     {ref}")
-    if content.named_recipients:
-        click.echo(f"for        {' '.join(content.named_recipients)}")
-    if content.marking_reason is not None:
-        click.echo(f"marked so  {safe(content.marking_reason)}")
+    for name, value in _facts(content):
+        if value:
+            click.echo(f"{name:<11}{safe(value)}")
     click.echo(f"\n{safe(content.summary)}\n")
+    for number, question in enumerate(content.questions, 1):
+        click.echo(f"{number}. {safe(question)}")
     if content.indicators:
         rows = [(each.type, safe(each.value), safe(each.role or "")) for each in content.indicators]
         print_table(("indicator", "value", "role"), rows)
+
+
+def _facts(content: Bulletin) -> Iterable[tuple[str, str | None]]:
+    """Yield what a bulletin says beside its text, in the order of its kinds; empty where it says nothing."""
+    yield "for", " ".join(content.named_recipients)
+    yield "marked so", content.marking_reason
+    yield "handling", " ".join((*content.handling, *content.caveats))
+    yield "note", content.handling_note
+    yield "severity", content.severity
+    if content.grading is not None:
+        yield "graded", content.grading.source + content.grading.information
+    if content.event is not None:
+        yield "happened", " ".join(filter(None, (content.event.time, content.event.place, content.event.position)))
+    yield "case", content.case_ref
+    if content.purpose is not None:
+        yield "purpose", f"{content.purpose.code}: {content.purpose.statement}"
+        yield "legal", content.purpose.legal_basis
+    yield "answer due", content.answer_due
+    yield "result", content.result
+    yield "reason", content.reason
+    yield "permission", content.permission
+    yield "pass to", " ".join(content.pass_to)
+    yield "asked by", content.requester
+    yield "counts", " ".join(f"{name}={count}" for name, count in (content.counts or {}).items())
 
 
 def print_findings(where: str, findings: Iterable[Finding]) -> None:

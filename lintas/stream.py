@@ -52,8 +52,8 @@ class EventReader:
         lines, self._rest = [b"".join(self._rest), *others[:-1]], []
         events = []
         for number, line in enumerate(lines):
-            # The first line's bytes were counted as they came.
-            self._grow(len(line) if number else 0)
+            # The first line's bytes were counted as they came; the end of a line counts as one.
+            self._grow(1 + (len(line) if number else 0))
             event = self._line(line)
             if event is not None:
                 events.append(event)

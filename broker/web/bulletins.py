@@ -142,9 +142,9 @@ async def feed(request: Request) -> Response:
     if wants_events(request):
         check_params(request, FEED_PARAMS - {"limit"})
         after = resume_after(request, integer_param(request, "after", -1))
-        return await stream(request, _source(request, caller.party), caller, after=after)
+        return await stream(request, _source(request, caller), caller, after=after)
     check_params(request, FEED_PARAMS)
-    source, window = _source(request, caller.party), window_of(request, limit_max=PAGE_MAX)
+    source, window = _source(request, caller), window_of(request, limit_max=PAGE_MAX)
     page, headers = await deliver_page(request, caller, source, window)
     return page_response(request, page, **headers)
 
@@ -163,7 +163,7 @@ async def deliver_page(
             hub,
             caller,
             lambda conn: read_page(conn, hub.directory, source, window=window, now=hub.now()),
-            lambda batch, page: record_page(batch, source, page, **caller.reasons),
+            lambda batch, page: record_page(batch, source, page),
         )
 
     if not wait_s:
@@ -187,7 +187,7 @@ def window_of(request: Request, *, limit_max: int, after: int = -1) -> Window:
     return Window(after, limit)
 
 
-def _source(request: Request, agency: str) -> Source:
+def _source(request: Request, caller: Caller) -> Source:
     params = request.query_params
     ref = params.get("ref")
     if ref is not None and not is_id(ref):
@@ -196,7 +196,7 @@ def _source(request: Request, agency: str) -> Source:
         wanted = filters.read_filter({name: [params[name]] for name in filters.MEMBERS if name in params})
     except MalformedPayload as fault:
         raise BadRequest(fault.detail, member=(fault.member or "").partition("[")[0]) from fault
-    return Source(agency, "feed", wanted, ref)
+    return Source(caller.party, "feed", wanted, ref, caller.reasons)
 
 
 async def one(request: Request) -> Response:
@@ -204,15 +204,13 @@ async def one(request: Request) -> Response:
     hub, caller = hub_of(request), agency_of(request)
     check_params(request, {"superseded"})
     wanted, old_too = id_of(request), integer_param(request, "superseded", 0, high=1) == 1
-    source = Source(caller.party, "fetch")
+    source = Source(caller.party, "fetch", reasons=caller.reasons)
 
     def read(conn: Connection) -> Page:
         page = read_one(conn, hub.directory, caller.party, wanted, now=hub.now(), superseded=old_too)
         return _with_purpose(caller, page)
 
-    page = await deliver(
-        hub, caller, read, lambda batch, page: record_page(batch, source, page, object_id=wanted, **caller.reasons)
-    )
+    page = await deliver(hub, caller, read, lambda batch, page: record_page(batch, source, page, object_id=wanted))
     headers = {**PRIVATE, "ETag": f'"{wanted}"', "Lintas-Seq": str(page.rows[0].seq)}
     if page.state is not None:
         headers |= {"Lintas-State": page.state, "Lintas-By": page.by or ""}
@@ -253,7 +251,7 @@ def _receipt(conn: Connection, hub: Hub, caller: Caller, wanted: str) -> bytes:
 
 def viewed(batch: Batch, caller: Caller, view: str, object_id: str | None = None) -> int:
     """Record that a caller read a view."""
-    return batch.append("view.read", caller.party, object_id=object_id, detail={"view": view, **caller.reasons})
+    return batch.append("view.read", caller.party, object_id=object_id, detail={"view": view, **dict(caller.reasons)})
 
 
 def id_of(request: Request) -> str:

@@ -29,12 +29,12 @@ async def thread(request: Request) -> Response:
     check_params(request, {"after", "limit"})
     hub, caller = hub_of(request), agency_of(request)
     wanted, window = id_of(request), window_of(request, limit_max=THREAD_PAGE_MAX)
-    source = Source(caller.party, "thread")
+    source = Source(caller.party, "thread", reasons=caller.reasons)
     page = await deliver(
         hub,
         caller,
         lambda conn: read_thread(conn, hub.directory, caller.party, wanted, window=window, now=hub.now()),
-        lambda batch, page: record_page(batch, source, page, object_id=wanted, ids=list(page.sent), **caller.reasons),
+        lambda batch, page: record_page(batch, source, page, object_id=wanted, ids=list(page.sent)),
     )
     response = page_response(request, page)
     if page.is_cut:

@@ -66,12 +66,12 @@ async def watched(request: Request, name: str) -> Response:
     counts = await in_reader(hub, lambda conn: stored.counts(conn, caller.party))
     if name not in counts:
         raise NotFound
-    source = Source(caller.party, f"watch/{name}", Filter(watches=frozenset({name})))
+    source = Source(caller.party, f"watch/{name}", Filter(watches=frozenset({name})), reasons=caller.reasons)
     page = await deliver(
         hub,
         caller,
         lambda conn: read_page(conn, hub.directory, source, window=window, now=hub.now()),
-        lambda batch, page: record_page(batch, source, page, **caller.reasons),
+        lambda batch, page: record_page(batch, source, page),
     )
     return page_response(request, page)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -74,7 +75,7 @@ async def bulletins(request: Request, name: str) -> Response:
     hub, caller = hub_of(request), agency_of(request)
     check_params(request, PAGE_PARAMS - {"limit"} if wants_events(request) else PAGE_PARAMS)
     found = await in_reader(hub, lambda conn: subscriptions.find(conn, caller.party, name))
-    source = subscriptions.source(found)
+    source = replace(subscriptions.source(found), reasons=caller.reasons)
     if wants_events(request):
         after = resume_after(request, integer_param(request, "after", found.cursor))
         return await stream(request, source, caller, after=after)

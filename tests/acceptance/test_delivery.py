@@ -11,9 +11,8 @@ import pytest
 
 from broker.fsck import check_everything
 from lintas.errors import NotFound, PurposeNeeded
-from tests.acceptance.test_slice import ADMIN, DRAFT, ISSUER, OUTSIDER, READER, Region, new_region
+from tests.acceptance.test_slice import ADMIN, DRAFT, ISSUER, OUTSIDER, READER, WHY, Region, new_region
 
-WHY = ("--purpose", "investigation", "--case-ref", "SIM-12")
 PERSON = DRAFT["payload"] | {"indicators": [{"type": "phone", "value": "+60123456789", "role": "caller"}]}
 
 

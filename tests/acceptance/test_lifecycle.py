@@ -116,7 +116,7 @@ def test_ordered_purge(desk: Desk) -> None:
     """Two administrators order a purge; the second reads what it does; then it is done, and the log verifies."""
     line_id = desk.publish("short", valid_for="P1D")
     desk.later(3)
-    before = datetime.fromtimestamp(desk.hub.clock() / 1e6 - DAY_S - 60, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    before = datetime.fromtimestamp(desk.hub.clock() / 1e6 - DAY_S - 60, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     first = desk.lintas(REGISTRAR, "admin", "purge", "--before", before)
     pending = desk.lintas(AUDITOR, "admin", "pending")
@@ -125,7 +125,7 @@ def test_ordered_purge(desk: Desk) -> None:
     events = desk.lintas(REGISTRAR, "admin", "events", "--kind", "bulletin.purged", "--json")
 
     assert "waits for a second administrator" in first
-    assert "purge before=" in pending
+    assert f"purge before={before}" in pending
     assert "purge.ordered" in done
     assert line_id in events
     check_everything(desk.hub.hub.store, desk.hub.hub.signer.verifier, lambda _done, _all: None)

@@ -20,7 +20,7 @@ from lintas.line import parse
 from lintas.opening import OpeningKey
 from lintas.strict import b64u, canonical
 from lintas.wire import post_key
-from tests.acceptance.test_slice import ADMIN, DRAFT, ISSUER, OUTSIDER, READER, Region, new_region
+from tests.acceptance.test_slice import ADMIN, DRAFT, ISSUER, OUTSIDER, READER, WHY, Region, new_region
 
 DAY = 86_400
 TITLE = "Fictional: a source is in danger"
@@ -86,7 +86,7 @@ def test_red(region: Region) -> None:
     """RED is sealed without being told to, read by whom it names, and shown as sealed; nobody else finds it."""
     line_id = publish(region)
 
-    shown = region.lintas(READER, "show", line_id)
+    shown = region.lintas(READER, "show", line_id, *WHY)
     [row] = [row for row in region.follow(READER) if row["id"] == line_id]
 
     assert (True, None, TITLE) == (row["sealed"], row["unopened"], row["payload"]["title"])
@@ -95,7 +95,7 @@ def test_red(region: Region) -> None:
     assert PAYLOAD["marking_reason"] in shown
     assert TITLE not in json.dumps({name: value for name, value in row.items() if name != "payload"})
     with pytest.raises(NotFound):
-        region.lintas(OUTSIDER, "show", line_id)
+        region.lintas(OUTSIDER, "show", line_id, *WHY)
 
 
 def test_issuer_reads_its_own(region: Region) -> None:
@@ -115,8 +115,9 @@ def test_sealed_on_wish(region: Region) -> None:
     """What is not RED is sealed if the draft says so."""
     line_id = region.publish(ISSUER, seal=True)
 
-    assert "[sealed]" in region.lintas(READER, "show", line_id)
-    assert "hpke" == parse(json.loads(region.lintas(READER, "show", line_id, "--json"))["line"].encode()).header.enc
+    assert "[sealed]" in region.lintas(READER, "show", line_id, *WHY)
+    line = json.loads(region.lintas(READER, "show", line_id, "--json", *WHY))["line"]
+    assert "hpke" == parse(line.encode()).header.enc
 
 
 def test_partial_recall_goes_clear(region: Region) -> None:
@@ -134,7 +135,7 @@ def test_lost_key(region: Region) -> None:
     line_id = publish(region)
     lose_keys(region, READER)
     with pytest.raises(SealedToOldKey, match="reseal"):
-        region.lintas(READER, "show", line_id)
+        region.lintas(READER, "show", line_id, *WHY)
     [lost] = [row for row in region.follow(READER) if row["id"] == line_id]
     feed = region.lintas(READER, "follow", "--once", "--from-start")
     region.lintas(READER, "rotate", "--opening")
@@ -144,7 +145,7 @@ def test_lost_key(region: Region) -> None:
     assert (None, "sealed-to-old-key") == (lost["payload"], lost["unopened"]["code"])
     assert "not opened" in feed
     new_id = answer.split()[0]
-    assert TITLE in region.lintas(READER, "show", new_id)
+    assert TITLE in region.lintas(READER, "show", new_id, *WHY)
     [old] = [row for row in region.follow(READER) if row["id"] == line_id]
     assert ("superseded", new_id) == (old["state"], old["by"])
 
@@ -155,7 +156,7 @@ def test_show_in_json_tells_why(region: Region) -> None:
     kept = identity(region, READER)
     lose_keys(region, READER)
 
-    row = json.loads(region.lintas(READER, "show", line_id, "--json"))
+    row = json.loads(region.lintas(READER, "show", line_id, "--json", *WHY))
 
     save_identity(region.identity(READER), kept, passphrase(region))
     assert ("sealed-to-old-key", ISSUER, True) == (row["unopened"]["code"], row["issuer"], row["verified"])
@@ -170,7 +171,7 @@ def test_renewal_alone(region: Region) -> None:
     after = identity(region, READER).openings
     assert before == after[:-1]
     assert after[-1].kid == current_kid(region, READER)
-    assert TITLE in region.lintas(READER, "show", line_id)
+    assert TITLE in region.lintas(READER, "show", line_id, *WHY)
 
 
 def test_rotation_renews_too(region: Region) -> None:

@@ -29,6 +29,7 @@ from tests.conftest import served
 
 ADMIN, SECOND = "admin/registrar", "admin/auditor"
 ISSUER, READER, OUTSIDER = "my-police", "sg-fiu", "th-cert"
+WHY = ("--purpose", "investigation", "--case-ref", "SIM-12")
 DRAFT: dict[str, Any] = {
     "kind": "alert",
     "topic": "cyber.scam",

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -51,6 +52,21 @@ def test_backlog_then_live(desks: Desks) -> None:
 
     assert before + after == [parse(row["line"].encode(), BULLETIN).id for row in listener.rows]
     assert desks.rows(FEED, READER) == listener.rows
+
+
+def test_reasons_are_recorded(desks: Desks) -> None:
+    """Why a stream is read stands in the record of each sending, of the backlog or live; another's reason does not."""
+    desks.publish(ISSUER, [READER])
+    why = desks.session(READER).with_purpose("investigation", "SIM-1", "desk/a")
+    with stream_of(desks, READER) as plain, listening(desks.url + FEED, why.token()) as listener:
+        listener.wait_for(1)
+        desks.publish(ISSUER, [READER])
+        listener.wait_for(2)
+        plain.wait_for(2)
+
+    sent = desks.details(kind="bulletin.sent")
+    reasons = [(each.get("purpose"), each.get("case_ref"), each.get("sub")) for each in sent]
+    assert {(None, None, None): 2, ("investigation", "SIM-1", "desk/a"): 2} == Counter(reasons)
 
 
 def test_form_of_an_event(desks: Desks) -> None:
