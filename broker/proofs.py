@@ -11,10 +11,13 @@ from lintas.errors import NotFound
 from lintas.receipt import Receipt, format_receipt
 
 
-def receipt(conn: Connection, seq: int) -> bytes:
-    """Return the receipt of an event under the first checkpoint that covered it: always the same bytes."""
+def receipt(conn: Connection, seq: int, covered: tuple[int, bytes] | None = None) -> bytes:
+    """Return the receipt of an event under a checkpoint of this size, by default the first that covered it.
+
+    Under the first it is always the same bytes.
+    """
     row = log.event_at(conn, seq)
-    covered = log.checkpoint_over(conn, seq)
+    covered = covered or log.checkpoint_over(conn, seq)
     if row is None or row.body is None or covered is None:
         raise NotFound
     size, note = covered

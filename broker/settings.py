@@ -15,20 +15,21 @@ from pathlib import Path
 from lintas.errors import BadSettings
 
 PREFIX = "LINTAS_"
-NAMES = ("LINTAS_DATA", "LINTAS_DATABASE", "LINTAS_HOST", "LINTAS_PORT", "LINTAS_LOG_LEVEL")
+NAMES = ("LINTAS_DATA", "LINTAS_DATABASE", "LINTAS_HOST", "LINTAS_PORT", "LINTAS_LOG_LEVEL", "LINTAS_WITNESSES")
 LEVELS = ("debug", "info", "warning", "error")
 PORT_MAX = 65_535
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a hub process needs to know. `database` is an SQLAlchemy URL."""
+    """Everything a hub process needs to know. `database` is an SQLAlchemy URL, `witnesses` a tlog-policy file."""
 
     data: Path
     database: str
     host: str = "127.0.0.1"
     port: int = 8470
     log_level: str = "info"
+    witnesses: Path | None = None
 
     @property
     def log_key_file(self) -> Path:
@@ -54,6 +55,7 @@ def read_settings(environ: Mapping[str, str] | None = None, **given: str | int |
         host=values.get("host") or "127.0.0.1",
         port=_port(values.get("port") or "8470"),
         log_level=_level(values.get("log_level") or "info"),
+        witnesses=Path(values["witnesses"]) if values.get("witnesses") else None,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import feed, sync, wire
+from lintas import feed, sync, wire, witness
 from lintas.client import FOLLOW_S, PAUSES_S, TIMEOUT_S, UNAVAILABLE, Face, Room, open_state, parts_of, response_of
 from lintas.clock import Clock, now_us
 from lintas.draft import Draft
@@ -20,8 +20,11 @@ from lintas.errors import HubUnreachable, Refusal
 from lintas.feed import Received
 from lintas.keys import Identity, SigningKey, load_identity
 from lintas.line import Line, parse
+from lintas.note import SignerKey
+from lintas.quorum import Policy
 from lintas.state import State
 from lintas.wire import Answer, Operation, Published, Pulled, Request, Response
+from lintas.witness import Attended
 
 T = TypeVar("T")
 
@@ -137,9 +140,13 @@ class AsyncClient(Face):
         """As `Client.fetch`."""
         return await self.run(wire.fetch(self.session, line_id))
 
-    async def receipt(self, line_id: str) -> bytes:
+    async def receipt(self, line_id: str, policy: Policy | None = None) -> bytes:
         """As `Client.receipt`."""
-        return await self.run(wire.receipt(self.session, line_id))
+        return await self.run(wire.receipt(self.session, line_id, policy))
+
+    async def attend(self, key: SignerKey) -> Attended:
+        """As `Client.attend`."""
+        return await self.run(witness.attend(self.session, key))
 
     async def enrol(self, *, invite: str | None, code: str, holder: str) -> Answer:
         """As `Client.enrol`."""

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import feed, sync, wire
+from lintas import feed, quorum, sync, wire, witness
 from lintas.clock import Clock, now_us
 from lintas.decide import check_signatures
 from lintas.directory import Directory
@@ -23,11 +23,14 @@ from lintas.feed import Received
 from lintas.header import ORDER
 from lintas.keys import Identity, SigningKey, load_identity
 from lintas.line import Line, check, parse
+from lintas.note import SignerKey
 from lintas.orders import Order, open_order
+from lintas.quorum import Policy, Witnessed
 from lintas.receipt import Logged, check_receipt, parse_receipt
 from lintas.session import Session
 from lintas.state import State
 from lintas.wire import Answer, Operation, Published, Pulled, Request, Response
+from lintas.witness import Attended
 
 PAUSES_S = (0.2, 1.0, 3.0, None)
 """Pauses between the attempts at one request; None ends them and the hub counts as unreachable."""
@@ -96,6 +99,10 @@ class Face:
         except Refusal as fault:
             raise Unverified(str(fault)) from fault
         return logged
+
+    def judge(self, receipt: bytes, policy: Policy) -> Witnessed:
+        """Return which witnesses of a policy cosigned the checkpoint of a receipt, and whether that is enough."""
+        return quorum.judge(parse_receipt(receipt).checkpoint, key=self.session.log_key, policy=policy)
 
 
 class Client(Face):
@@ -208,9 +215,13 @@ class Client(Face):
         """Return one verified bulletin."""
         return self.run(wire.fetch(self.session, line_id))
 
-    def receipt(self, line_id: str) -> bytes:
-        """Return a checked receipt of a bulletin."""
-        return self.run(wire.receipt(self.session, line_id))
+    def receipt(self, line_id: str, policy: Policy | None = None) -> bytes:
+        """Return the verified receipt of a bulletin, witnessed as the policy demands if one is given."""
+        return self.run(wire.receipt(self.session, line_id, policy))
+
+    def attend(self, key: SignerKey) -> Attended:
+        """Look at the log as a witness and cosign what is new; the client's memory must be the witness's own."""
+        return self.run(witness.attend(self.session, key))
 
     def enrol(self, *, invite: str | None, code: str, holder: str) -> Answer:
         """Ask for the admission of this identity's key."""

@@ -27,6 +27,7 @@ from lintas.errors import (
     LintasError,
     MalformedPayload,
     NotFound,
+    NotWitnessed,
     OrderConflict,
     ReadOnly,
     Refusal,
@@ -38,6 +39,7 @@ from lintas.errors import (
 from lintas.header import BULLETIN, KEY, ORDER
 from lintas.keys import fresh_nonce
 from lintas.line import Line, parse
+from lintas.quorum import Policy, judge
 from lintas.receipt import Logged, check_receipt, parse_receipt
 from lintas.session import Session
 from lintas.state import SENT, WAITING, Outgoing
@@ -142,18 +144,19 @@ def catch_up(session: Session) -> Operation[sync.Synced]:
 
 
 def check_consistent(session: Session, note: bytes) -> Operation[Checkpoint]:
-    """Demand proof that this checkpoint extends the one kept; raise InconsistentLog."""
-    new = sync.open_checkpoint(session, note)
+    """Demand proof that this checkpoint extends the one kept; raise InconsistentLog, and keep the evidence."""
+    new, kept = sync.open_checkpoint(session, note), session.state.get("checkpoint")
     old = sync.known_checkpoint(session)
-    if old is None or old.size == 0 or (old.size, old.root) == (new.size, new.root):
+    if kept is None or old is None or old.size == 0 or (old.size, old.root) == (new.size, new.root):
         return new
     # An older receipt is proven the other way round, as a part of what we know.
-    first, second = (new, old) if new.size < old.size else (old, new)
+    (first, second), notes = ((new, old), (note, kept)) if new.size < old.size else ((old, new), (kept, note))
     try:
         response = yield from read(session, "/v1/log/witness", old=first.size, size=second.size)
     except NotFound as fault:
+        sync.keep_conflict(session, kept, note)
         raise InconsistentLog(f"The hub denies a checkpoint of its log: size {first.size} or {second.size}.") from fault
-    sync.check_proof(response.body, old=first, new=second, session=session)
+    sync.check_extends(session, *notes, response.body)
     return new
 
 
@@ -191,14 +194,19 @@ def fetch(session: Session, line_id: str) -> Operation[feed.Received]:
     )
 
 
-def receipt(session: Session, line_id: str) -> Operation[bytes]:
-    """Get the receipt of a bulletin and check it against the pinned log and its last known checkpoint."""
-    response = yield from read(session, f"/v1/bulletins/{line_id}/receipt")
+def receipt(session: Session, line_id: str, policy: Policy | None = None) -> Operation[bytes]:
+    """Get the receipt of a bulletin and check it against the pinned log and its last known checkpoint.
+
+    With a policy it must be witnessed as that demands; raise NotWitnessed until it is.
+    """
+    response = yield from read(session, f"/v1/bulletins/{line_id}/receipt", witnessed=None if policy is None else 1)
     found = parse_receipt(response.body)
     logged = check_receipt(found, line_id=line_id, origin=session.origin, key=session.log_key)
     if logged.event["kind"] not in ("bulletin.accepted", "bulletin.released"):
         raise BadReceipt(f"It is of a {logged.event['kind']} event.")
-    yield from check_consistent(session, parse_receipt(response.body).checkpoint)
+    if policy is not None and not judge(found.checkpoint, key=session.log_key, policy=policy).is_enough:
+        raise NotWitnessed("Enough for the hub's policy, but not for yours.")
+    yield from check_consistent(session, found.checkpoint)
     return response.body
 
 
