@@ -307,12 +307,13 @@ def _write_letter(client: Client, party: str, answer: Answer, out: Path) -> None
 
 @contextmanager
 def _admin() -> Iterator[Client]:
-    with open_client(read_settings(prompt=_prompt)) as client:
+    with open_client(read_settings(prompt=ask_passphrase)) as client:
         if not client.party.startswith("admin/"):
             raise click.UsageError(f"{client.party} is no administrator; set LINTAS_IDENTITY to an admin's identity.")
         yield client
 
 
-def _prompt(text: str) -> str:
+def ask_passphrase(text: str) -> str:
+    """Ask for a passphrase on the terminal."""
     answer: str = click.prompt(text, hide_input=True, err=True)
     return answer

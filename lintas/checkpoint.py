@@ -62,13 +62,14 @@ def open_checkpoint(note: bytes, *, origin: str, key: VerifierKey) -> Checkpoint
 
 
 def parse_add_checkpoint(body: bytes) -> tuple[int, tuple[bytes, ...], bytes]:
-    """Read what a witness is sent: the old size, the consistency proof, the note; raise BadProof when it is malformed."""
+    """Read what a witness is sent: the old size, the consistency proof, the note; raise BadProof for another form."""
     head, separator, note = body.partition(b"\n\n")
+    first, *hashes = head.split(b"\n")
+    if not separator or not first.startswith(b"old ") or len(hashes) > PROOF_HASHES_MAX:
+        raise BadProof(f"This is no old size with at most {PROOF_HASHES_MAX} hashes before a checkpoint.")
     try:
-        first, *hashes = head.decode("ascii").split("\n")
-        if not separator or not first.startswith("old ") or len(hashes) > PROOF_HASHES_MAX:
-            raise ValueError("is no old size with at most 63 hashes")
-        return parse_decimal(first.removeprefix("old ")), tuple(map(parse_hash, hashes)), note
+        size = parse_decimal(first.removeprefix(b"old ").decode("ascii"))
+        return size, tuple(parse_hash(each.decode("ascii")) for each in hashes), note
     except ValueError as fault:
         raise BadProof(f"The consistency proof has a line that {fault}.") from fault
 

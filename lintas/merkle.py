@@ -154,7 +154,7 @@ def check_consistency(old_size: int, old_root: bytes, size: int, root: bytes, pr
 def proven_roots(old_size: int, size: int, proof: Sequence[bytes]) -> tuple[bytes, bytes]:
     """Return the roots, old and new, that a consistency proof leads to, whatever anybody says they are.
 
-    Raise BadProof when it leads nowhere, or says nothing of the old root: a tree of 2^n leaves is left out of its proof.
+    Raise BadProof when it leads nowhere, or does not tell the old root: one of 2^n leaves is left out of its proofs.
     """
     if not 0 < old_size < size or old_size & (old_size - 1) == 0:
         raise BadProof(f"A proof from {old_size} to {size} does not tell the old root.")

@@ -94,7 +94,7 @@ def _check_proof(
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How far this party's memory had got when a page was asked for: last index, last number of each party, last time."""
+    """How far this party's memory had got when a page was asked for: index, number of each party, time of the last."""
 
     after: int
     numbers: Mapping[str, int]

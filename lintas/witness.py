@@ -74,7 +74,10 @@ def _post(session: Session, note: bytes, key: SignerKey, time: int) -> Operation
     by_log = [each for each in signatures if (each.name, each.key_id) == (session.log_key.name, session.log_key.key_id)]
     cosigned = format_note(text, [*by_log, cosign(text, key, time=time)])
     response = yield Request("POST", "/v1/log/cosignatures", cosigned, MEDIA)
-    answer = parse_object(expect(response, 200, 201).body)
+    try:
+        answer = parse_object(expect(response, 200, 201).body)
+    except ValueError as fault:
+        raise HubUnreachable(f"The hub's answer cannot be read: {fault!s:.200}") from fault
     size = sync.open_checkpoint(session, note).size
     session.state.put("cosigned", size)
     return Attended(size, is_cosigned=answer.get("new") == 1, is_witnessed=answer.get("witnessed") is True)
