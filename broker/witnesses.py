@@ -122,7 +122,8 @@ def next_size(conn: Connection, policy: Policy, old: int) -> int | None:
     for each in cosignatures.newest(conn, above=old):
         if _is_enough(policy, each):
             break
-        waiting.append(each)
+        if _known(policy, each):
+            waiting.append(each)
     return max(waiting, key=lambda each: (len(_known(policy, each)), each.size)).size if waiting else None
 
 
