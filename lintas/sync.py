@@ -118,13 +118,22 @@ def place(session: Session) -> Place:
     return Place(state.get_int("events_after", -1), numbers, state.get_int("events_time", -1))
 
 
+def note_of(body: bytes) -> bytes:
+    """Return the checkpoint at the end of a page of events."""
+    try:
+        note: bytes = parse_object(body.splitlines()[-1])["checkpoint"].encode()
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as fault:
+        raise BadProof("The page of events does not end with a checkpoint.") from fault
+    return note
+
+
 def read_view(session: Session, body: bytes, asked: Place, nonce: str = "") -> View:
     """Read and prove a page of ``/v1/log/events``; raise Evidence for anything that does not hold."""
+    note = note_of(body)
     try:
-        *rows, last = [parse_object(line) for line in body.splitlines()]
-        note = last["checkpoint"].encode()
-    except (ValueError, KeyError, TypeError, AttributeError) as fault:
-        raise BadProof("The page of events does not end with a checkpoint.") from fault
+        rows = [parse_object(line) for line in body.splitlines()[:-1]]
+    except ValueError as fault:
+        raise BadProof("A row of the page of events is no JSON object.") from fault
     tree = open_checkpoint(session, note)
     events = [_prove(row, tree) for row in rows]
     is_complete = _check_order(session, events, asked)

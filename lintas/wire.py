@@ -136,8 +136,9 @@ def catch_up(session: Session) -> Operation[sync.Synced]:
         response = yield from read(
             session, "/v1/log/events", after=_given(asked.after), limit=sync.EVENT_ROWS_MAX, nonce=nonce
         )
+        # First of all the checkpoint: where the log has forked, that is what can be proven to others.
+        yield from check_consistent(session, sync.note_of(response.body))
         view = sync.read_view(session, response.body, asked, nonce)
-        yield from check_consistent(session, view.note)
         if sync.accept_view(session, view, synced) and view.is_complete:
             session.caught_up_at = session.now()
             return synced
