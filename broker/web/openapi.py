@@ -19,7 +19,9 @@ _ROW = '{"seq":12,"line":"eyJhbGciOi..."}\n{"seq":15,"id":"' + _EXAMPLE_ID + '",
 _TEXT: dict[str, Any] = {"type": "string"}
 _OBJECT: dict[str, Any] = {"type": "object"}
 _ID = {"name": "id", "in": "path", "required": True, "schema": _TEXT, "example": _EXAMPLE_ID}
-_PUBLIC = frozenset({"/healthz", "/readyz", "/.well-known/lintas", "/v1/log/checkpoint", "/v1/log/key"})
+_PUBLIC = frozenset(
+    {"/healthz", "/readyz", "/.well-known/lintas", "/v1/log/checkpoint", "/v1/log/key", "/v1/log/policy"}
+)
 _SIGNED_POSTS = {"/v1/keys": KEY, "/v1/orders": ORDER}
 
 
@@ -72,6 +74,9 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> No
     if path in _SIGNED_POSTS and is_signed:
         media = f"application/{_SIGNED_POSTS[path]}"
         operation["requestBody"] = _content({media: _LINE}) | {"required": True}
+    if (method, path) == ("post", "/v1/log/cosignatures"):
+        operation["requestBody"] = _content({_PLAIN: _COSIGNED}) | {"required": True}
+        operation["responses"]["201"] = operation["responses"]["200"]
     for name in _QUERIES.get((method, path), ()):
         operation.setdefault("parameters", []).append(_QUERY[name])
 
@@ -180,6 +185,7 @@ _QUERY = {
         _query("ref", "Bulletins that refer to this one."),
         _query("size", "A published size of the log.", "integer"),
         _query("old", "The size already known.", "integer"),
+        _query("witnessed", "1 asks for a checkpoint that enough witnesses cosigned.", "integer"),
         _query("nonce", "Any base64url text; the record of this read repeats it."),
         _query("since", "RFC 3339 time, inclusive."),
         _query("until", "RFC 3339 time, exclusive."),
@@ -193,6 +199,8 @@ _QUERY = {
 }
 _QUERIES = {
     ("get", "/v1/bulletins"): ("after", "limit", *filters.MEMBERS, "ref"),
+    ("get", "/v1/bulletins/{id}/receipt"): ("witnessed",),
+    ("get", "/v1/log/checkpoint"): ("witnessed",),
     ("get", "/v1/log/proof/{seq}"): ("size",),
     ("get", "/v1/log/witness"): ("old", "size"),
     ("get", "/v1/log/events"): ("after", "limit", "kind", "nonce"),
@@ -207,6 +215,7 @@ _PLAIN = "text/plain"
 _OCTETS = "application/octet-stream"
 _TIME = "2026-11-24T03:00:00.000000Z"
 _CHECKPOINT = "lintas.example-k3v9q2xa/log/1\n13\n...\n"
+_COSIGNED = _CHECKPOINT + "\n\u2014 lintas.example-k3v9q2xa/witness/my-police XR48eg...\n"
 _EXAMPLE_PARTNER = {"id": "my-police", "name": "...", "country": "MY", "state": "active", "joined_seq": 9}
 _EXAMPLE_GRANT = {"publish": ["cyber"], "read": ["*"], "ceiling": "AMBER"}
 _EXAMPLE_KEY = {
@@ -264,6 +273,8 @@ _ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("post", "/v1/orders"): (_JSON, _EXAMPLE_POSTED | {"events": ["grant.changed", "order.accepted"]}),
     ("get", "/v1/log/checkpoint"): (_PLAIN, _CHECKPOINT),
     ("get", "/v1/log/key"): (_PLAIN, "lintas.example-k3v9q2xa/log/1+1b2c3d4e+AQ...\n"),
+    ("get", "/v1/log/policy"): (_PLAIN, "log ...\nwitness my-police ...\nquorum my-police\n"),
+    ("post", "/v1/log/cosignatures"): (_JSON, {"size": 13, "new": 1, "witnessed": True}),
     ("get", "/v1/log/tile/{path}"): (_OCTETS, "32 bytes a hash"),
     ("get", "/v1/log/proof/{seq}"): (_PLAIN, "c2sp.org/tlog-proof@v1\nindex 12\n\n" + _CHECKPOINT),
     ("get", "/v1/log/witness"): (_PLAIN, "old 9\n...\n\n" + _CHECKPOINT),
