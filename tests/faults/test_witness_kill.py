@@ -117,6 +117,7 @@ def test_killed_between_persist_and_post(
         texts = [note.split_note(body)[0] for body in line.posted]
         assert kept == texts[0] == _kept(hub, key_file)
         assert (3 if is_forked else 0, {kept}) == (again.returncode, set(texts)), again.stderr
+        assert len(texts) == (1 if is_forked else 2)
         assert is_forked == (tmp_path / "w.key.evidence").exists()
 
 
