@@ -9,7 +9,7 @@ cosignatures, without end.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -118,23 +118,22 @@ def next_size(conn: Connection, policy: Policy, old: int) -> int | None:
     Of what others cosigned beyond `old`, and since the last time it was enough, the one with most cosignatures: each
     would see another checkpoint otherwise, and on a busy hub no two would ever cosign the same.
     """
-    waiting: list[cosignatures.Cosigned] = []
-    for each in cosignatures.newest(conn, above=old):
-        if _is_enough(policy, each):
-            break
-        if _known(policy, each):
-            waiting.append(each)
+    done = next((each.size for each in _enough(policy, cosignatures.newest(conn, count_min=policy.count_min))), -1)
+    # By count and not by size: a witness that cosigns everything must not push the others' common one out of sight.
+    waiting = [each for each in cosignatures.most_cosigned(conn, above=max(old, done)) if _known(policy, each)]
     return max(waiting, key=lambda each: (len(_known(policy, each)), each.size)).size if waiting else None
 
 
 def _witnessed(conn: Connection, policy: Policy, found: Iterable[cosignatures.Cosigned]) -> tuple[int, bytes]:
-    if policy.quorum is not None:
-        for each in found:
-            if _is_enough(policy, each):
-                note = log.checkpoint_at(conn, each.size)
-                assert note is not None
-                return each.size, note + "".join(_known(policy, each).values()).encode()
+    for each in _enough(policy, found):
+        note = log.checkpoint_at(conn, each.size)
+        assert note is not None
+        return each.size, note + "".join(_known(policy, each).values()).encode()
     raise NotWitnessed(retry_after=RETRY_AFTER_S)
+
+
+def _enough(policy: Policy, found: Iterable[cosignatures.Cosigned]) -> Iterator[cosignatures.Cosigned]:
+    yield from (each for each in found if _is_enough(policy, each))
 
 
 def _known(policy: Policy, cosigned: cosignatures.Cosigned) -> dict[VerifierKey, str]:

@@ -12,6 +12,7 @@ from lintas.errors import Evidence, LintasError, Refusal, Trouble
 from lintas.feed import Received
 from lintas.keys import Hub, Identity, SigningKey, load_identity, save_identity
 from lintas.line import Line
+from lintas.quorum import Policy, Witnessed, parse_policy
 from lintas.receipt import Logged
 from lintas.wire import Answer, Published
 
@@ -26,12 +27,15 @@ __all__ = [
     "Line",
     "LintasError",
     "Logged",
+    "Policy",
     "Published",
     "Received",
     "Refusal",
     "SigningKey",
     "Trouble",
+    "Witnessed",
     "load_identity",
+    "parse_policy",
     "read_draft",
     "save_identity",
 ]

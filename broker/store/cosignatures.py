@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Select, func, insert, select
 
 from broker.store.tables import cosignature
 
 SIZES_MAX = 1_000
-"""Sizes looked at for one that enough witnesses cosigned: with a look a minute, most of a day without a quorum."""
+"""Sizes looked at for one that enough witnesses cosigned. Only those with enough lines at all are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,21 @@ def at(conn: Connection, size: int) -> Cosigned:
     return Cosigned(size, {row.witness: row.line for row in conn.execute(statement.order_by(cosignature.c.witness))})
 
 
-def newest(conn: Connection, *, above: int = -1, count_min: int = 1) -> Iterator[Cosigned]:
-    """Yield checkpoints larger than `above` that at least so many cosigned, the largest first, SIZES_MAX at most."""
-    yield from _cosigned(conn, above, count_min, newest_first=True)
+def newest(conn: Connection, *, count_min: int) -> Iterator[Cosigned]:
+    """Yield checkpoints that at least so many cosigned, the largest first, SIZES_MAX at most."""
+    yield from _each(conn, _SIZES.having(func.count() >= count_min).order_by(cosignature.c.size.desc()))
 
 
 def oldest(conn: Connection, *, above: int, count_min: int) -> Iterator[Cosigned]:
     """Yield checkpoints larger than `above` that at least so many cosigned, the smallest first, SIZES_MAX at most."""
-    yield from _cosigned(conn, above, count_min, newest_first=False)
+    wanted = _SIZES.where(cosignature.c.size > above).having(func.count() >= count_min)
+    yield from _each(conn, wanted.order_by(cosignature.c.size))
+
+
+def most_cosigned(conn: Connection, *, above: int) -> Iterator[Cosigned]:
+    """Yield checkpoints larger than `above`, those that most cosigned first, then the largest; SIZES_MAX at most."""
+    wanted = _SIZES.where(cosignature.c.size > above)
+    yield from _each(conn, wanted.order_by(func.count().desc(), cosignature.c.size.desc()))
 
 
 def every(conn: Connection) -> Iterator[Cosigned]:
@@ -54,14 +62,9 @@ def every(conn: Connection) -> Iterator[Cosigned]:
         yield Cosigned(size, {row.witness: row.line for row in rows})
 
 
-def _cosigned(conn: Connection, above: int, count_min: int, *, newest_first: bool) -> Iterator[Cosigned]:
-    sizes = (
-        select(cosignature.c.size)
-        .where(cosignature.c.size > above)
-        .group_by(cosignature.c.size)
-        .having(func.count() >= count_min)
-        .order_by(cosignature.c.size.desc() if newest_first else cosignature.c.size)
-        .limit(SIZES_MAX)
-    )
+_SIZES = select(cosignature.c.size).group_by(cosignature.c.size).limit(SIZES_MAX)
+
+
+def _each(conn: Connection, sizes: Select[Any]) -> Iterator[Cosigned]:
     for size in conn.scalars(sizes).all():
         yield at(conn, size)

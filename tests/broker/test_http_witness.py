@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -10,15 +11,16 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
+from broker import witnesses
 from broker.hub import open_hub
 from broker.settings import read_settings
-from broker.store import log
+from broker.store import cosignatures, log
 from broker.witnesses import BODY_BYTES_MAX
 from lintas import note
 from lintas.checkpoint import Checkpoint, format_checkpoint, open_checkpoint, parse_add_checkpoint
 from lintas.cosignature import cosign
 from lintas.errors import BadPolicy
-from lintas.quorum import for_log, judge, parse_policy
+from lintas.quorum import Group, for_log, judge, parse_policy
 from lintas.receipt import check_receipt, parse_receipt
 from tests.broker.conftest import Desks, Template, problem_of
 from tests.conftest import ShiftedClock, served
@@ -310,6 +312,20 @@ def test_the_one_most_have_cosigned(few: Template, tmp_path: Path, clock: Shifte
     hub.stop()
 
     assert size == size_of(desks, first)
+
+
+def test_one_that_cosigns_everything(watched: Desks) -> None:
+    """A witness that cosigns more checkpoints than are looked at does not push the others' common one out of sight."""
+    policy = watched.hub.witnesses
+    texts = [key.verifier.text() for key in WITNESSES]
+    with watched.hub.store.write() as conn:
+        cosignatures.add(conn, 7, {texts[0]: "", texts[1]: ""})
+        for size in range(8, 10 + cosignatures.SIZES_MAX):
+            cosignatures.add(conn, size, {texts[0]: ""})
+
+        found = witnesses.next_size(conn, replace(policy, groups={"all-of-them": Group(3, ("w0", "w1", "w2"))}), 0)
+
+    assert 7 == found
 
 
 def test_policy(watched: Desks) -> None:

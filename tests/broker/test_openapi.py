@@ -20,8 +20,15 @@ DOCUMENT: dict[str, Any] = APP.openapi()
 OPERATIONS = {
     f"{method} {path}": operation for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
 }
-SIGNED_POSTS = {"post /v1/bulletins", "post /v1/keys", "post /v1/orders"}
-PUBLIC = {"get /healthz", "get /readyz", "get /.well-known/lintas", "get /v1/log/checkpoint", "get /v1/log/key"}
+SIGNED_POSTS = {"post /v1/bulletins", "post /v1/keys", "post /v1/orders", "post /v1/log/cosignatures"}
+PUBLIC = {
+    "get /healthz",
+    "get /readyz",
+    "get /.well-known/lintas",
+    "get /v1/log/checkpoint",
+    "get /v1/log/key",
+    "get /v1/log/policy",
+}
 
 
 def test_valid() -> None:

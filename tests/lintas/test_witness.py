@@ -27,16 +27,18 @@ POLICY = parse_policy(TWO_OF_THREE.encode())
 STRICT = parse_policy(f"{LINES}group g all w0 w1 w2\nquorum g\n".encode())
 
 
-@pytest.fixture
-def hub(exercise_data: Path, clock: ShiftedClock) -> Iterator[ExerciseHub]:
-    """A hub that asks two of three witnesses."""
-    with serve(exercise_data, clock) as found:
+@pytest.fixture(scope="module")
+def hub(exercise_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExerciseHub]:
+    """A hub that asks two of three witnesses, shared by the tests of this module: they only add to its log."""
+    data = shutil.copytree(exercise_template, tmp_path_factory.mktemp("witnessed") / "hub")
+    with serve(Path(data), ShiftedClock()) as found:
         yield found
 
 
 @pytest.fixture
 def looker(hub: ExerciseHub, tmp_path: Path) -> Iterator[Client]:
-    """A client with the memory of a witness."""
+    """A client with the memory of a witness, at a log with something new."""
+    publish(hub)
     with watcher(hub, tmp_path / "w.state") as client:
         yield client
 
