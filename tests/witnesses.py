@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,7 +63,8 @@ def publish(hub: ExerciseHub, title: str = "FICTIONAL") -> str:
             "urgency": "routine",
             "release_to": ["sg-fiu"],
             "valid_for": "P1D",
-            "payload": {"title": title, "summary": "SIMULATED."},
+            # Each another: the same bytes in the same second would be the same bulletin.
+            "payload": {"title": title, "summary": "SIMULATED.", "case_ref": f"SIM-{secrets.token_hex(8)}"},
         }
     )
     return hub.client("my-police").publish(draft).id

@@ -21,7 +21,7 @@ from lintas.state import State
 from lintas.wire import Request, Response
 from lintas.witness import attend
 from tests.conftest import ExerciseHub, ShiftedClock
-from tests.witnesses import LINES, STRANGER, TWO_OF_THREE, WITNESSES, publish, serve, watcher
+from tests.witnesses import LINES, STRANGER, TWO_OF_THREE, WITNESSES, cosigned, publish, serve, watcher
 
 POLICY = parse_policy(TWO_OF_THREE.encode())
 STRICT = parse_policy(f"{LINES}group g all w0 w1 w2\nquorum g\n".encode())
@@ -35,10 +35,18 @@ def hub(exercise_template: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         yield found
 
 
+@pytest.fixture(autouse=True)
+def settled(hub: ExerciseHub) -> None:
+    """Complete what earlier tests cosigned, then add something new."""
+    newest = hub.get("/v1/log/checkpoint").content
+    done = hub.post("/v1/log/cosignatures", cosigned(newest, *WITNESSES, time=hub.hub.now()), "text/plain")
+    assert done.json()["witnessed"], done.text
+    publish(hub)
+
+
 @pytest.fixture
 def looker(hub: ExerciseHub, tmp_path: Path) -> Iterator[Client]:
-    """A client with the memory of a witness, at a log with something new."""
-    publish(hub)
+    """A client with the memory of a witness."""
     with watcher(hub, tmp_path / "w.state") as client:
         yield client
 
