@@ -23,6 +23,7 @@ from lintas.keys import SEED_BYTES, Identity, load_identity, write_private
 from lintas.note import ALGORITHM_COSIGNATURE, SignerKey, parse_signer_key, parse_vkey
 from lintas.quorum import Policy, parse_policy
 from lintas.state import State
+from lintas.sync import kept_conflict
 
 EVERY_S = 60
 """A look a minute: receipts are witnessed soon, and the hub keeps some 300 bytes for each look that found news."""
@@ -170,15 +171,14 @@ def _done(is_cosigned: bool, is_witnessed: bool) -> str:  # noqa: FBT001 - two f
 
 def _save(state: State, folder: Path) -> None:
     """Write the kept conflict into a folder of its own, named by its content, so that the same is written once."""
-    parts = {name: state.get(f"conflict.{name}") for name in CONFLICT}
-    known, shown = parts["known"], parts["shown"]
-    if known is None or shown is None:
+    kept = kept_conflict(state)
+    if kept is None:
         click.echo("no evidence was kept", err=True)
         return
-    place = folder / sha256(known + shown).hexdigest()[:16]
+    place = folder / sha256(kept.known + kept.shown).hexdigest()[:16]
     place.mkdir(parents=True, exist_ok=True)
     for name, file in CONFLICT.items():
-        write_private(place / file, parts[name] or b"")
+        write_private(place / file, getattr(kept, name))
     click.echo(f"evidence  {place}", err=True)
 
 

@@ -17,13 +17,18 @@ from lintas.checkpoint import parse_add_checkpoint
 from lintas.directory import CONTROL_KINDS, EVERY_PARTNER, Grant
 from lintas.errors import BadProof, InconsistentLog, LintasError
 from lintas.event import US_PER_S, Event, entry_of, parse_event
+from lintas.evidence import Conflict, judge_conflict
 from lintas.header import is_id
 from lintas.line import Line, parse
+from lintas.note import NOTE_BYTES_MAX
 from lintas.session import Session
-from lintas.state import ControlRow, Released
+from lintas.state import ControlRow, Released, State
 from lintas.strict import parse_object
 
 EVENT_ROWS_MAX = 1_000
+
+CONFLICT_BYTES_MAX = 2 * NOTE_BYTES_MAX
+"""A proof and a note are smaller; more is no evidence and is not kept."""
 
 CLOCKS_APART_S = 600
 """How far our clock may be before the hub's without any suspicion that the hub dates events back."""
@@ -75,11 +80,22 @@ def check_extends(session: Session, old: bytes, new: bytes, body: bytes) -> None
 
 
 def keep_conflict(session: Session, known: bytes, shown: bytes, proof: bytes = b"") -> None:
-    """Remember two checkpoints that do not fit each other; the first such pair stays, whatever is shown later."""
-    if session.state.get("conflict.known") is None:
+    """Remember two checkpoints of the log that do not fit each other; raise BadNote or BadCheckpoint if one is none.
+
+    The first such pair stays, whatever is shown later, unless only the later one proves something by itself.
+    """
+    found = Conflict(known, shown, proof if len(proof) <= CONFLICT_BYTES_MAX else b"")
+    is_proven, kept = judge_conflict(found, session.log_key).is_proven, kept_conflict(session.state)
+    if kept is None or (is_proven and not judge_conflict(kept, session.log_key).is_proven):
         with session.state.transaction():
-            for name, value in (("known", known), ("shown", shown), ("proof", proof)):
+            for name, value in (("known", found.known), ("shown", found.shown), ("proof", found.proof)):
                 session.state.put(f"conflict.{name}", value)
+
+
+def kept_conflict(state: State) -> Conflict | None:
+    """Return the evidence that was kept, if any."""
+    known, shown, proof = (state.get(f"conflict.{name}") for name in ("known", "shown", "proof"))
+    return None if known is None or shown is None else Conflict(known, shown, proof or b"")
 
 
 def _check_proof(

@@ -8,19 +8,19 @@ Spec: docs/spec/log.md; C2SP tlog-witness.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from lintas import sync
 from lintas.checkpoint import parse_add_checkpoint
 from lintas.cosignature import cosign
-from lintas.errors import BadProof, HubUnreachable, InconsistentLog, NotFound
+from lintas.errors import BadProof, Evidence, HubUnreachable, InconsistentLog, NotFound
 from lintas.note import SignerKey, format_note, split_note
 from lintas.session import Session
 from lintas.strict import parse_object
 from lintas.wire import Operation, Request, expect, read
 
 MEDIA = "text/plain; charset=utf-8"
-OK = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,10 @@ def _pull(session: Session, kept: bytes | None) -> Operation[bytes]:
     try:
         response = yield from read(session, "/v1/log/witness", old=old)
     except NotFound as fault:
+        if kept is None:
+            raise
         response = yield Request("GET", "/v1/log/checkpoint")
-        if kept is not None and response.status == OK:
+        with suppress(Evidence):
             sync.keep_conflict(session, kept, response.body)
         raise InconsistentLog(f"The hub denies that its log ever had the size {old}.") from fault
     try:

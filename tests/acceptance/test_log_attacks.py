@@ -175,8 +175,12 @@ def test_roll_back(hub: ExerciseHub, fork: Fork, tmp_path: Path) -> None:
     assert (1, True) == (code, "has to show" in text), text
     for _ in range(4):
         publish(restored, "FICTIONAL: another history")
-    with moved(client, restored, tmp_path / "w.state") as deceived, pytest.raises(InconsistentLog, match="No proof"):
-        deceived.attend(WITNESSES[0])
+    with moved(client, restored, tmp_path / "w.state") as deceived:
+        with pytest.raises(InconsistentLog, match="No proof"):
+            deceived.attend(WITNESSES[0])
+        folder = exported(deceived, tmp_path / "evidence")
+    code, text = judged(folder, hub)
+    assert (0, True) == (code, "forked" in text), text
 
 
 def test_dated_back_out_of_order(hub: ExerciseHub, clock: ShiftedClock) -> None:

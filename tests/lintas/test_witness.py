@@ -13,7 +13,7 @@ from lintas import note
 from lintas.async_client import AsyncClient
 from lintas.checkpoint import Checkpoint, format_checkpoint, open_checkpoint, parse_add_checkpoint
 from lintas.client import Client
-from lintas.errors import BadNote, HubUnreachable, InconsistentLog, NotWitnessed, UnknownWitness
+from lintas.errors import BadNote, HubUnreachable, InconsistentLog, NotFound, NotWitnessed, UnknownWitness
 from lintas.evidence import Conflict, judge_conflict
 from lintas.quorum import parse_policy
 from lintas.receipt import parse_receipt
@@ -167,6 +167,26 @@ def test_never_two_roots(hub: ExerciseHub, looker: Client) -> None:
     conflict = Conflict(*(state.get(f"conflict.{name}") or b"" for name in ("known", "shown", "proof")))
     assert judge_conflict(conflict, key.verifier).is_proven
     assert (size, forked) == (kept_size(looker), conflict.shown)
+
+
+def test_denied_before_anything_was_seen(hub: ExerciseHub, looker: Client) -> None:
+    """A hub that has no checkpoint yet is no evidence of anything."""
+    denied = hub.get("/v1/log/witness?old=99999999", "th-cert")
+
+    with pytest.raises(NotFound):
+        answer(looker, Response(denied.status_code, {}, denied.content))
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"x" * 999_999])
+def test_no_evidence_in_junk(hub: ExerciseHub, looker: Client, body: bytes) -> None:
+    """What is no checkpoint of the log is not kept as evidence; the alarm stands."""
+    looker.attend(WITNESSES[0])
+    denied = hub.get("/v1/log/witness?old=99999999", "th-cert")
+
+    with pytest.raises(InconsistentLog):
+        answer(looker, Response(denied.status_code, {}, denied.content), Response(200, {}, body))
+
+    assert looker.session.state.get("conflict.shown") is None
 
 
 def test_first_evidence_stays(hub: ExerciseHub, looker: Client) -> None:
