@@ -14,6 +14,9 @@ from broker.store.tables import cosignature
 SIZES_MAX = 1_000
 """Sizes looked at for one that enough witnesses cosigned. Only those with enough lines at all are looked at."""
 
+MOST_MAX = 32
+"""Sizes looked at for the one that most cosigned. They come by count, so the first is it, unless a witness has left."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cosigned:
@@ -50,8 +53,8 @@ def oldest(conn: Connection, *, above: int, count_min: int) -> Iterator[Cosigned
 
 
 def most_cosigned(conn: Connection, *, above: int) -> Iterator[Cosigned]:
-    """Yield checkpoints larger than `above`, those that most cosigned first, then the largest; SIZES_MAX at most."""
-    wanted = _SIZES.where(cosignature.c.size > above)
+    """Yield checkpoints larger than `above`, those that most cosigned first, then the largest; MOST_MAX at most."""
+    wanted = _SIZES.where(cosignature.c.size > above).limit(MOST_MAX)
     yield from _each(conn, wanted.order_by(func.count().desc(), cosignature.c.size.desc()))
 
 
