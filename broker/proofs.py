@@ -12,7 +12,7 @@ from lintas.receipt import Receipt, format_receipt
 
 
 def receipt(conn: Connection, seq: int, covered: tuple[int, bytes] | None = None) -> bytes:
-    """Return the receipt of an event under a checkpoint of this size, by default the first that covered it.
+    """Return the receipt of an event under this checkpoint (size, note), by default under the first that covered it.
 
     Under the first it is always the same bytes.
     """
