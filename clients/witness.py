@@ -7,6 +7,7 @@ works from behind a firewall, and it stops at the first thing that does not hold
 from __future__ import annotations
 
 import secrets
+import sys
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -24,6 +25,8 @@ from lintas.note import ALGORITHM_COSIGNATURE, SignerKey, parse_signer_key, pars
 from lintas.quorum import Policy, parse_policy
 from lintas.state import State
 from lintas.sync import kept_conflict
+
+EXIT_UNPROVEN = 1
 
 EVERY_S = 60
 """A look a minute: receipts are witnessed soon, and the hub keeps some 300 bytes for each look that found news."""
@@ -96,7 +99,7 @@ def evidence_command(folder: Path, log_key: str | None, policy: Path | None, *, 
     verdict = _judge(folder, log_key.strip(), policy)
     click.echo(f"{'proven' if verdict.is_proven else 'not proven'}: {verdict.text}")
     if not verdict.is_proven:
-        click.get_current_context().exit(1)
+        sys.exit(EXIT_UNPROVEN)
 
 
 def demanded_policy(client: Client) -> Policy:

@@ -70,8 +70,7 @@ def judged(folder: Path, hub: ExerciseHub, *more: str) -> tuple[int, str]:
     """Judge a folder as a third party who has the log's key alone."""
     key = hub.hub.signer.verifier.text()
     result = CliRunner().invoke(cli, ["evidence", str(folder), "--log-key", key, *more], standalone_mode=False)
-    code = result.return_value if isinstance(result.return_value, int) else result.exit_code
-    return code, result.output
+    return result.exit_code, result.output
 
 
 def exported(client: Client, folder: Path) -> Path:
