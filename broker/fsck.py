@@ -1,9 +1,9 @@
 """Re-deriving everything from the rows until the first fault.
 
 Checked: every event body against its entry, every entry against the tree, the columns beside a body, every checkpoint
-against the tree of its size and the log key, gapless numbering per party, every missing body against the purge that
-names it, every stored line against its id, its header columns and the event that accepted it, the directory against
-the lines behind it.
+against the tree of its size and the log key, every cosignature against its checkpoint, gapless numbering per party,
+every missing body against the purge that names it, every stored line against its id, its header columns and the event
+that accepted it, the directory against the lines behind it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from broker.signer import extend
-from broker.store import lines, log
+from broker.store import cosignatures, lines, log
 from broker.store.engine import Connection, Store
 from broker.writer import replay
 from lintas import checkpoint, merkle, note, purge
+from lintas.cosignature import check_cosignatures
 from lintas.directory import CONTROL_KINDS
 from lintas.errors import LintasError, LogHalted
 from lintas.event import parse_event
@@ -42,6 +43,7 @@ def check_everything(store: Store, key: note.VerifierKey, progress: Callable[[in
         size, _ = log.head(conn)
         notes = log.checkpoints(conn)
         root, signed = _check_log(conn, key, notes, lambda done: progress(done, size))
+        _check_cosignatures(conn)
         counted = _check_lines(conn)
         rows = log.events_of_kinds(conn, CONTROL_KINDS, after=-1)
         try:
@@ -100,6 +102,24 @@ def _check_checkpoint(signed: bytes, key: note.VerifierKey, frontier: merkle.Fro
         raise LogHalted(f"The checkpoint of size {frontier.size} does not verify: {fault}") from fault
     if (found.size, found.root) != (frontier.size, frontier.root()):
         raise LogHalted(f"The checkpoint of size {frontier.size} is of another tree.")
+
+
+def _check_cosignatures(conn: Connection) -> None:
+    for found in cosignatures.every(conn):
+        published = log.checkpoint_at(conn, found.size)
+        if published is None:
+            raise LogHalted(f"There are cosignatures on a checkpoint of size {found.size}, but no such checkpoint.")
+        text, _ = note.split_note(published)
+        for witness, line in found.lines.items():
+            try:
+                key = note.parse_vkey(witness, note.ALGORITHM_COSIGNATURE)
+                is_good = check_cosignatures(*note.split_note(text + b"\n" + line.encode()), [key])
+            except LintasError as fault:
+                raise LogHalted(f"A cosignature on the checkpoint of size {found.size}: {fault}") from fault
+            if not is_good:
+                raise LogHalted(
+                    f"A cosignature on the checkpoint of size {found.size} is by another than its row says."
+                )
 
 
 def _check_lines(conn: Connection) -> int:

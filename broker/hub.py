@@ -23,6 +23,7 @@ from broker.store import log, migrate
 from broker.store.engine import READERS, Store
 from broker.strangers import Strangers
 from broker.wakeup import Wakeup
+from broker.witnesses import read_policy
 from broker.writer import Writer
 from lintas import note
 from lintas.clock import Clock, now_us
@@ -33,6 +34,7 @@ from lintas.event import US_PER_S
 from lintas.header import KEY, is_hub
 from lintas.keys import write_private
 from lintas.line import parse
+from lintas.quorum import Policy
 
 NAME_SUFFIX_CHARACTERS = 8
 FIRST_EPOCH = 1
@@ -40,7 +42,10 @@ FIRST_EPOCH = 1
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """A hub that is open. `readers` are the threads that read the database, `lock` keeps other processes away."""
+    """A hub that is open. `readers` are the threads that read the database, `lock` keeps other processes away.
+
+    `witnesses` is the policy by which a checkpoint counts as witnessed.
+    """
 
     settings: Settings
     clock: Clock
@@ -50,6 +55,7 @@ class Hub:
     strangers: Strangers
     retention: Retention
     wakeup: Wakeup
+    witnesses: Policy
     writer: Writer
     tokens: Tokens
     readers: ThreadPoolExecutor
@@ -88,6 +94,7 @@ class Hub:
 def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
     """Wire a hub from its settings; raise BadSettings when there is none at the data directory."""
     key = read_log_key(settings.log_key_file)
+    witnesses = read_policy(settings.witnesses, key.verifier)
     lock = _lock(settings.data / "hub.lock")
     secret = read_secret(settings.secret_file)
     store = Store(settings.database)
@@ -105,6 +112,7 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
         strangers=strangers,
         retention=retention,
         wakeup=wakeup,
+        witnesses=witnesses,
         writer=writer,
         tokens=Tokens(),
         readers=ThreadPoolExecutor(READERS, thread_name_prefix="lintas-reader"),

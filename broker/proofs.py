@@ -11,13 +11,13 @@ from lintas.errors import NotFound, Purged
 from lintas.receipt import Receipt, format_receipt
 
 
-def receipt(conn: Connection, seq: int) -> bytes:
-    """Return the receipt of an event under the first checkpoint that covered it: always the same bytes.
+def receipt(conn: Connection, seq: int, covered: tuple[int, bytes] | None = None) -> bytes:
+    """Return the receipt of an event under this checkpoint (size, note), by default under the first that covered it.
 
-    Raises Purged when its body is gone: a receipt holds the whole event.
+    Under the first it is always the same bytes. Raises Purged when the body is gone: a receipt holds the whole event.
     """
     row = log.event_at(conn, seq)
-    covered = log.checkpoint_over(conn, seq)
+    covered = covered or log.checkpoint_over(conn, seq)
     if row is None or covered is None:
         raise NotFound
     if row.body is None:

@@ -24,6 +24,7 @@ NAMES = (
     "LINTAS_LOG_LEVEL",
     "LINTAS_PURGE_AFTER_DAYS",
     "LINTAS_WEBHOOK_ALLOW",
+    "LINTAS_WITNESSES",
 )
 LEVELS = ("debug", "info", "warning", "error")
 PORT_MAX = 65_535
@@ -33,7 +34,7 @@ PURGE_AFTER_DAYS_MAX = 3_650
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a hub process needs to know. `database` is an SQLAlchemy URL.
+    """Everything a hub process needs to know. `database` is an SQLAlchemy URL, `witnesses` a tlog-policy file.
 
     Content is purged `purge_after_days` after its end.
     `webhook_allow` are the addresses that are called though they are not public, or without TLS.
@@ -46,6 +47,7 @@ class Settings:
     log_level: str = "info"
     purge_after_days: int = 30
     webhook_allow: tuple[Allowed, ...] = ()
+    witnesses: Path | None = None
 
     @property
     def log_key_file(self) -> Path:
@@ -73,6 +75,7 @@ def read_settings(environ: Mapping[str, str] | None = None, **given: str | int |
         log_level=_level(values.get("log_level") or "info"),
         purge_after_days=_days(values.get("purge_after_days") or "30"),
         webhook_allow=_allowed(values.get("webhook_allow") or ""),
+        witnesses=Path(values["witnesses"]) if values.get("witnesses") else None,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from clients.acting import prompt
 from clients.arguments import IdCommand
 from clients.exchange import print_duties_as_json
 from clients.settings import open_client, read_settings
@@ -344,12 +345,7 @@ def _write_letter(client: Client, party: str, answer: Answer, out: Path) -> None
 
 @contextmanager
 def _admin() -> Iterator[Client]:
-    with open_client(read_settings(prompt=_prompt)) as client:
+    with open_client(read_settings(prompt=prompt)) as client:
         if not client.party.startswith("admin/"):
             raise click.UsageError(f"{client.party} is no administrator; set LINTAS_IDENTITY to an admin's identity.")
         yield client
-
-
-def _prompt(text: str) -> str:
-    answer: str = click.prompt(text, hide_input=True, err=True)
-    return answer

@@ -36,6 +36,7 @@ from clients.show import (
 )
 from clients.subscriptions import subscription
 from clients.webhooks import webhook
+from clients.witness import demanded_policy, evidence_command, standing, witness
 from clients.workflow import SIGNING
 from lintas import vocabulary
 from lintas.client import Client
@@ -67,7 +68,8 @@ def cli() -> None:
     """
 
 
-for _command in (admin, subscription, ack, status, rotate, reseal, interest, watch, webhook, *READING, *SIGNING):
+_GROUPS = (admin, subscription, interest, watch, webhook, witness)
+for _command in (*_GROUPS, ack, status, rotate, reseal, evidence_command, *READING, *SIGNING):
     cli.add_command(_command)
 
 
@@ -208,14 +210,16 @@ def show(line_id: str, *, as_json: bool, superseded: bool, **reason: str | None)
 @cli.command(cls=IdCommand)
 @click.argument("line_id")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it here instead of printing.")
-def receipt(line_id: str, out: Path | None) -> None:
+@click.option("--witnessed", is_flag=True, help="Under a checkpoint that your policy's witnesses cosigned.")
+def receipt(line_id: str, out: Path | None, *, witnessed: bool) -> None:
     """Fetch the receipt of a bulletin and check it; keep it to prove the bulletin offline.
 
     \b
     Example: lintas receipt ID --out alert.tlog-proof
+    Example: lintas receipt ID --witnessed --out alert.tlog-proof
     """
     with acting() as client:
-        found = client.receipt(line_id)
+        found = client.receipt(line_id, demanded_policy(client) if witnessed else None)
     if out is None:
         click.echo(found.decode(), nl=False)
     else:
@@ -225,17 +229,20 @@ def receipt(line_id: str, out: Path | None) -> None:
 @cli.command()
 @click.argument("line", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--receipt", "proof", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-def verify(line: Path, proof: Path) -> None:
-    """Verify a saved line and its receipt offline: signature, place in the log, the log's own signature.
+@click.option("--witnessed", is_flag=True, help="Refuse a receipt that your policy's witnesses have not cosigned.")
+def verify(line: Path, proof: Path, *, witnessed: bool) -> None:
+    """Verify a saved line and its receipt offline: signature, place in the log, the log's own signature, witnesses.
 
     \b
     Example: lintas verify alert.line --receipt alert.tlog-proof
     """
     with acting() as client:
-        raw = line.read_bytes().removesuffix(b"\n")
-        logged = client.verify(raw, proof.read_bytes())
+        raw, receipt = line.read_bytes().removesuffix(b"\n"), proof.read_bytes()
+        logged = client.verify(raw, receipt)
+        vouched = standing(client, receipt, demanded=witnessed)
     click.echo(f"verified: {logged.event['kind']} at index {logged.seq} of a log of {logged.size}")
     click.echo(f"root      {logged.root.hex()}")
+    click.echo(f"standing  {vouched}")
 
 
 @cli.command()

@@ -1,6 +1,7 @@
 """The one reader of the environment on the agency's side.
 
-LINTAS_HUB (optional: the address in the identity is used without it), LINTAS_IDENTITY, LINTAS_PASSPHRASE_FILE.
+LINTAS_HUB (optional: the address in the identity is used without it), LINTAS_IDENTITY, LINTAS_PASSPHRASE_FILE,
+LINTAS_POLICY (optional: a tlog-policy file, by default the one beside the identity if there is one).
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lintas import Client
-from lintas.errors import BadSettings
+from lintas.errors import BadPolicy, BadSettings
+from lintas.note import VerifierKey
+from lintas.quorum import Policy, for_log, parse_policy
 
 HUB = "LINTAS_HUB"
 IDENTITY = "LINTAS_IDENTITY"
 PASSPHRASE_FILE = "LINTAS_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
+
+POLICY = "LINTAS_POLICY"
 
 PASSPHRASE_BYTES_MAX = 4096
 """No passphrase is longer; a wrong path to something large is noticed."""
@@ -66,6 +71,20 @@ def read_passphrase(path: Path) -> bytes:
 def open_client(settings: Settings) -> Client:
     """Open the identity with the state beside it; raise BadIdentity or IdentityLocked."""
     return Client.open(settings.identity, settings.passphrase, hub=settings.hub)
+
+
+def read_policy(log_key: VerifierKey, environ: Mapping[str, str] | None = None) -> Policy | None:
+    """Read the policy for this log; None when none is named and none stands beside the identity. Raise BadPolicy."""
+    given = os.environ if environ is None else environ
+    path = Path(given.get(POLICY) or Path(given.get(IDENTITY, "")).with_suffix(".policy"))
+    if not given.get(POLICY) and not path.exists():
+        return None
+    try:
+        return for_log(parse_policy(path.read_bytes()), log_key)
+    except OSError as fault:
+        raise BadPolicy(f"{POLICY}: {path} cannot be read: {fault.strerror}.") from fault
+    except BadPolicy as fault:
+        raise BadPolicy(f"{POLICY}: {path}: {fault.detail}") from fault
 
 
 def _passphrase(given: Mapping[str, str], identity: Path, prompt: Callable[[str], str] | None) -> bytes:

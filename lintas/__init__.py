@@ -15,6 +15,7 @@ from lintas.line import Line
 from lintas.lint import Finding
 from lintas.matching import Interest
 from lintas.opening import OpeningKey
+from lintas.quorum import Policy, Witnessed, parse_policy
 from lintas.receipt import Logged
 from lintas.webhooks import Call, open_webhook
 from lintas.wire import Answer, Published
@@ -34,14 +35,17 @@ __all__ = [
     "LintasError",
     "Logged",
     "OpeningKey",
+    "Policy",
     "Published",
     "Received",
     "Refusal",
     "SigningKey",
     "Trouble",
+    "Witnessed",
     "fresh_opening",
     "load_identity",
     "open_webhook",
+    "parse_policy",
     "read_draft",
     "save_identity",
 ]

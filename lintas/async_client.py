@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import acknowledge, endpoints, matching, pages, readers, sealing, subscribe, sync, wire
+from lintas import acknowledge, endpoints, matching, pages, readers, sealing, subscribe, sync, wire, witness
 from lintas import due as dues
 from lintas import follow as following
 from lintas import thread as threads
@@ -29,8 +29,10 @@ from lintas.feed import Received
 from lintas.keys import Identity, SigningKey, load_identity
 from lintas.line import Line, parse
 from lintas.matching import Interest, Value
+from lintas.note import SignerKey
 from lintas.opening import OpeningKey
 from lintas.pages import Pulled
+from lintas.quorum import Policy
 from lintas.readers import Reader
 from lintas.request import Operation, Request, Response
 from lintas.state import State
@@ -49,6 +51,7 @@ from lintas.transport import (
     spread,
 )
 from lintas.wire import Answer, Published
+from lintas.witness import Attended
 
 T = TypeVar("T")
 
@@ -189,9 +192,13 @@ class AsyncClient(Face):
         """As `Client.fetch`."""
         return await self.run(wire.fetch(self.session, line_id, superseded=superseded))
 
-    async def receipt(self, line_id: str) -> bytes:
+    async def receipt(self, line_id: str, policy: Policy | None = None) -> bytes:
         """As `Client.receipt`."""
-        return await self.run(wire.receipt(self.session, line_id))
+        return await self.run(wire.receipt(self.session, line_id, policy))
+
+    async def attend(self, key: SignerKey) -> Attended:
+        """As `Client.attend`."""
+        return await self.run(witness.attend(self.session, key))
 
     async def opened(self, line_id: str) -> Told:
         """As `Client.opened`."""

@@ -10,12 +10,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lintas.errors import BadCheckpoint
+from lintas.errors import BadCheckpoint, BadProof
 from lintas.merkle import EMPTY_ROOT, HASH_BYTES
 from lintas.note import VerifierKey, b64, open_note, unb64
 
 SIZE_DIGITS_MAX = 16
 """A size travels as a JSON integer too, and 2^53 has sixteen digits (RFC 7493)."""
+
+PROOF_HASHES_MAX = 63
+"""A tree of 2^63 leaves has no longer proof."""
 
 _DECIMAL = re.compile(r"0|[1-9][0-9]*")
 
@@ -56,6 +59,19 @@ def open_checkpoint(note: bytes, *, origin: str, key: VerifierKey) -> Checkpoint
     if found.origin != origin:
         raise BadCheckpoint(f"The checkpoint is of the log {found.origin}, not of {origin}.")
     return found
+
+
+def parse_add_checkpoint(body: bytes) -> tuple[int, tuple[bytes, ...], bytes]:
+    """Read what a witness is sent: the old size, the consistency proof, the note; raise BadProof for another form."""
+    head, separator, note = body.partition(b"\n\n")
+    first, *hashes = head.split(b"\n")
+    if not separator or not first.startswith(b"old ") or len(hashes) > PROOF_HASHES_MAX:
+        raise BadProof(f"This is no old size with at most {PROOF_HASHES_MAX} hashes before a checkpoint.")
+    try:
+        size = parse_decimal(first.removeprefix(b"old ").decode("ascii"))
+        return size, tuple(parse_hash(each.decode("ascii")) for each in hashes), note
+    except ValueError as fault:
+        raise BadProof(f"The consistency proof has a line that {fault}.") from fault
 
 
 def parse_decimal(text: str) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import acknowledge, endpoints, matching, pages, readers, sealing, subscribe, sync, wire
+from lintas import acknowledge, endpoints, matching, pages, readers, sealing, subscribe, sync, wire, witness
 from lintas import due as dues
 from lintas import follow as following
 from lintas import thread as threads
@@ -30,8 +30,10 @@ from lintas.header import ORDER
 from lintas.keys import Identity, SigningKey, load_identity
 from lintas.line import Line, parse
 from lintas.matching import Interest, Value
+from lintas.note import SignerKey
 from lintas.opening import OpeningKey
 from lintas.pages import Pulled
+from lintas.quorum import Policy
 from lintas.readers import Reader
 from lintas.request import Operation, Request, Response
 from lintas.state import State
@@ -50,6 +52,7 @@ from lintas.transport import (
     spread,
 )
 from lintas.wire import Answer, Published
+from lintas.witness import Attended
 
 T = TypeVar("T")
 
@@ -192,9 +195,13 @@ class Client(Face):
         """Return one verified bulletin; with `superseded` also one that was replaced, marked so."""
         return self.run(wire.fetch(self.session, line_id, superseded=superseded))
 
-    def receipt(self, line_id: str) -> bytes:
-        """Return a checked receipt of a bulletin."""
-        return self.run(wire.receipt(self.session, line_id))
+    def receipt(self, line_id: str, policy: Policy | None = None) -> bytes:
+        """Return the verified receipt of a bulletin, witnessed as the policy demands if one is given."""
+        return self.run(wire.receipt(self.session, line_id, policy))
+
+    def attend(self, key: SignerKey) -> Attended:
+        """Look at the log as a witness and cosign what is new; the client's memory must be the witness's own."""
+        return self.run(witness.attend(self.session, key))
 
     def opened(self, line_id: str) -> Told:
         """Tell the originator, signed, that somebody here looked at a bulletin."""

@@ -12,6 +12,7 @@ LintasError
 │   ├── UnknownRecipient · TopicNotGranted · TlpAboveCeiling · RedNeedsSealing
 │   ├── NoOpeningKey · WrongOpeningKeys · DataProtection · PurposeNeeded
 │   ├── CursorBeyondLog · QuotaExceeded
+│   ├── UnknownWitness · NotWitnessed
 │   ├── RefUnavailable · RecipientsTooFew · PartnerSuspended
 │   ├── NotAllowed · OrderConflict · LifeTooLong
 │   ├── Unauthorized · NotFound · Recalled · Superseded · NoLongerValid · Purged
@@ -20,7 +21,7 @@ LintasError
 ├── Evidence                     what the hub showed does not prove what it claims: nothing of it is shown
 │   └── BadNote · BadCheckpoint · BadProof · BadReceipt · InconsistentLog · Unverified · Withheld · Unpinned
 └── Trouble                      the agency's own side needs attention
-    └── HubUnreachable · IdentityLocked · BadIdentity · BadSettings · LogHalted · SealedToOldKey
+    └── HubUnreachable · IdentityLocked · BadIdentity · BadSettings · BadPolicy · LogHalted · SealedToOldKey
 """
 
 from __future__ import annotations
@@ -163,6 +164,14 @@ class QuotaExceeded(Refusal):
     """Your agency has used up what it may ask here for now. Wait until `Retry-After`, or end what is not needed."""
 
 
+class UnknownWitness(Refusal):
+    """None of these cosignatures is by a witness of this hub. Ask its operator to add your key to the policy."""
+
+
+class NotWitnessed(Refusal):
+    """Too few witnesses have cosigned a checkpoint over this so far. Ask again later, or do without `witnessed`."""
+
+
 class RefUnavailable(Refusal):
     """A line named in `refs` does not exist, is not readable by you, or is not yours to change. Check the id."""
 
@@ -295,6 +304,10 @@ class BadSettings(Trouble):
     """A setting is missing or wrong. Set the one named in the detail; docs/operate.md lists them all."""
 
 
+class BadPolicy(Trouble):
+    """This is not a sound tlog-policy for this log. Correct the line named; docs/spec/log.md has the format."""
+
+
 class SealedToOldKey(Trouble):
     """This is sealed to an opening key you no longer hold. Ask its originator to run `lintas reseal`."""
 
@@ -318,11 +331,13 @@ STATUS: dict[type[LintasError], int] = {
     PartnerSuspended: 403,
     PurposeNeeded: 403,
     NotAllowed: 403,
+    UnknownWitness: 403,
     NotFound: 404,
     MethodNotAllowed: 405,
     RequestTimeout: 408,
     OrderConflict: 409,
     CursorBeyondLog: 409,
+    NotWitnessed: 409,
     Recalled: 410,
     Superseded: 410,
     NoLongerValid: 410,

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 from typing import Self
 
-from lintas import feed
+from lintas import feed, quorum
 from lintas.clock import Clock
 from lintas.decide import check_signatures
 from lintas.directory import Directory
@@ -18,6 +18,7 @@ from lintas.keys import Identity
 from lintas.line import Line, check, parse
 from lintas.lint import Finding
 from lintas.orders import Order, open_order
+from lintas.quorum import Policy, Witnessed
 from lintas.receipt import Logged, check_receipt, parse_receipt
 from lintas.session import Session
 from lintas.state import State
@@ -98,3 +99,7 @@ class Face:
         With the keys known so far (`sync`); raises Unverified. Whether it was recalled since, `fetch` tells.
         """
         return feed.verify_line(self.session, raw, seq=seq)
+
+    def judge(self, receipt: bytes, policy: Policy) -> Witnessed:
+        """Return which witnesses of a policy cosigned the checkpoint of a receipt, and whether that is enough."""
+        return quorum.judge(parse_receipt(receipt).checkpoint, key=self.session.log_key, policy=policy)

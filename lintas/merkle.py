@@ -151,6 +151,16 @@ def check_consistency(old_size: int, old_root: bytes, size: int, root: bytes, pr
         raise BadProof("The consistency proof leads to other roots.")
 
 
+def proven_roots(old_size: int, size: int, proof: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Return the roots, old and new, that a consistency proof leads to, whatever anybody says they are.
+
+    Raise BadProof when it leads nowhere, or does not tell the old root: one of 2^n leaves is left out of its proofs.
+    """
+    if not 0 < old_size < size or old_size & (old_size - 1) == 0:
+        raise BadProof(f"A proof from {old_size} to {size} does not tell the old root.")
+    return _consistent_roots(old_size, b"", size, proof)
+
+
 def _consistent_roots(old_size: int, old_root: bytes, size: int, proof: Sequence[bytes]) -> tuple[bytes, bytes]:
     # A perfect old tree is a subtree of the new one: its root is where the way up begins, and the proof leaves it out.
     steps = [old_root, *proof] if old_size & (old_size - 1) == 0 else list(proof)

@@ -2,7 +2,8 @@
 
 Only a note that a known key signed is opened; a bad signature by a known key refuses it, whatever else it carries.
 Signature lines of unknown keys are kept and ignored: that is how witnesses add theirs. Every value has one spelling
-here, so base64 with unused bits set is refused although some readers take it. The one algorithm is Ed25519 (0x01).
+here, so base64 with unused bits set is refused although some readers take it. Notes are signed with Ed25519 (0x01); the
+keys of witnesses (0x04) are spelt here too, and what they sign is the matter of ``lintas.cosignature``.
 Spec: docs/spec/log.md; C2SP signed-note.
 """
 
@@ -18,6 +19,9 @@ from lintas import ed25519
 from lintas.errors import BadNote, WeakKey
 
 ALGORITHM_ED25519 = 1
+
+ALGORITHM_COSIGNATURE = 4
+"""Ed25519 as well, over a text that begins with the time (C2SP tlog-cosignature)."""
 
 KEY_ID_BYTES = 4
 
@@ -43,13 +47,12 @@ class VerifierKey:
     public: bytes
 
     @classmethod
-    def of(cls, name: str, public: bytes) -> VerifierKey:
+    def of(cls, name: str, public: bytes, algorithm: int = ALGORITHM_ED25519) -> VerifierKey:
         """Name a sound 32-byte Ed25519 public key; ValueError when the name cannot stand in a note."""
         if not _NAME.fullmatch(name):
             raise ValueError("the name of a key is empty or has a space, a plus or a control character")
-        typed = bytes([ALGORITHM_ED25519]) + public
-        key_id = sha256(name.encode() + b"\n" + typed).digest()[:KEY_ID_BYTES]
-        return cls(name, key_id, ALGORITHM_ED25519, public)
+        key_id = sha256(name.encode() + b"\n" + bytes([algorithm]) + public).digest()[:KEY_ID_BYTES]
+        return cls(name, key_id, algorithm, public)
 
     def text(self) -> str:
         """Return the line by which an administrator hands this key out: ``name+key id+base64``."""
@@ -64,9 +67,9 @@ class SignerKey:
     seed: bytes = field(repr=False)
 
     @classmethod
-    def from_seed(cls, name: str, seed: bytes) -> SignerKey:
+    def from_seed(cls, name: str, seed: bytes, algorithm: int = ALGORITHM_ED25519) -> SignerKey:
         """Name the key of a 32-byte seed; ValueError when the name cannot stand in a note."""
-        return cls(VerifierKey.of(name, ed25519.public_key_of(seed)), seed)
+        return cls(VerifierKey.of(name, ed25519.public_key_of(seed), algorithm), seed)
 
     @property
     def name(self) -> str:
@@ -106,23 +109,23 @@ def vkey(name: str, public: bytes) -> str:
     return VerifierKey.of(name, public).text()
 
 
-def parse_vkey(text: str) -> VerifierKey:
+def parse_vkey(text: str, algorithm: int = ALGORITHM_ED25519) -> VerifierKey:
     """Read a verifier key line; raise BadNote unless it is sound in every part, the curve point included."""
-    name, key_id, public = _parse_key(text)
+    name, key_id, public = _parse_key(text, algorithm)
     try:
         ed25519.check_public_key(public)
     except WeakKey as fault:
         raise BadNote(f"The verifier key is unsound. {fault.detail}") from fault
-    return _with_id(VerifierKey.of(name, public), key_id)
+    return _with_id(VerifierKey.of(name, public, algorithm), key_id)
 
 
-def parse_signer_key(text: str) -> SignerKey:
+def parse_signer_key(text: str, algorithm: int = ALGORITHM_ED25519) -> SignerKey:
     """Read a signer key line; raise BadNote when it is not one. No message repeats the secret."""
     prefix = "PRIVATE+KEY+"
     if not text.startswith(prefix):
         raise BadNote("This is not a signer key.")
-    name, key_id, seed = _parse_key(text.removeprefix(prefix))
-    key = SignerKey.from_seed(name, seed)
+    name, key_id, seed = _parse_key(text.removeprefix(prefix), algorithm)
+    key = SignerKey.from_seed(name, seed, algorithm)
     _with_id(key.verifier, key_id)
     return key
 
@@ -139,7 +142,7 @@ def format_note(text: bytes, signatures: Iterable[Signature]) -> bytes:
     """Put signature lines under a text; ValueError when the outcome is not a note that can be opened."""
     note = text + b"\n" + "".join(signature.line() for signature in signatures).encode()
     try:
-        found, _ = _split(note)
+        found, _ = split_note(note)
     except BadNote as fault:
         raise ValueError(fault.detail) from fault
     if found != text:
@@ -152,7 +155,7 @@ def open_note(note: bytes, keys: Sequence[VerifierKey]) -> OpenedNote:
 
     Raise BadNote when it is malformed, signed by none of them, or when a signature by one of them does not verify.
     """
-    text, signatures = _split(note)
+    text, signatures = split_note(note)
     known = {(key.name, key.key_id): key for key in keys}
     verified: dict[VerifierKey, None] = {}
     for each in signatures:
@@ -165,6 +168,26 @@ def open_note(note: bytes, keys: Sequence[VerifierKey]) -> OpenedNote:
     if not verified:
         raise BadNote("None of the pinned keys signed this note.")
     return OpenedNote(text, tuple(verified), signatures)
+
+
+def split_note(note: bytes) -> tuple[bytes, tuple[Signature, ...]]:
+    """Return text and signature lines of a note; raise BadNote when it is malformed. Nothing is verified yet."""
+    if len(note) > NOTE_BYTES_MAX:
+        raise BadNote(f"A note has at most {NOTE_BYTES_MAX} bytes.")
+    if _CONTROL.search(note):
+        raise BadNote("The note has a control character.")
+    try:
+        whole = note.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        raise BadNote("The note is not UTF-8.") from fault
+    # The text may have empty lines itself: the last one ends it.
+    text, separator, signatures = whole.rpartition("\n\n")
+    if not separator or not signatures.endswith("\n"):
+        raise BadNote("A note is a text, an empty line, then signature lines.")
+    lines = signatures[:-1].split("\n")
+    if len(lines) > SIGNATURES_MAX:
+        raise BadNote(f"A note has at most {SIGNATURES_MAX} signatures.")
+    return f"{text}\n".encode(), tuple(_parse_signature(line) for line in lines)
 
 
 def b64(data: bytes) -> str:
@@ -184,25 +207,6 @@ def unb64(text: str) -> bytes:
     return data
 
 
-def _split(note: bytes) -> tuple[bytes, tuple[Signature, ...]]:
-    if len(note) > NOTE_BYTES_MAX:
-        raise BadNote(f"A note has at most {NOTE_BYTES_MAX} bytes.")
-    if _CONTROL.search(note):
-        raise BadNote("The note has a control character.")
-    try:
-        whole = note.decode("utf-8")
-    except UnicodeDecodeError as fault:
-        raise BadNote("The note is not UTF-8.") from fault
-    # The text may have empty lines itself: the last one ends it.
-    text, separator, signatures = whole.rpartition("\n\n")
-    if not separator or not signatures.endswith("\n"):
-        raise BadNote("A note is a text, an empty line, then signature lines.")
-    lines = signatures[:-1].split("\n")
-    if len(lines) > SIGNATURES_MAX:
-        raise BadNote(f"A note has at most {SIGNATURES_MAX} signatures.")
-    return f"{text}\n".encode(), tuple(_parse_signature(line) for line in lines)
-
-
 def _parse_signature(line: str) -> Signature:
     name, _, encoded = line.removeprefix(_PREFIX).partition(" ")
     try:
@@ -214,7 +218,7 @@ def _parse_signature(line: str) -> Signature:
     return Signature(name, data[:KEY_ID_BYTES], data[KEY_ID_BYTES:])
 
 
-def _parse_key(text: str) -> tuple[str, bytes, bytes]:
+def _parse_key(text: str, algorithm: int) -> tuple[str, bytes, bytes]:
     # Only the first two plus signs separate: the base64 after them may have its own.
     name, _, rest = text.partition("+")
     key_id, _, encoded = rest.partition("+")
@@ -224,8 +228,8 @@ def _parse_key(text: str) -> tuple[str, bytes, bytes]:
         typed = b""
     if not _NAME.fullmatch(name) or not _KEY_ID.fullmatch(key_id) or len(typed) != 1 + ed25519.KEY_BYTES:
         raise BadNote("A key is a name, eight hexadecimal digits and base64, joined by plus signs.")
-    if typed[0] != ALGORITHM_ED25519:
-        raise BadNote("The key is of another algorithm than Ed25519.")
+    if typed[0] != algorithm:
+        raise BadNote(f"The key is of another algorithm ({typed[0]}) than belongs here ({algorithm}).")
     return name, bytes.fromhex(key_id), typed[1:]
 
 

@@ -112,6 +112,9 @@ class Session:
         strange = self.state.get_int("strange_own", 0)
         if strange:
             found.append(f"{strange} bulletins of {self.party} in the log did not go through this identity's outbox.")
+        backdated = self.state.get_int("backdated", 0)
+        if backdated:
+            found.append(f"{backdated} events are dated before a time at which the log did not have them yet.")
         return found + self._opening_alarms()
 
     def _opening_alarms(self) -> list[str]:

@@ -14,17 +14,26 @@ from typing import Any
 
 from lintas import checkpoint as checkpoint_format
 from lintas import feed, merkle, purge, subscription, vocabulary, withdrawal
+from lintas.checkpoint import parse_add_checkpoint
 from lintas.directory import CONTROL_KINDS, EVERY_PARTNER, Directory, Grant
 from lintas.errors import BadProof, InconsistentLog, LintasError
 from lintas.event import US_PER_S, Event, entry_of, parse_event
+from lintas.evidence import Conflict, judge_conflict
 from lintas.header import is_id
 from lintas.line import Line, parse
+from lintas.note import NOTE_BYTES_MAX
 from lintas.replay import Replay
 from lintas.session import Session
-from lintas.state import ControlRow, Released
+from lintas.state import ControlRow, Released, State
 from lintas.strict import parse_object
 
 EVENT_ROWS_MAX = 1_000
+
+CONFLICT_BYTES_MAX = 2 * NOTE_BYTES_MAX
+"""A proof and a note are smaller; more is no evidence and is not kept."""
+
+CLOCKS_APART_S = 600
+"""How far our clock may be before the hub's without any suspicion that the hub dates events back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,30 +70,57 @@ def known_checkpoint(session: Session) -> checkpoint_format.Checkpoint | None:
     return None if kept is None else open_checkpoint(session, kept)
 
 
-def check_proof(
-    body: bytes, *, old: checkpoint_format.Checkpoint, new: checkpoint_format.Checkpoint, session: Session
-) -> None:
-    """Check an add-checkpoint body: it must prove that `new` extends `old`. Raise InconsistentLog."""
+def check_extends(session: Session, old: bytes, new: bytes, body: bytes) -> None:
+    """Check an add-checkpoint body: it must prove that checkpoint `new` extends `old`.
+
+    Raise InconsistentLog, and keep what was shown: it is the evidence.
+    """
+    first, second = open_checkpoint(session, old), open_checkpoint(session, new)
     try:
-        head, _, note = body.partition(b"\n\n")
-        first, *hashes = head.decode("ascii").split("\n")
-        proof = [checkpoint_format.parse_hash(each) for each in hashes]
-        shown = open_checkpoint(session, note)
-        if first != f"old {old.size}" or (shown.size, shown.root) != (new.size, new.root):
-            raise InconsistentLog("The consistency proof is for other sizes than asked.")
-        merkle.check_consistency(old.size, old.root, new.size, new.root, proof)
+        _check_proof(session, first, second, body)
     except (ValueError, LintasError) as fault:
+        keep_conflict(session, old, new, body)
         raise InconsistentLog(
-            f"No proof that the log of size {new.size} extends that of {old.size}: {fault}"
+            f"No proof that the log of size {second.size} extends that of {first.size}: {fault}"
         ) from fault
+
+
+def keep_conflict(session: Session, known: bytes, shown: bytes, proof: bytes = b"") -> None:
+    """Remember two checkpoints of the log that do not fit each other; raise BadNote or BadCheckpoint if one is none.
+
+    The first such pair stays, whatever is shown later, unless only the later one proves something by itself.
+    """
+    found = Conflict(known, shown, proof if len(proof) <= CONFLICT_BYTES_MAX else b"")
+    is_proven, kept = judge_conflict(found, session.log_key).is_proven, kept_conflict(session.state)
+    if kept is None or (is_proven and not judge_conflict(kept, session.log_key).is_proven):
+        with session.state.transaction():
+            for name, value in (("known", found.known), ("shown", found.shown), ("proof", found.proof)):
+                session.state.put(f"conflict.{name}", value)
+
+
+def kept_conflict(state: State) -> Conflict | None:
+    """Return the evidence that was kept, if any."""
+    known, shown, proof = (state.get(f"conflict.{name}") for name in ("known", "shown", "proof"))
+    return None if known is None or shown is None else Conflict(known, shown, proof or b"")
+
+
+def _check_proof(
+    session: Session, old: checkpoint_format.Checkpoint, new: checkpoint_format.Checkpoint, body: bytes
+) -> None:
+    size, proof, note = parse_add_checkpoint(body)
+    shown = open_checkpoint(session, note)
+    if size != old.size or (shown.size, shown.root) != (new.size, new.root):
+        raise InconsistentLog("The consistency proof is for other sizes than asked.")
+    merkle.check_consistency(old.size, old.root, new.size, new.root, proof)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How far this party's memory had got when a page was asked for: the last index, the last number of each party."""
+    """How far this party's memory had got when a page was asked for: index, number of each party, time of the last."""
 
     after: int
     numbers: Mapping[str, int]
+    time: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +137,25 @@ def place(session: Session) -> Place:
     """Return how far the memory has got."""
     state = session.state
     numbers = {party: state.get_int(f"party_seq:{party}", 0) for party in (session.party, EVERY_PARTNER)}
-    return Place(state.get_int("events_after", -1), numbers)
+    return Place(state.get_int("events_after", -1), numbers, state.get_int("events_time", -1))
+
+
+def note_of(body: bytes) -> bytes:
+    """Return the checkpoint at the end of a page of events."""
+    try:
+        note: bytes = parse_object(body.splitlines()[-1])["checkpoint"].encode()
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as fault:
+        raise BadProof("The page of events does not end with a checkpoint.") from fault
+    return note
 
 
 def read_view(session: Session, body: bytes, asked: Place, nonce: str = "") -> View:
     """Read and prove a page of ``/v1/log/events``; raise Evidence for anything that does not hold."""
+    note = note_of(body)
     try:
-        *rows, last = [parse_object(line) for line in body.splitlines()]
-        note = last["checkpoint"].encode()
-    except (ValueError, KeyError, TypeError, AttributeError) as fault:
-        raise BadProof("The page of events does not end with a checkpoint.") from fault
+        rows = [parse_object(line) for line in body.splitlines()[:-1]]
+    except ValueError as fault:
+        raise BadProof("A row of the page of events is no JSON object.") from fault
     tree = open_checkpoint(session, note)
     events = [_prove(row, tree) for row in rows]
     is_complete = _check_order(session, events, asked)
@@ -133,20 +178,23 @@ def accept_view(session: Session, view: View, synced: Synced) -> bool:
         known = known_checkpoint(session)
         if known is not None and known.size > open_checkpoint(session, view.note).size:
             raise InconsistentLog(f"The view stands under an older checkpoint than that of size {known.size}.")
-        replay, since = session.replay, state.get_int("events_time", 0)
+        replay, newest = session.replay, view.place.time
         for each in view.events:
             if each.body is None:
-                _take_hole(session, each, since)
+                _take_hole(session, each, max(0, newest // US_PER_S))
             else:
                 replay = _take(session, each, each.body, replay)
-            since = max(since, each.event.time // US_PER_S)
+            newest = max(newest, each.event.time)
             state.put(f"party_seq:{each.event.party}", each.event.party_seq)
         size = open_checkpoint(session, view.note).size
         if view.is_complete:
             _close(session, size)
-        state.put("events_time", since)
+        if known is not None:
+            _count_backdated(session, known.size, view.events)
         state.put("events_after", view.events[-1].seq)
+        state.put("events_time", newest)
         state.put("checkpoint", view.note)
+        state.put("checkpoint_at", session.now())
     session.replay = replay
     synced.alarms = session.alarms()
     synced.events += len(view.events)
@@ -229,7 +277,7 @@ def _emptied(row: Any) -> Event:
 
 def _check_order(session: Session, events: Sequence[ProvenEvent], asked: Place) -> bool:
     """Demand rising indexes, numbers without a gap, the record of this read at the end; tell whether it adjoins."""
-    after, numbers = asked.after, dict(asked.numbers)
+    after, numbers, time = asked.after, dict(asked.numbers), asked.time
     last = events[-1].event if events else None
     if last is None or (last.kind, last.party, last.detail.get("after")) != ("view.read", session.party, after):
         raise InconsistentLog("The view does not end with the record of this read.")
@@ -237,14 +285,27 @@ def _check_order(session: Session, events: Sequence[ProvenEvent], asked: Place) 
         party = each.event.party
         if each.seq <= after or each.event.party_seq != numbers.get(party, -1) + 1:
             raise InconsistentLog(f"Before event {each.seq} something of {party} is missing or out of place.")
-        after, numbers[party] = each.seq, each.event.party_seq
+        if each.body is not None and each.event.time <= time:
+            raise InconsistentLog(f"Event {each.seq} is dated before the one it follows.")
+        after, numbers[party], time = each.seq, each.event.party_seq, max(time, each.event.time)
     closing = events[-1]
+    if closing.event.time <= time:
+        raise InconsistentLog(f"Event {closing.seq} is dated before the one it follows.")
     is_complete = closing.event.party_seq == numbers[session.party] + 1
     if is_complete and closing.event.detail.get("star") != numbers[EVERY_PARTNER]:
         raise InconsistentLog("The view leaves out events that every partner may read.")
     if closing.seq <= after or (not is_complete and len(events) == 1):
         raise InconsistentLog("The view leaves out events of its reader.")
     return is_complete
+
+
+def _count_backdated(session: Session, size: int, events: Sequence[ProvenEvent]) -> None:
+    """Count events that the log of a size we saw did not have yet, and that are dated before we saw it."""
+    seen_at = session.state.get_int("checkpoint_at", 0)
+    limit = (seen_at - CLOCKS_APART_S) * US_PER_S
+    found = sum(each.seq >= size and each.body is not None and each.event.time < limit for each in events)
+    if found:
+        session.state.put("backdated", session.state.get_int("backdated", 0) + found)
 
 
 def _released(each: ProvenEvent, grant: Grant) -> list[Released]:

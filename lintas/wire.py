@@ -23,6 +23,7 @@ from lintas.errors import (
     KeyNotActive,
     LintasError,
     NotFound,
+    NotWitnessed,
     OrderConflict,
     ReadOnly,
     Recalled,
@@ -38,6 +39,7 @@ from lintas.event import KINDS
 from lintas.header import ACK, BULLETIN, KEY, ORDER
 from lintas.keys import fresh_nonce
 from lintas.line import Line, parse
+from lintas.quorum import Policy, judge
 from lintas.receipt import Logged, check_receipt, parse_receipt
 from lintas.request import Operation, Request, Response, expect, given, read
 from lintas.session import Session
@@ -83,8 +85,9 @@ def catch_up(session: Session) -> Operation[sync.Synced]:
         response = yield from read(
             session, "/v1/log/events", after=given(asked.after), limit=sync.EVENT_ROWS_MAX, nonce=nonce
         )
+        # First of all the checkpoint: where the log has forked, that is what can be proven to others.
+        yield from check_consistent(session, sync.note_of(response.body))
         view = sync.read_view(session, response.body, asked, nonce)
-        yield from check_consistent(session, view.note)
         if sync.accept_view(session, view, synced) and view.is_complete:
             yield from proving.prove_purges(session)
             session.caught_up_at = session.now()
@@ -92,18 +95,19 @@ def catch_up(session: Session) -> Operation[sync.Synced]:
 
 
 def check_consistent(session: Session, note: bytes) -> Operation[Checkpoint]:
-    """Demand proof that this checkpoint extends the one kept; raise InconsistentLog."""
-    new = sync.open_checkpoint(session, note)
+    """Demand proof that this checkpoint extends the one kept; raise InconsistentLog, and keep the evidence."""
+    new, kept = sync.open_checkpoint(session, note), session.state.get("checkpoint")
     old = sync.known_checkpoint(session)
-    if old is None or old.size == 0 or (old.size, old.root) == (new.size, new.root):
+    if kept is None or old is None or old.size == 0 or (old.size, old.root) == (new.size, new.root):
         return new
     # An older receipt is proven the other way round, as a part of what we know.
-    first, second = (new, old) if new.size < old.size else (old, new)
+    (first, second), notes = ((new, old), (note, kept)) if new.size < old.size else ((old, new), (kept, note))
     try:
         response = yield from read(session, "/v1/log/witness", old=first.size, size=second.size)
     except NotFound as fault:
+        sync.keep_conflict(session, kept, note)
         raise InconsistentLog(f"The hub denies a checkpoint of its log: size {first.size} or {second.size}.") from fault
-    sync.check_proof(response.body, old=first, new=second, session=session)
+    sync.check_extends(session, *notes, response.body)
     return new
 
 
@@ -128,14 +132,19 @@ def fetch(session: Session, line_id: str, *, superseded: bool = False) -> Operat
     return replace(found, marks=tuple(dict.fromkeys((*found.marks, *marks))), by=claim.by if claims else found.by)
 
 
-def receipt(session: Session, line_id: str) -> Operation[bytes]:
-    """Get the receipt of a bulletin and check it against the pinned log and its last known checkpoint."""
-    response = yield from read(session, f"/v1/bulletins/{line_id}/receipt")
+def receipt(session: Session, line_id: str, policy: Policy | None = None) -> Operation[bytes]:
+    """Get the receipt of a bulletin and check it against the pinned log and its last known checkpoint.
+
+    With a policy it must be witnessed as that demands; raise NotWitnessed until it is.
+    """
+    response = yield from read(session, f"/v1/bulletins/{line_id}/receipt", witnessed=None if policy is None else 1)
     found = parse_receipt(response.body)
     logged = check_receipt(found, line_id=line_id, origin=session.origin, key=session.log_key)
     if logged.event["kind"] not in ("bulletin.accepted", "bulletin.released"):
         raise BadReceipt(f"It is of a {logged.event['kind']} event.")
-    yield from check_consistent(session, parse_receipt(response.body).checkpoint)
+    if policy is not None and not judge(found.checkpoint, key=session.log_key, policy=policy).is_enough:
+        raise NotWitnessed("Enough for the hub's policy, but not for yours.")
+    yield from check_consistent(session, found.checkpoint)
     return response.body
 
 

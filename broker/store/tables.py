@@ -1,8 +1,9 @@
 """The tables of the hub.
 
 Lines, recipients and references are inserted and never changed, except that a purge empties `line.raw` and
-`event.body`; triggers refuse UPDATE and DELETE of `log` and `checkpoint` (see migrations). What readers hold (cursors,
-webhooks, watch lists) changes in place. What can be derived (state of a bulletin, partners, keys, grants) has no table.
+`event.body`; triggers refuse UPDATE and DELETE of `log`, `checkpoint` and `cosignature` (see migrations). What readers
+hold (cursors, webhooks, watch lists) changes in place. What can be derived (state of a bulletin, partners, keys,
+grants) has no table.
 """
 
 from __future__ import annotations
@@ -284,3 +285,14 @@ class _CheckpointColumns(TypedColumns):
 
 
 checkpoint = Table("checkpoint", metadata, _CheckpointColumns)
+
+
+class _CosignatureColumns(TypedColumns):
+    """A witness's signature line on the checkpoint of this size, verified; `witness` is its verifier key line."""
+
+    size: Named[int] = Column(_INDEX, primary_key=True, autoincrement=False)
+    witness: Named[str] = Column(Text, primary_key=True)
+    line: Named[str] = Column(Text)
+
+
+cosignature = Table("cosignature", metadata, _CosignatureColumns)

@@ -13,10 +13,11 @@ ROW = '{"seq":12,"line":"eyJhbGciOi..."}\n{"seq":15,"id":"' + EXAMPLE_ID + '","s
 EVENTS = 'id: 12\nevent: bulletin\ndata: {"seq":12,"line":"eyJhbGciOi..."}\n\n:\n\n'
 
 _JSON = JSON_MEDIA
-_PLAIN = "text/plain"
+PLAIN = "text/plain"
 _OCTETS = "application/octet-stream"
 _TIME = "2026-11-24T03:00:00.000000Z"
 _CHECKPOINT = "lintas.example-k3v9q2xa/log/1\n13\n...\n"
+COSIGNED = _CHECKPOINT + "\n\u2014 lintas.example-k3v9q2xa/witness/my-police XR48eg...\n"
 _EXAMPLE_PARTNER = {"id": "my-police", "name": "...", "country": "MY", "state": "active", "joined_seq": 9}
 _EXAMPLE_GRANT = {"publish": ["cyber"], "read": ["*"], "ceiling": "AMBER"}
 _EXAMPLE_KEY = {
@@ -166,11 +167,13 @@ ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/v1/watches"): (_JSON, {"watches": [{"name": "case-26-7", "count": 2}]}),
     ("get", "/v1/watches/{name}/bulletins"): (LINES_MEDIA, ROW),
     ("get", "/v1/webhooks"): (_JSON, {"webhooks": [_EXAMPLE_WEBHOOK]}),
-    ("get", "/v1/log/checkpoint"): (_PLAIN, _CHECKPOINT),
-    ("get", "/v1/log/key"): (_PLAIN, "lintas.example-k3v9q2xa/log/1+1b2c3d4e+AQ...\n"),
+    ("get", "/v1/log/checkpoint"): (PLAIN, _CHECKPOINT),
+    ("get", "/v1/log/key"): (PLAIN, "lintas.example-k3v9q2xa/log/1+1b2c3d4e+AQ...\n"),
+    ("get", "/v1/log/policy"): (PLAIN, "log ...\nwitness my-police ...\nquorum my-police\n"),
+    ("post", "/v1/log/cosignatures"): (_JSON, {"size": 13, "new": 1, "witnessed": True}),
     ("get", "/v1/log/tile/{path}"): (_OCTETS, "32 bytes a hash"),
-    ("get", "/v1/log/proof/{seq}"): (_PLAIN, "c2sp.org/tlog-proof@v1\nindex 12\n\n" + _CHECKPOINT),
-    ("get", "/v1/log/witness"): (_PLAIN, "old 9\n...\n\n" + _CHECKPOINT),
+    ("get", "/v1/log/proof/{seq}"): (PLAIN, "c2sp.org/tlog-proof@v1\nindex 12\n\n" + _CHECKPOINT),
+    ("get", "/v1/log/witness"): (PLAIN, "old 9\n...\n\n" + _CHECKPOINT),
     ("get", "/v1/log/events"): (
         LINES_MEDIA,
         (

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker import proofs
+from broker import proofs, witnesses
 from broker.auth import Caller
 from broker.batch import Batch
 from broker.delivery import (
@@ -37,6 +37,7 @@ from broker.web.http import (
     agency_of,
     check_params,
     expect_media,
+    flag_param,
     hub_of,
     integer_param,
     problem_members,
@@ -231,22 +232,23 @@ def _with_purpose(caller: Caller, page: Page) -> Page:
 
 
 async def receipt(request: Request) -> Response:
-    """Give the proof that a bulletin is in the log: its acceptance to the issuer, its release to a recipient."""
+    """Give the proof that a bulletin is in the log: its acceptance to the issuer, its release to a recipient.
+
+    With `witnessed=1` it stands under a checkpoint that enough witnesses cosigned.
+    """
     hub, caller = hub_of(request), agency_of(request)
-    check_params(request, ())
-    wanted = id_of(request)
-    body = await in_reader(hub, lambda conn: _receipt(conn, hub, caller, wanted))
+    check_params(request, {"witnessed"})
+    wanted, witnessed = id_of(request), flag_param(request, "witnessed")
+    body = await in_reader(hub, lambda conn: _receipt(conn, hub, caller, wanted, witnessed=witnessed))
     await submit_as(hub, caller, lambda batch: viewed(batch, caller, "receipt", wanted))
     return Response(body, 200, PRIVATE, media_type=TEXT_MEDIA)
 
 
-def _receipt(conn: Connection, hub: Hub, caller: Caller, wanted: str) -> bytes:
+def _receipt(conn: Connection, hub: Hub, caller: Caller, wanted: str, *, witnessed: bool) -> bytes:
     row = readable(conn, hub.directory, caller.party, wanted)
-    if row.iss == caller.party:
-        return proofs.receipt(conn, row.seq)
-    seq = lines.released_seq(conn, row.seq, caller.party)
+    seq = row.seq if row.iss == caller.party else lines.released_seq(conn, row.seq, caller.party)
     assert seq is not None
-    return proofs.receipt(conn, seq)
+    return proofs.receipt(conn, seq, witnesses.witnessed_over(conn, hub.witnesses, seq) if witnessed else None)
 
 
 def viewed(batch: Batch, caller: Caller, view: str, object_id: str | None = None) -> int:

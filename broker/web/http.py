@@ -192,6 +192,11 @@ def integer_param(request: Request, name: str, default: int, *, low: int = 0, hi
     return int(text)
 
 
+def flag_param(request: Request, name: str) -> bool:
+    """Tell whether a parameter that can only be 1 is given; raise BadRequest."""
+    return integer_param(request, name, 0, low=1, high=1) == 1
+
+
 def time_param(request: Request, name: str) -> int | None:
     """Return an RFC 3339 time parameter in Unix microseconds."""
     text = request.query_params.get(name)

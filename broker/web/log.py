@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from base64 import b64encode
@@ -10,10 +11,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from broker import proofs
+from broker import proofs, witnesses
 from broker.auth import Caller
 from broker.batch import Batch
-from broker.delivery import READ_AGAIN_MAX, Window, in_reader, submit_as
+from broker.delivery import READ_AGAIN_MAX, Window, in_reader, submit, submit_as
 from broker.hub import Hub
 from broker.store import lines, log
 from broker.store.engine import Connection
@@ -23,8 +24,12 @@ from broker.web.http import (
     TEXT_MEDIA,
     caller_of,
     check_params,
+    expect_media,
+    flag_param,
     hub_of,
     integer_param,
+    json_response,
+    read_body,
 )
 from lintas import event as event_format
 from lintas import merkle, purge
@@ -42,12 +47,18 @@ router = APIRouter(prefix="/v1/log", tags=["log"])
 
 @router.get("/checkpoint", summary="The newest signed checkpoint (C2SP tlog-checkpoint)")
 async def checkpoint(request: Request) -> Response:
-    """Public: it tells the size and root of the log, nothing else."""
-    check_params(request, ())
-    newest = await in_reader(hub_of(request), log.newest_checkpoint)
+    """Public: it tells the size and root of the log, nothing else. `witnessed=1`: the newest with enough witnesses."""
+    check_params(request, {"witnessed"})
+    hub = hub_of(request)
+    witnessed = flag_param(request, "witnessed")
+    newest = await in_reader(hub, lambda conn: _newest(conn, hub, witnessed=witnessed))
     if newest is None:
         raise NotFound
     return Response(newest[1], headers={"Cache-Control": "no-cache"}, media_type=TEXT_MEDIA)
+
+
+def _newest(conn: Connection, hub: Hub, *, witnessed: bool) -> tuple[int, bytes] | None:
+    return witnesses.newest_witnessed(conn, hub.witnesses) if witnessed else log.newest_checkpoint(conn)
 
 
 @router.get("/key", summary="The verifier key of the log (C2SP signed-note)")
@@ -55,6 +66,31 @@ async def key(request: Request) -> Response:
     """Public. Compare it with what an administrator gave you over another channel; this answer proves nothing."""
     check_params(request, ())
     return Response(hub_of(request).signer.verifier.text() + "\n", headers=PRIVATE, media_type=TEXT_MEDIA)
+
+
+@router.get("/policy", summary="The witnesses that this hub asks for (C2SP tlog-policy)")
+async def policy(request: Request) -> Response:
+    """Public. A client decides by a policy of its own; this one tells whose cosignatures there are."""
+    check_params(request, ())
+    return Response(hub_of(request).witnesses.text(), headers=PRIVATE, media_type=TEXT_MEDIA)
+
+
+@router.post("/cosignatures", summary="A checkpoint with cosignatures of witnesses (C2SP tlog-cosignature)")
+async def cosignatures(request: Request) -> Response:
+    """The cosignature itself says who posts, so no token is asked for. Of each witness and size the first is kept."""
+    check_params(request, ())
+    expect_media(request, {"text/plain"})
+    hub = hub_of(request)
+    body = await read_body(request, witnesses.BODY_BYTES_MAX)
+    now = hub.now()
+    posted = await asyncio.get_running_loop().run_in_executor(
+        hub.readers, lambda: witnesses.open_cosignatures(body, hub.witnesses, now=now)
+    )
+    done = await submit(hub, lambda batch: witnesses.keep(batch.conn, posted, hub.witnesses, hub.signer.verifier))
+    kept = done.value
+    assert isinstance(kept, witnesses.Kept)
+    answer = {"size": kept.size, "new": kept.new, "witnessed": kept.is_witnessed}
+    return json_response(answer, 201 if kept.new else 200)
 
 
 @router.get("/tile/{path:path}", summary="A hash tile or an entry bundle (C2SP tlog-tiles)")
@@ -97,13 +133,17 @@ async def proof(request: Request, seq: str) -> Response:
 
 @router.get("/witness", summary="Consistency from an older size (C2SP add-checkpoint body)")
 async def witness(request: Request) -> Response:
-    """The old size, the consistency proof and the newest checkpoint (or that of `size`), as a witness is sent them."""
+    """The old size, the consistency proof, the checkpoint that a witness is to cosign next (or that of `size`)."""
     check_params(request, {"old", "size"})
     caller_of(request)
     old, size = integer_param(request, "old", 0), integer_param(request, "size", -1)
-    wanted = None if size < 0 else size
-    body = await in_reader(hub_of(request), lambda conn: proofs.witness_body(conn, old, wanted))
+    hub = hub_of(request)
+    body = await in_reader(hub, lambda conn: _witness_body(conn, hub, old, None if size < 0 else size))
     return Response(body, headers=PRIVATE, media_type=TEXT_MEDIA)
+
+
+def _witness_body(conn: Connection, hub: Hub, old: int, size: int | None) -> bytes:
+    return proofs.witness_body(conn, old, witnesses.next_size(conn, hub.witnesses, old) if size is None else size)
 
 
 @router.get("/events", summary="The events the caller is entitled to, each with its proof")

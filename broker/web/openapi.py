@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from broker.web.answers import ANSWERS, EVENTS, EXAMPLE_ID, LINE, RECEIPT, ROW
+from broker.web.answers import ANSWERS, COSIGNED, EVENTS, EXAMPLE_ID, LINE, PLAIN, RECEIPT, ROW
 from broker.web.http import JSON_MEDIA, LINES_MEDIA, PROBLEM_MEDIA
 from lintas import filter as filters
 from lintas.errors import STATUS, NotFound, Unauthorized
@@ -30,7 +30,9 @@ _LAST_EVENT_ID = {
     "schema": _TEXT,
     "example": "12",
 }
-_PUBLIC = frozenset({"/healthz", "/readyz", "/.well-known/lintas", "/v1/log/checkpoint", "/v1/log/key"})
+_PUBLIC = frozenset(
+    {"/healthz", "/readyz", "/.well-known/lintas", "/v1/log/checkpoint", "/v1/log/key", "/v1/log/policy"}
+)
 _SIGNED_POSTS = {"/v1/keys": KEY, "/v1/orders": ORDER, "/v1/bulletins/{id}/ack": ACK}
 _TOKEN_POSTS = frozenset({"/v1/subscriptions/{name}/cursor"})
 _BODIES: dict[tuple[str, str], Any] = {
@@ -88,6 +90,9 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> No
     if path in _SIGNED_POSTS and is_signed:
         media = f"application/{_SIGNED_POSTS[path]}"
         operation["requestBody"] = _content({media: LINE}) | {"required": True}
+    if (method, path) == ("post", "/v1/log/cosignatures"):
+        operation["requestBody"] = _content({PLAIN: COSIGNED}) | {"required": True}
+        operation["responses"]["201"] = operation["responses"]["200"]
     if (method, path) in _BODIES:
         operation["requestBody"] = _content({JSON_MEDIA: _BODIES[method, path]}) | {"required": True}
     for name in _QUERIES.get((method, path), ()):
@@ -214,6 +219,7 @@ _QUERY = {
         _query("superseded", "1 gives it even if it was replaced.", "integer"),
         _query("size", "A published size of the log.", "integer"),
         _query("old", "The size already known.", "integer"),
+        _query("witnessed", "1 asks for a checkpoint that enough witnesses cosigned.", "integer"),
         _query("nonce", "Any base64url text; the record of this read repeats it."),
         _query("since", "RFC 3339 time, inclusive."),
         _query("until", "RFC 3339 time, exclusive."),
@@ -233,6 +239,8 @@ _QUERIES = {
     ("get", "/v1/due"): ("after", "limit"),
     ("get", "/v1/admin/due"): ("after", "limit"),
     ("get", "/v1/watches/{name}/bulletins"): ("after", "limit"),
+    ("get", "/v1/bulletins/{id}/receipt"): ("witnessed",),
+    ("get", "/v1/log/checkpoint"): ("witnessed",),
     ("get", "/v1/log/proof/{seq}"): ("size",),
     ("get", "/v1/log/witness"): ("old", "size"),
     ("get", "/v1/log/events"): ("after", "limit", "kind", "nonce"),

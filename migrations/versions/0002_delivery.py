@@ -1,4 +1,7 @@
-"""The second schema: delivery, acknowledgements, subscriptions, webhooks, indicators, interests, purged content."""
+"""The second schema.
+
+Delivery, acknowledgements, subscriptions, webhooks, indicators, interests, purged content, cosignatures.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ def upgrade() -> None:
     _subscriptions()
     _indicators()
     _interests()
+    _cosignatures()
 
 
 def _lines() -> None:
@@ -160,3 +164,18 @@ def _interests() -> None:
         sa.Column("other", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("seq", "place", "other", name="pk_match"),
     )
+
+
+def _cosignatures() -> None:
+    op.create_table(
+        "cosignature",
+        sa.Column("size", INDEX, autoincrement=False, nullable=False),
+        sa.Column("witness", sa.Text(), nullable=False),
+        sa.Column("line", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("size", "witness", name="pk_cosignature"),
+    )
+    for verb in ("UPDATE", "DELETE"):
+        op.execute(
+            f"CREATE TRIGGER cosignature_no_{verb.lower()} BEFORE {verb} ON cosignature "
+            f"BEGIN SELECT RAISE(ABORT, 'cosignature is append-only'); END"
+        )

@@ -10,9 +10,12 @@ from sqlalchemy import text
 from broker.fsck import Report, check_everything
 from broker.hub import Hub, read_log_key
 from broker.intake import admit_bulletin, open_bulletin
+from broker.store import cosignatures, log
 from lintas import checkpoint, note
+from lintas.cosignature import cosign
 from lintas.errors import LogHalted
 from tests.broker.conftest import Desks
+from tests.witnesses import STRANGER, WITNESSES
 
 ISSUER, READER, OTHER = "my-police", "sg-fiu", "th-cert"
 
@@ -210,3 +213,39 @@ def test_checkpoint_of_another_log(used: Desks) -> None:
 
     with pytest.raises(LogHalted, match=f"The checkpoint of size {size} does not verify"):
         check(used.hub)
+
+
+def keep_cosignature(hub: Hub, *, signer: note.SignerKey, row: note.SignerKey, tamper: bytes = b"") -> None:
+    """Keep a cosignature on the newest checkpoint in the row of this witness."""
+    with hub.store.write() as conn:
+        newest = log.newest_checkpoint(conn)
+        assert newest is not None
+        line = cosign(note.split_note(newest[1])[0] + tamper, signer, time=1).line()
+        cosignatures.add(conn, newest[0], {row.verifier.text(): line})
+
+
+def test_good_cosignature(small_hub: Hub) -> None:
+    """A cosignature that verifies is sound, whether its witness is in a policy or not."""
+    keep_cosignature(small_hub, signer=STRANGER, row=STRANGER)
+
+    assert check(small_hub).checkpoints == 1
+
+
+@pytest.mark.parametrize(
+    ("signer", "tamper", "said"), [(0, b"x\n", "does not belong"), (1, b"", "another than its row says")]
+)
+def test_bad_cosignature(small_hub: Hub, signer: int, tamper: bytes, said: str) -> None:
+    """A cosignature over another text, or by another witness than its row says, is named."""
+    keep_cosignature(small_hub, signer=WITNESSES[signer], row=WITNESSES[0], tamper=tamper)
+
+    with pytest.raises(LogHalted, match=said):
+        check(small_hub)
+
+
+def test_cosignature_without_checkpoint(small_hub: Hub) -> None:
+    """A cosignature on a checkpoint that is not there is named."""
+    keep_cosignature(small_hub, signer=STRANGER, row=STRANGER)
+    corrupt(small_hub, "DELETE FROM checkpoint")
+
+    with pytest.raises(LogHalted, match="no such checkpoint"):
+        check(small_hub)

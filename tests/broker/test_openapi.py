@@ -20,9 +20,22 @@ DOCUMENT: dict[str, Any] = APP.openapi()
 OPERATIONS = {
     f"{method} {path}": operation for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
 }
-SIGNED_POSTS = {"post /v1/bulletins", "post /v1/bulletins/{id}/ack", "post /v1/keys", "post /v1/orders"}
+SIGNED_POSTS = {
+    "post /v1/bulletins",
+    "post /v1/bulletins/{id}/ack",
+    "post /v1/keys",
+    "post /v1/orders",
+    "post /v1/log/cosignatures",
+}
 TOKEN_BODIES = {"put /v1/subscriptions/{name}", "post /v1/subscriptions/{name}/cursor"}
-PUBLIC = {"get /healthz", "get /readyz", "get /.well-known/lintas", "get /v1/log/checkpoint", "get /v1/log/key"}
+PUBLIC = {
+    "get /healthz",
+    "get /readyz",
+    "get /.well-known/lintas",
+    "get /v1/log/checkpoint",
+    "get /v1/log/key",
+    "get /v1/log/policy",
+}
 
 
 def test_valid() -> None:

@@ -27,6 +27,15 @@ def test_log_key_file() -> None:
     assert Path("d/log.key") == read_settings({}, data="d").log_key_file
 
 
+def test_witnesses(tmp_path: Path) -> None:
+    """The policy's file is named by the environment or in the file; an empty variable names none."""
+    write(tmp_path, 'witnesses = "/etc/lintas/policy"')
+
+    assert Path("/etc/lintas/policy") == read_settings({}, data=str(tmp_path)).witnesses
+    assert Path("p") == read_settings({"LINTAS_WITNESSES": "p"}, data=str(tmp_path)).witnesses
+    assert None is read_settings({"LINTAS_WITNESSES": ""}).witnesses
+
+
 def write(folder: Path, text: str) -> str:
     """Write a settings file into a data directory."""
     (folder / "settings.toml").write_text(text)
