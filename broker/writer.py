@@ -1,10 +1,11 @@
 """The one writer: group commit, then signature, then answers.
 
-Whatever arrived during the last commit goes into the next transaction (no timer). The order for a batch: BEGIN
-IMMEDIATE, every job in turn, rows inserted, COMMIT, rows read back, checkpoint signed, then every waiter gets its
-answer. A crash before COMMIT loses only what nobody was told; a crash after it leaves rows that the next start signs,
-and whoever asks again with the same bytes gets their receipt. Directory and head are written by this thread alone; the
-directory is immutable and replaced whole, so any thread may read it at any time.
+Whatever arrived during the last commit goes into the next transaction (no timer). The order for a batch: the lock over
+the head of the log, what other replicas logged meanwhile, every job in turn, rows inserted, COMMIT, rows read back,
+checkpoint signed, then every waiter gets its answer. A crash before COMMIT loses only what nobody was told; a crash
+after it leaves rows that the next start, or the next batch of another replica, signs, and whoever asks again with the
+same bytes gets their receipt. Directory and head are written by this thread alone; the directory is immutable and
+replaced whole, so any thread may read it at any time.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, Generic, TypeVar
 from broker.batch import Batch, Head
 from broker.signer import LogSigner, Signed
 from broker.store import lines, log
-from broker.store.engine import Store
+from broker.store.engine import Connection, Store
 from lintas.clock import Clock
 from lintas.directory import CONTROL_KINDS, Directory
 from lintas.errors import Busy, InternalError, LintasError, LogHalted, ReadOnly, Refusal
@@ -90,7 +91,8 @@ class Writer:
 
     def start(self) -> None:
         """Derive the directory from the log, sign what a crash left unsigned, begin to work."""
-        self._load()
+        with self._store.write() as conn:
+            self._catch_up(conn)
         self._signer.sign_new()
         self._thread.start()
 
@@ -169,13 +171,9 @@ class Writer:
             self._settle([entry])
 
     def _commit(self, entries: list[_Entry]) -> tuple[list[Any], Signed | None]:
-        if self._head is None:
-            self._load()
-            # What an earlier commit left unsigned: whoever asks for it again needs its receipt.
-            self._signer.sign_new()
-        assert self._head is not None
         with self._store.write() as conn:
-            batch = Batch(conn, self._head, self.directory, now_us=self._clock(), index_key=self._index_key)
+            seen = self._catch_up(conn)
+            batch = Batch(conn, seen, self.directory, now_us=self._clock(), index_key=self._index_key)
             wanted = [line_id for entry in entries for line_id in entry.ids]
             if wanted:
                 batch.known.update(lines.known(conn, wanted))
@@ -183,17 +181,21 @@ class Writer:
             for due in self._due:
                 due(batch)
             head = batch.finish()
-        if head is None:
-            return answers, None
-        self._head, self.directory = head, batch.directory
+        if head is not None:
+            self._head, self.directory = head, batch.directory
+        # Also what an earlier commit left unsigned, ours or another replica's: whoever asks for it needs its receipt.
         return answers, self._signer.sign_new()
 
-    def _load(self) -> None:
-        with self._store.read() as conn:
-            self._head = Head.load(conn)
-            rows = log.events_of_kinds(conn, CONTROL_KINDS, after=-1)
-            raw = lines.by_ids(conn, {row.object for row in rows if row.object is not None})
-        self.directory = replay(rows, raw)
+    def _catch_up(self, conn: Connection) -> Head:
+        """Bring head and directory to where the log is now; nothing to do while no other replica wrote."""
+        known = self._head
+        if known is not None and (not self._store.is_shared or known.size == log.head(conn)[0]):
+            return known
+        rows = log.events_of_kinds(conn, CONTROL_KINDS, after=-1 if known is None else known.size - 1)
+        raw = lines.by_ids(conn, {row.object for row in rows if row.object is not None})
+        self.directory = replay(rows, raw, after=None if known is None else self.directory)
+        self._head = Head.load(conn)
+        return self._head
 
     def _forget(self) -> None:
         self._head = None
@@ -215,9 +217,12 @@ class Writer:
                 entry.future.set_exception(ReadOnly() if self._halted else Busy(retry_after=RETRY_AFTER_S))
 
 
-def replay(rows: Iterable[log.EventRow], raw: dict[str, bytes]) -> Directory:
-    """Derive the directory from stored control events and the lines behind them; raise InconsistentLog."""
-    state: Replay | None = None
+def replay(rows: Iterable[log.EventRow], raw: dict[str, bytes], *, after: Directory | None = None) -> Directory:
+    """Derive the directory from stored control events and the lines behind them; raise InconsistentLog.
+
+    `after` is the directory before these events, None before the first of the log.
+    """
+    state = None if after is None else Replay(after)
     for row in rows:
         if row.body is None:
             raise LogHalted(f"Row {row.seq}: a {row.kind} event is never purged, yet its body is gone.")

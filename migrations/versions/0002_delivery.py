@@ -28,7 +28,7 @@ def _lines() -> None:
     # Copied, not altered in place: SQLite cannot take a NOT NULL from a column.
     with op.batch_alter_table("line") as line:
         line.alter_column("raw", existing_type=sa.LargeBinary(), nullable=True)
-        line.add_column(sa.Column("urgency", sa.Text(), nullable=True), insert_after="topic")
+        line.add_column(sa.Column("urgency", sa.Text(), nullable=True))
         line.add_column(sa.Column("is_personal", sa.Boolean(), nullable=False, server_default=sa.false()))
     with op.batch_alter_table("line") as line:
         line.alter_column("is_personal", existing_type=sa.Boolean(), server_default=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from broker.store.engine import Store
 from broker.store.lines import Reader
 from lintas.filter import EVERYTHING as WHOLE
 from lintas.filter import read_filter
+from tests.databases import Databases
 
 
 class Undone(Exception):
@@ -29,9 +31,9 @@ EVERYTHING = Reader("sg-fiu", None, 4)
 
 
 @pytest.fixture
-def store(tmp_path: Any) -> Iterator[Store]:
+def store(tmp_path: Path, databases: Databases) -> Iterator[Store]:
     """An empty database of this version."""
-    found = Store(f"sqlite:///{tmp_path / 'store.db'}")
+    found = Store(databases.url(tmp_path / "store"))
     with found.write() as conn:
         migrate.upgrade(conn)
     yield found
@@ -250,9 +252,9 @@ def test_no_filter_holds_back_a_withdrawal(store: Store, relation: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def scratch(tmp_path_factory: pytest.TempPathFactory, databases: Databases) -> Iterator[Store]:
     """A database of this version that stays empty."""
-    found = Store(f"sqlite:///{tmp_path_factory.mktemp('scratch') / 'store.db'}")
+    found = Store(databases.url(tmp_path_factory.mktemp("scratch") / "store"))
     with found.write() as conn:
         migrate.upgrade(conn)
     yield found
