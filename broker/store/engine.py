@@ -1,7 +1,7 @@
 """The database connection: the only place that commits.
 
 SQLite runs in WAL mode with ``synchronous=FULL``, Postgres with ``synchronous_commit=on``: a commit that returned
-survives a power cut, which is what a signed checkpoint promises. One writer at a time: on SQLite by ``BEGIN IMMEDIATE``,
+survives a power cut, which is what a signed checkpoint promises. One writer at a time: on SQLite by BEGIN IMMEDIATE,
 on Postgres by an advisory lock that all replicas of a hub share and that ends with the transaction. Readers see the
 snapshot of their transaction.
 """
