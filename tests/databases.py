@@ -7,9 +7,13 @@ copies a data directory asks `Databases` for the database that goes with it.
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import tomllib
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, text
 
 from broker.settings import Settings, read_settings
 from tests.postgres import Cluster
@@ -66,3 +70,24 @@ class Databases:
 
 def _name(data: Path) -> str:
     return f"hub_{hashlib.sha256(str(data).encode()).hexdigest()[:24]}"
+
+
+_IN_POSTGRES = (
+    (re.compile(r"zeroblob\((\w+(?:\(\w+\))?)\)"), r"decode(repeat('00', \1), 'hex')"),
+    (re.compile(r"CAST\((\w+) \|\| ' ' AS BLOB\)"), r"\1 || decode('20', 'hex')"),
+    (re.compile(r"\bx'(\w+)'"), r"decode('\1', 'hex')"),
+)
+
+
+def spoil(conn: Connection, statement: str, **values: Any) -> None:
+    """Change rows as a broken disk or a careless hand would, past the triggers. The statement is spelt for SQLite."""
+    is_postgres = conn.dialect.name == "postgresql"
+    for table in ("log", "checkpoint"):
+        if is_postgres:
+            conn.execute(text(f"DROP TRIGGER IF EXISTS {table}_is_append_only ON {table}"))
+        else:
+            conn.execute(text(f"DROP TRIGGER IF EXISTS {table}_no_update"))
+            conn.execute(text(f"DROP TRIGGER IF EXISTS {table}_no_delete"))
+    for pattern, spelt in _IN_POSTGRES if is_postgres else ():
+        statement = pattern.sub(spelt, statement)
+    conn.execute(text(statement), values)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import text
 
 from broker.batch import Batch, Head
 from broker.hub import Hub, read_log_key
@@ -15,6 +14,7 @@ from broker.store import log
 from lintas import checkpoint, merkle, note
 from lintas.errors import LintasError, LogHalted
 from lintas.receipt import parse_receipt
+from tests.databases import spoil
 
 
 def commit(hub: Hub, count: int = 3) -> int:
@@ -37,9 +37,7 @@ def checkpoints(hub: Hub) -> list[int]:
 def corrupt(hub: Hub, statement: str, **values: Any) -> None:
     """Change rows as a broken disk would, past the triggers."""
     with hub.store.write() as conn:
-        for name in ("log_no_update", "log_no_delete", "checkpoint_no_update", "checkpoint_no_delete"):
-            conn.execute(text(f"DROP TRIGGER IF EXISTS {name}"))
-        conn.execute(text(statement), values)
+        spoil(conn, statement, **values)
 
 
 def test_signs_new_rows(small_hub: Hub) -> None:
