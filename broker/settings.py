@@ -15,17 +15,18 @@ from pathlib import Path
 from lintas.errors import BadSettings
 
 PREFIX = "LINTAS_"
-NAMES = ("LINTAS_DATA", "LINTAS_DATABASE", "LINTAS_HOST", "LINTAS_PORT", "LINTAS_LOG_LEVEL")
+NAMES = ("LINTAS_DATA", "LINTAS_DATABASE", "LINTAS_CHECKPOINT", "LINTAS_HOST", "LINTAS_PORT", "LINTAS_LOG_LEVEL")
 LEVELS = ("debug", "info", "warning", "error")
 PORT_MAX = 65_535
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a hub process needs to know. `database` is an SQLAlchemy URL."""
+    """Everything a hub process needs to know. `database` is an SQLAlchemy URL, `checkpoint` a file outside it."""
 
     data: Path
     database: str
+    checkpoint: Path
     host: str = "127.0.0.1"
     port: int = 8470
     log_level: str = "info"
@@ -51,6 +52,7 @@ def read_settings(environ: Mapping[str, str] | None = None, **given: str | int |
     return Settings(
         data=data,
         database=values.get("database") or f"sqlite:///{data / 'hub.db'}",
+        checkpoint=Path(values.get("checkpoint") or data / "newest.checkpoint"),
         host=values.get("host") or "127.0.0.1",
         port=_port(values.get("port") or "8470"),
         log_level=_level(values.get("log_level") or "info"),

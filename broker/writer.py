@@ -24,7 +24,7 @@ from broker.store import lines, log
 from broker.store.engine import Connection, Store
 from lintas.clock import Clock
 from lintas.directory import CONTROL_KINDS, Directory
-from lintas.errors import Busy, InternalError, LintasError, LogHalted, ReadOnly, Refusal
+from lintas.errors import Busy, InternalError, LintasError, LogBehind, LogHalted, ReadOnly, Refusal
 from lintas.event import parse_event
 from lintas.line import parse
 from lintas.replay import Replay
@@ -96,6 +96,13 @@ class Writer:
         self._signer.sign_new()
         self._thread.start()
 
+    def start_halted(self, halted: LogHalted) -> None:
+        """Derive the directory, so that callers are known, and accept nothing."""
+        with self._store.write() as conn:
+            self._catch_up(conn)
+        logger.critical("read-only: %s", halted)
+        self._halted = halted
+
     def stop(self) -> None:
         """Finish what is queued, then stop. Later submissions are refused as Busy."""
         self._stopping = True
@@ -110,7 +117,7 @@ class Writer:
         `ids` are looked up once for the whole batch and found in `Batch.known`. Raises Busy or ReadOnly at once.
         """
         if self._halted is not None:
-            raise ReadOnly
+            raise read_only(self._halted)
         if self._stopping:
             raise Busy(retry_after=RETRY_AFTER_S)
         entry = _Entry(job, ids, Future())
@@ -234,6 +241,11 @@ def replay(rows: Iterable[log.EventRow], raw: dict[str, bytes], *, after: Direct
     if state is None:
         raise LogHalted("The log is empty: make the hub with `lintas-broker init`.")
     return state.directory
+
+
+def read_only(halted: LogHalted) -> ReadOnly:
+    """Return the refusal of a halted hub. What is missing is said: sizes are public; what is broken is not."""
+    return ReadOnly(str(halted) if isinstance(halted, LogBehind) else "")
 
 
 def _resolve(future: Future[Any], answer: object, signed: Signed | None) -> None:
