@@ -64,7 +64,6 @@ class LogSigner:
         LogBehind when the database does not extend the checkpoint that is kept outside it.
         """
         with self._store.read() as conn:
-            self._check_outside(conn)
             newest = log.newest_checkpoint(conn)
             size = newest[0] if newest else 0
             start = max(0, size - rows_max)
@@ -73,6 +72,7 @@ class LogSigner:
                 signed = checkpoint.open_checkpoint(newest[1], origin=self.origin, key=self.verifier)
                 if (signed.size, signed.root) != (frontier.size, frontier.root()):
                     raise LogHalted(f"The checkpoint of size {size} does not fit the rows.")
+            self._check_outside(conn)
         self._frontier = frontier
 
     def _check_outside(self, conn: Connection) -> None:
