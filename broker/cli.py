@@ -14,10 +14,11 @@ from typing import Any
 
 import click
 
+from broker import backup as backups
 from broker import exercise as exercises
 from broker.app import build_app
 from broker.demo import run_demo
-from broker.fsck import check_everything
+from broker.fsck import Report, check_everything
 from broker.hub import open_hub, purge_all, read_log_key
 from broker.reindex import reindex
 from broker.secret import read_secret
@@ -136,8 +137,68 @@ def fsck(data: Path | None) -> None:
     key = read_log_key(settings.log_key_file).verifier
     with _store(settings) as store, _bar("checking") as progress:
         report = check_everything(store, key, progress)
-    click.echo(f"{report.size} events, {report.checkpoints} checkpoints, {report.lines} lines: all consistent")
+    _tell_whole("checked", report)
+
+
+@cli.command()
+@data_option
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The new file to write.")
+def backup(data: Path | None, out: Path) -> None:
+    """Save every row of a hub, serving or not, into one SQLite file, and verify it. Keys are not in it.
+
+    \b
+    Example: lintas-broker backup --data hub --out hub-2026-11-27.backup
+    """
+    settings = read_settings(data=str(data) if data else None)
+    key = read_log_key(settings.log_key_file).verifier
+    with _store(settings) as store:
+        _tell_whole("saved", backups.save(store, out, key, _counting()))
+
+
+@cli.command()
+@data_option
+@click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def restore(data: Path | None, source: Path) -> None:
+    """Restore a backup into the empty database of a data directory that has the hub's keys, and verify it.
+
+    A hub whose database is older than what it published serves read-only: see docs/operate.md before you go on.
+
+    \b
+    Example: lintas-broker restore --data hub hub-2026-11-27.backup
+    """
+    settings = read_settings(data=str(data) if data else None)
+    key = read_log_key(settings.log_key_file).verifier
+    _tell_whole("restored", backups.load(source, settings.database, key, _counting()))
+
+
+@cli.command()
+@data_option
+@click.option("--to", "target", required=True, help="An empty database: postgresql://USER@HOST/NAME")
+def move(data: Path | None, target: str) -> None:
+    """Copy a stopped hub into another database, log and receipts intact, and verify it there.
+
+    Then set LINTAS_DATABASE to it, and never serve the old one again.
+
+    \b
+    Example: lintas-broker move --data hub --to postgresql://lintas@db.example/lintas
+    """
+    settings = read_settings(data=str(data) if data else None)
+    hub = open_hub(settings)
+    try:
+        report = backups.transfer(hub.store, target, hub.signer.verifier, _counting())
+    finally:
+        hub.close()
+    _tell_whole("moved", report)
+
+
+def _tell_whole(done: str, report: Report) -> None:
+    click.echo(f"{done}: {report.size} events, {report.checkpoints} checkpoints, {report.lines} lines: all consistent")
     click.echo(f"root {report.root.hex()}")
+
+
+def _counting() -> Callable[[str, int], None]:
+    show = _status()
+    return lambda table, rows: show(f"{table}: {rows} rows")
 
 
 @cli.command("purge")

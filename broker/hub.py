@@ -15,6 +15,7 @@ from broker import matching, reindex
 from broker.auth import Tokens
 from broker.batch import Batch, Head
 from broker.lifecycle import Expiry
+from broker.outside import Outside
 from broker.retention import Retention, step
 from broker.secret import HubSecret, read_secret
 from broker.settings import Settings
@@ -29,7 +30,7 @@ from lintas import note
 from lintas.clock import Clock, now_us
 from lintas.decide import changes, check_signatures
 from lintas.directory import Directory
-from lintas.errors import BadSettings, MalformedLine
+from lintas.errors import BadSettings, LogBehind, MalformedLine
 from lintas.event import US_PER_S
 from lintas.header import KEY, is_hub
 from lintas.keys import write_private
@@ -76,16 +77,27 @@ class Hub:
         return self.clock() // US_PER_S
 
     def start(self) -> None:
-        """Check the tail of the log, then begin to accept. Call it once, after any fork."""
+        """Check the tail of the log, then begin to accept. Call it once, after any fork.
+
+        A database behind what was published is served read-only: what is in it can be looked at and compared.
+        """
         with self.store.read() as conn:
             migrate.check_current(conn)
             reindex.check(conn, self.secret.index_key)
-        self.signer.start()
-        self.writer.start()
+        try:
+            self.signer.start()
+        except LogBehind as behind:
+            self.writer.start_halted(behind)
+        else:
+            self.writer.start()
 
     def stop(self) -> None:
-        """Finish what is queued, then close the database."""
+        """Finish what is queued, then close."""
         self.writer.stop()
+        self.close()
+
+    def close(self) -> None:
+        """Close the database and let other processes at it."""
         self.readers.shutdown()
         self.store.close()
         self.lock.close()
@@ -98,7 +110,7 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
     lock = _lock(settings.data / "hub.lock")
     secret = read_secret(settings.secret_file)
     store = Store(settings.database)
-    signer = LogSigner(store, key)
+    signer = LogSigner(store, key, Outside(settings.checkpoint))
     strangers, retention, wakeup = Strangers(clock), Retention(settings.purge_after_days), Wakeup()
     due = (strangers.record, Expiry().record, retention.record, matching.tick)
     writer = Writer(store, signer, clock, index_key=secret.index_key, due=due)
@@ -174,7 +186,7 @@ def open_log(settings: Settings, name: str, key: note.SignerKey, admin_line: byt
             seqs = [batch.change(change, object_id=line.id) for change in changes(batch.directory, line, now=batch.now)]
             batch.keep(line, seqs[0])
             batch.finish()
-        signer = LogSigner(store, key)
+        signer = LogSigner(store, key, Outside(settings.checkpoint))
         signer.start()
         signer.sign_new()
     finally:

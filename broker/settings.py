@@ -19,6 +19,7 @@ PREFIX = "LINTAS_"
 NAMES = (
     "LINTAS_DATA",
     "LINTAS_DATABASE",
+    "LINTAS_CHECKPOINT",
     "LINTAS_HOST",
     "LINTAS_PORT",
     "LINTAS_LOG_LEVEL",
@@ -36,12 +37,14 @@ PURGE_AFTER_DAYS_MAX = 3_650
 class Settings:
     """Everything a hub process needs to know. `database` is an SQLAlchemy URL, `witnesses` a tlog-policy file.
 
+    `checkpoint` is a file outside the database, where the newest checkpoint is kept.
     Content is purged `purge_after_days` after its end.
     `webhook_allow` are the addresses that are called though they are not public, or without TLS.
     """
 
     data: Path
     database: str
+    checkpoint: Path
     host: str = "127.0.0.1"
     port: int = 8470
     log_level: str = "info"
@@ -70,6 +73,7 @@ def read_settings(environ: Mapping[str, str] | None = None, **given: str | int |
     return Settings(
         data=data,
         database=values.get("database") or f"sqlite:///{data / 'hub.db'}",
+        checkpoint=Path(values.get("checkpoint") or data / "newest.checkpoint"),
         host=values.get("host") or "127.0.0.1",
         port=_port(values.get("port") or "8470"),
         log_level=_level(values.get("log_level") or "info"),

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from broker.outside import Outside
 from broker.store import log
 from broker.store.engine import Connection, Store
 from lintas import checkpoint, merkle, note
-from lintas.errors import BadProof, LogHalted
+from lintas.errors import BadProof, LogBehind, LogHalted
 from lintas.event import entry_of, parse_event
 from lintas.receipt import Receipt, format_receipt
 
@@ -39,10 +40,11 @@ class Signed:
 class LogSigner:
     """Holds the log key and the frontier it has verified."""
 
-    def __init__(self, store: Store, key: note.SignerKey) -> None:
+    def __init__(self, store: Store, key: note.SignerKey, outside: Outside) -> None:
         """Take the store to read back from; `start` must run before `sign_new`."""
         self._store = store
         self._key = key
+        self._outside = outside
         self._frontier = merkle.Frontier(0, ())
 
     @property
@@ -58,7 +60,8 @@ class LogSigner:
     def start(self, progress: Callable[[int], None] | None = None, *, rows_max: int = TAIL_ROWS) -> None:
         """Check the newest checkpoint and re-derive up to `rows_max` newest rows; raise LogHalted on any mismatch.
 
-        Rows after the newest checkpoint (a crash between commit and signature) are left for `sign_new`.
+        Rows after the newest checkpoint (a crash between commit and signature) are left for `sign_new`. Raises
+        LogBehind when the database does not extend the checkpoint that is kept outside it.
         """
         with self._store.read() as conn:
             newest = log.newest_checkpoint(conn)
@@ -69,7 +72,21 @@ class LogSigner:
                 signed = checkpoint.open_checkpoint(newest[1], origin=self.origin, key=self.verifier)
                 if (signed.size, signed.root) != (frontier.size, frontier.root()):
                     raise LogHalted(f"The checkpoint of size {size} does not fit the rows.")
+            self._check_outside(conn)
         self._frontier = frontier
+
+    def _check_outside(self, conn: Connection) -> None:
+        kept = self._outside.read()
+        if kept is None:
+            return
+        seen = checkpoint.open_checkpoint(kept, origin=self.origin, key=self.verifier)
+        size, _ = log.head(conn)
+        if size < seen.size:
+            raise LogBehind(
+                f"The log has {size} rows, yet {seen.size} were published: the last {seen.size - size} are lost."
+            )
+        if log.frontier(conn, seen.size).root() != seen.root:
+            raise LogBehind(f"The log is another one than was published at size {seen.size}.")
 
     def sign_new(self) -> Signed | None:
         """Verify the rows committed since the last call, sign and keep a checkpoint; None when there are none."""
@@ -98,7 +115,11 @@ class LogSigner:
         signed = note.sign_note(text, self._key)
         # Kept before anybody sees it: a receipt asked for again is then the same bytes.
         with self._store.write() as conn:
-            log.add_checkpoint(conn, frontier.size, signed)
+            kept = log.add_checkpoint(conn, frontier.size, signed)
+        if kept != signed:
+            # Ed25519 signs the same text the same way: another note is another root or another key.
+            raise LogHalted(f"Another checkpoint of size {frontier.size} was signed: this log has forked.")
+        self._outside.keep(signed)
         return signed
 
 

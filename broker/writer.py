@@ -1,10 +1,11 @@
 """The one writer: group commit, then signature, then answers.
 
-Whatever arrived during the last commit goes into the next transaction (no timer). The order for a batch: BEGIN
-IMMEDIATE, every job in turn, rows inserted, COMMIT, rows read back, checkpoint signed, then every waiter gets its
-answer. A crash before COMMIT loses only what nobody was told; a crash after it leaves rows that the next start signs,
-and whoever asks again with the same bytes gets their receipt. Directory and head are written by this thread alone; the
-directory is immutable and replaced whole, so any thread may read it at any time.
+Whatever arrived during the last commit goes into the next transaction (no timer). The order for a batch: the lock over
+the head of the log, what other replicas logged meanwhile, every job in turn, rows inserted, COMMIT, rows read back,
+checkpoint signed, then every waiter gets its answer. A crash before COMMIT loses only what nobody was told; a crash
+after it leaves rows that the next start, or the next batch of another replica, signs, and whoever asks again with the
+same bytes gets their receipt. Directory and head are written by this thread alone; the directory is immutable and
+replaced whole, so any thread may read it at any time.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from typing import Any, Generic, TypeVar
 from broker.batch import Batch, Head
 from broker.signer import LogSigner, Signed
 from broker.store import lines, log
-from broker.store.engine import Store
+from broker.store.engine import Connection, Store
 from broker.wakeup import News
 from lintas.clock import Clock
 from lintas.directory import CONTROL_KINDS, Directory
-from lintas.errors import Busy, InternalError, LintasError, LogHalted, ReadOnly, Refusal
+from lintas.errors import Busy, InternalError, LintasError, LogBehind, LogHalted, ReadOnly, Refusal
 from lintas.event import parse_event
 from lintas.line import parse
 from lintas.replay import Replay
@@ -107,9 +108,17 @@ class Writer:
 
     def start(self) -> None:
         """Derive the directory from the log, sign what a crash left unsigned, begin to work."""
-        self._load()
+        with self._store.write() as conn:
+            self._catch_up(conn)
         self._signer.sign_new()
         self._thread.start()
+
+    def start_halted(self, halted: LogHalted) -> None:
+        """Derive the directory, so that callers are known, and accept nothing."""
+        with self._store.write() as conn:
+            self._catch_up(conn)
+        logger.critical("read-only: %s", halted)
+        self._halted = halted
 
     def stop(self) -> None:
         """Finish what is queued, then stop. Later submissions are refused as Busy."""
@@ -125,7 +134,7 @@ class Writer:
         `ids` are looked up once for the whole batch and found in `Batch.known`. Raises Busy or ReadOnly at once.
         """
         if self._halted is not None:
-            raise ReadOnly
+            raise read_only(self._halted)
         if self._stopping:
             raise Busy(retry_after=RETRY_AFTER_S)
         entry = _Entry(job, ids, Future())
@@ -186,14 +195,10 @@ class Writer:
             self._settle([entry])
 
     def _commit(self, entries: list[_Entry]) -> tuple[list[Any], Signed | None]:
-        if self._head is None:
-            self._load()
-            # What an earlier commit left unsigned: who asks for it again needs its receipt, who waits for it the news.
-            self._signer.sign_new()
-            self._tell(News(directory_changed=True))
-        assert self._head is not None
+        before = self._head
         with self._store.write() as conn:
-            batch = Batch(conn, self._head, self.directory, now_us=self._clock(), index_key=self._index_key)
+            seen = self._catch_up(conn)
+            batch = Batch(conn, seen, self.directory, now_us=self._clock(), index_key=self._index_key)
             wanted = [line_id for entry in entries for line_id in entry.ids]
             if wanted:
                 batch.known.update(lines.known(conn, wanted))
@@ -201,25 +206,35 @@ class Writer:
             for due in self._due:
                 due(batch)
             head = batch.finish()
-        if head is None:
+        is_stale = seen is not before
+        if head is None and not is_stale:
             return answers, None
         news = News(batch.touched, directory_changed=batch.directory is not self.directory)
-        self._head, self.directory = head, batch.directory
+        if head is not None:
+            self._head, self.directory = head, batch.directory
+        # Also what an earlier commit left unsigned, ours or another replica's: who asks for it again needs its receipt.
         signed = self._signer.sign_new()
         # Not before the signature: a reader must not be shown what a halted log would take back.
-        self._tell(news)
+        if is_stale:
+            self._tell(News(directory_changed=True))
+        if head is not None:
+            self._tell(news)
         return answers, signed
 
     def _tell(self, news: News) -> None:
         for tell in self.on_commit:
             tell(news)
 
-    def _load(self) -> None:
-        with self._store.read() as conn:
-            self._head = Head.load(conn)
-            rows = log.events_of_kinds(conn, CONTROL_KINDS, after=-1)
-            raw = lines.by_ids(conn, {row.object for row in rows if row.object is not None})
-        self.directory = replay(rows, raw)
+    def _catch_up(self, conn: Connection) -> Head:
+        """Bring head and directory to where the log is now; nothing to do while no other replica wrote."""
+        known = self._head
+        if known is not None and (not self._store.is_shared or known.size == log.head(conn)[0]):
+            return known
+        rows = log.events_of_kinds(conn, CONTROL_KINDS, after=-1 if known is None else known.size - 1)
+        raw = lines.by_ids(conn, {row.object for row in rows if row.object is not None})
+        self.directory = replay(rows, raw, after=None if known is None else self.directory)
+        self._head = Head.load(conn)
+        return self._head
 
     def _forget(self) -> None:
         self._head = None
@@ -241,9 +256,12 @@ class Writer:
                 entry.future.set_exception(ReadOnly() if self._halted else Busy(retry_after=RETRY_AFTER_S))
 
 
-def replay(rows: Iterable[log.EventRow], raw: dict[str, bytes]) -> Directory:
-    """Derive the directory from stored control events and the lines behind them; raise InconsistentLog."""
-    state: Replay | None = None
+def replay(rows: Iterable[log.EventRow], raw: dict[str, bytes], *, after: Directory | None = None) -> Directory:
+    """Derive the directory from stored control events and the lines behind them; raise InconsistentLog.
+
+    `after` is the directory before these events, None before the first of the log.
+    """
+    state = None if after is None else Replay(after)
     for row in rows:
         if row.body is None:
             raise LogHalted(f"Row {row.seq}: a {row.kind} event is never purged, yet its body is gone.")
@@ -255,6 +273,11 @@ def replay(rows: Iterable[log.EventRow], raw: dict[str, bytes]) -> Directory:
     if state is None:
         raise LogHalted("The log is empty: make the hub with `lintas-broker init`.")
     return state.directory
+
+
+def read_only(halted: LogHalted) -> ReadOnly:
+    """Return the refusal of a halted hub. What is missing is said: sizes are public; what is broken is not."""
+    return ReadOnly(str(halted) if isinstance(halted, LogBehind) else "")
 
 
 def _resolve(future: Future[Any], answer: object, signed: Signed | None) -> None:

@@ -21,7 +21,8 @@ LintasError
 ├── Evidence                     what the hub showed does not prove what it claims: nothing of it is shown
 │   └── BadNote · BadCheckpoint · BadProof · BadReceipt · InconsistentLog · Unverified · Withheld · Unpinned
 └── Trouble                      the agency's own side needs attention
-    └── HubUnreachable · IdentityLocked · BadIdentity · BadSettings · BadPolicy · LogHalted · SealedToOldKey
+    └── HubUnreachable · IdentityLocked · BadIdentity · BadSettings · BadPolicy · LogHalted · LogBehind
+        · SealedToOldKey
 """
 
 from __future__ import annotations
@@ -314,6 +315,10 @@ class SealedToOldKey(Trouble):
 
 class LogHalted(Trouble):
     """The stored log does not match its own hashes. Nothing is signed; run `lintas-broker fsck` and do not delete."""
+
+
+class LogBehind(LogHalted):
+    """The database lacks rows that a published checkpoint covers. Restore a newer backup; see docs/operate.md."""
 
 
 STATUS: dict[type[LintasError], int] = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-import shutil
+import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,30 @@ from lintas.clock import now_us
 from lintas.event import US_PER_S
 from lintas.keys import Identity, load_identity
 from lintas.state import State
+from tests import postgres
+from tests.databases import Databases
+from tests.postgres import Cluster
+
+_CLUSTER = pytest.StashKey[Cluster]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run choose the database."""
+    parser.addoption("--postgres", action="store_true", help="Give every hub of the tests a real Postgres database.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start one Postgres for the run, before any worker."""
+    if config.getoption("--postgres") and not hasattr(config, "workerinput"):
+        cluster = config.stash[_CLUSTER] = postgres.start(Path(tempfile.mkdtemp(prefix="lintas-postgres-")) / "cluster")
+        os.environ[postgres.URL_NAME] = cluster.url
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End it."""
+    if _CLUSTER in config.stash:
+        config.stash[_CLUSTER].stop()
+
 
 settings.register_profile("lintas", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("lintas")
@@ -91,14 +116,26 @@ class ExerciseHub:
 
 
 @pytest.fixture(scope="session")
-def exercise_template(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """The databases of this run."""
+    return Databases(Cluster(os.environ[postgres.URL_NAME]) if request.config.getoption("--postgres") else None)
+
+
+@pytest.fixture(autouse=True)
+def _databases_of_the_test(databases: Databases, tmp_path: Path) -> Iterator[None]:
+    yield
+    databases.forget(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def exercise_template(tmp_path_factory: pytest.TempPathFactory, worker_id: str, databases: Databases) -> Path:
     """The data directory of an exercised hub, made once a run and shared by all workers; copy it, never serve it."""
     root = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
     data = root / "exercise-template"
     with (root / "exercise-template.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (data / "passphrase.done").exists():
-            exercise.run(read_settings({}, data=str(data)), progress=lambda _text: None)
+            exercise.run(databases.settings(data), progress=lambda _text: None)
             (data / "passphrase.done").touch()
     return data
 
@@ -110,9 +147,9 @@ def clock() -> ShiftedClock:
 
 
 @pytest.fixture
-def exercise_data(exercise_template: Path, tmp_path: Path) -> Path:
+def exercise_data(exercise_template: Path, tmp_path: Path, databases: Databases) -> Path:
     """A private copy of the exercised hub's data directory."""
-    return Path(shutil.copytree(exercise_template, tmp_path / "hub"))
+    return databases.copy(exercise_template, tmp_path / "hub")
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as insert_or_keep
 
-from broker.store.tables import ack, delivery
+from broker.store.tables import ack, delivery, insert_new
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ def insert_sendings(conn: Connection, sendings: Iterable[Sending]) -> None:
         for seq in each.seqs
     ]
     if rows:
-        conn.execute(insert_or_keep(delivery).on_conflict_do_nothing(), rows)
+        conn.execute(insert_new(conn, delivery), rows)
 
 
 def is_unreceived(conn: Connection, agency: str, ways: Collection[str], until: int) -> bool:

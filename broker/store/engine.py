@@ -1,7 +1,9 @@
 """The database connection: the only place that commits.
 
-SQLite runs in WAL mode with ``synchronous=FULL``: a commit that returned survives a power cut, which is what a signed
-checkpoint promises. One writer at a time (``BEGIN IMMEDIATE``); readers see the snapshot of their transaction.
+SQLite runs in WAL mode with ``synchronous=FULL``, Postgres with ``synchronous_commit=on``: a commit that returned
+survives a power cut, which is what a signed checkpoint promises. One writer at a time: on SQLite by BEGIN IMMEDIATE,
+on Postgres by an advisory lock that all replicas of a hub share and that ends with the transaction. Readers see the
+snapshot of their transaction.
 """
 
 from __future__ import annotations
@@ -10,8 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from lintas.errors import BadSettings
 
 # The rest of the hub passes connections on without knowing SQLAlchemy: it imports the name from here.
 __all__ = ["READERS", "Connection", "Store"]
@@ -22,21 +27,30 @@ READERS = 8
 BUSY_MS = 10_000
 """How long a second process (fsck, a backup) makes the writer wait at most."""
 
+LOCK = 0x6C696E746173
+"""The advisory lock over the head of the log: the letters of the name."""
+
+SQLITE, POSTGRES = "sqlite", "postgresql"
+
 
 class Store:
     """One database, opened for one process. Open it after a fork, never before."""
 
     def __init__(self, url: str) -> None:
-        """Open the database at an SQLAlchemy URL; nothing is created or migrated."""
-        self.url = make_url(url)
-        self._write = _open(url, begin="BEGIN IMMEDIATE", size=1)
-        self._read = _open(url, begin="BEGIN", size=READERS)
+        """Open the database at an SQLAlchemy URL; raise BadSettings for a kind we do not know. Nothing is created."""
+        self.url = read_url(url)
+        self.is_shared = self.url.get_backend_name() == POSTGRES
+        opened = _open_postgres if self.is_shared else _open_sqlite
+        self._write, self._read = opened(self.url, size=1, is_writer=True), opened(self.url, size=READERS)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Yield the one writing connection inside a transaction; commit at the end, roll back on any error."""
         with self._write.connect() as conn:
             conn.begin()
+            if self.is_shared:
+                # Taken first: whatever this transaction reads of the log is then the newest there is.
+                conn.execute(_TAKE_LOCK, {"lock": LOCK})
             yield conn
             conn.commit()
 
@@ -52,14 +66,45 @@ class Store:
         self._read.dispose()
 
 
-def _open(url: str, *, begin: str, size: int) -> Engine:
+def read_url(url: str) -> URL:
+    """Read a database URL; ``postgresql:`` means the driver that Lintas ships with. Raise BadSettings."""
+    try:
+        found = make_url(url)
+    except ArgumentError as fault:
+        raise BadSettings("LINTAS_DATABASE is not a database URL.") from fault
+    if found.get_backend_name() == POSTGRES:
+        return found.set(drivername="postgresql+psycopg")
+    if found.get_backend_name() != SQLITE:
+        raise BadSettings("LINTAS_DATABASE begins with sqlite: or postgresql:.")
+    return found
+
+
+_TAKE_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
+
+
+def _open_sqlite(url: URL, *, size: int, is_writer: bool = False) -> Engine:
     engine = create_engine(url, pool_size=size, max_overflow=0)
-    event.listen(engine, "connect", _set_up)
+    begin = "BEGIN IMMEDIATE" if is_writer else "BEGIN"
+    event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", lambda conn: conn.exec_driver_sql(begin))
     return engine
 
 
-def _set_up(dbapi_connection: Any, _record: object) -> None:
+def _open_postgres(url: URL, *, size: int, is_writer: bool = False) -> Engine:
+    # A writer must see what another replica committed while it waited for the lock; a reader wants one snapshot.
+    level = "READ COMMITTED" if is_writer else "REPEATABLE READ"
+    return create_engine(
+        url,
+        pool_size=size,
+        max_overflow=0,
+        # A database that was restarted left its connections dead: they are tried before use and made anew.
+        pool_pre_ping=True,
+        isolation_level=level,
+        connect_args={"options": "-c synchronous_commit=on -c lock_timeout=30s -c timezone=UTC"},
+    )
+
+
+def _set_up_sqlite(dbapi_connection: Any, _record: object) -> None:
     # The driver's own transaction handling would start them late and without IMMEDIATE: we say BEGIN ourselves.
     dbapi_connection.isolation_level = None
     # What is purged must leave the file: freed pages are overwritten with zeros.

@@ -107,9 +107,12 @@ def entries(conn: Connection, start: int, stop: int) -> list[bytes]:
     return list(conn.scalars(statement))
 
 
-def add_checkpoint(conn: Connection, size: int, note: bytes) -> None:
-    """Keep a signed checkpoint."""
-    conn.execute(insert(checkpoint), {"size": size, "note": note})
+def add_checkpoint(conn: Connection, size: int, note: bytes) -> bytes:
+    """Keep a signed checkpoint; return the one that is kept for this size, which another replica may have signed."""
+    kept = checkpoint_at(conn, size)
+    if kept is None:
+        conn.execute(insert(checkpoint), {"size": size, "note": note})
+    return kept or note
 
 
 def newest_checkpoint(conn: Connection) -> tuple[int, bytes] | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
     Index,
     Integer,
     LargeBinary,
@@ -21,6 +22,15 @@ from sqlalchemy import (
     TypedColumns,
     UniqueConstraint,
 )
+from sqlalchemy.dialects import postgresql, sqlite
+
+
+def insert_new(conn: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """Return an INSERT that leaves out rows whose key is there already."""
+    if conn.dialect.name == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    return postgresql.insert(table).on_conflict_do_nothing()
+
 
 metadata = MetaData(
     naming_convention={

@@ -9,8 +9,8 @@ from broker.delivery import in_reader
 from broker.store import log
 from broker.web.bulletins import BATCH_BYTES_MAX, BATCH_LINES_MAX, PAGE_MAX
 from broker.web.http import check_params, hub_of, json_response, rfc3339
+from broker.writer import read_only
 from lintas.ed25519 import public_key_of
-from lintas.errors import ReadOnly
 from lintas.header import LINE_BYTES_MAX
 from lintas.webhooks import key_text
 
@@ -30,7 +30,7 @@ async def readyz(request: Request) -> Response:
     check_params(request, ())
     hub = hub_of(request)
     if hub.writer.halted is not None:
-        raise ReadOnly
+        raise read_only(hub.writer.halted)
     newest = await in_reader(hub, log.newest_checkpoint)
     return json_response({"status": "ready", "size": newest[0] if newest else 0})
 

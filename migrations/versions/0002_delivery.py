@@ -11,6 +11,8 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
+from migrations.append_only import refuse_changes
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -32,7 +34,7 @@ def _lines() -> None:
     # Copied, not altered in place: SQLite cannot take a NOT NULL from a column.
     with op.batch_alter_table("line") as line:
         line.alter_column("raw", existing_type=sa.LargeBinary(), nullable=True)
-        line.add_column(sa.Column("urgency", sa.Text(), nullable=True), insert_after="topic")
+        line.add_column(sa.Column("urgency", sa.Text(), nullable=True))
         line.add_column(sa.Column("is_personal", sa.Boolean(), nullable=False, server_default=sa.false()))
     with op.batch_alter_table("line") as line:
         line.alter_column("is_personal", existing_type=sa.Boolean(), server_default=None)
@@ -174,8 +176,4 @@ def _cosignatures() -> None:
         sa.Column("line", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("size", "witness", name="pk_cosignature"),
     )
-    for verb in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER cosignature_no_{verb.lower()} BEFORE {verb} ON cosignature "
-            f"BEGIN SELECT RAISE(ABORT, 'cosignature is append-only'); END"
-        )
+    refuse_changes("cosignature")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from lintas.session import Session
 from lintas.state import State
 from lintas.strict import canonical
 from tests.conftest import ShiftedClock, served
+from tests.databases import Databases
 
 REGISTRAR, AUDITOR = "admin/registrar", "admin/auditor"
 UNKNOWN_ID = "A" * 43
@@ -194,16 +194,17 @@ class Template:
 
     data: Path
     identities: dict[str, Identity]
+    databases: Databases
 
     def copy(self, target: Path) -> Path:
-        """Copy the data directory."""
-        return Path(shutil.copytree(self.data, target))
+        """Copy the data directory with its database."""
+        return self.databases.copy(self.data, target)
 
 
 @pytest.fixture(scope="session")
-def few(tmp_path_factory: pytest.TempPathFactory) -> Template:
+def few(tmp_path_factory: pytest.TempPathFactory, databases: Databases) -> Template:
     """A hub with two administrators and a few agencies to whom everything is granted: quick to copy, quick to start."""
-    settings = read_settings({}, data=str(tmp_path_factory.mktemp("few") / "hub"))
+    settings = databases.settings(tmp_path_factory.mktemp("few") / "hub")
     created = exercise.create(settings, origin="few.lintas.example", keep=lambda _identity: None)
     hub = open_hub(settings)
     hub.start()
@@ -220,7 +221,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Template:
 
     identities = asyncio.run(enrol())
     hub.stop()
-    return Template(settings.data, {identity.party: identity for identity in identities})
+    return Template(settings.data, {identity.party: identity for identity in identities}, databases)
 
 
 @pytest.fixture
@@ -265,10 +266,10 @@ def desks(opened: Hub, few: Template, clock: ShiftedClock) -> Iterator[Desks]:
 
 @pytest.fixture(scope="module")
 def shared(
-    exercise_template: Path, tmp_path_factory: pytest.TempPathFactory, identity_of: IdentityOf
+    exercise_template: Path, tmp_path_factory: pytest.TempPathFactory, identity_of: IdentityOf, databases: Databases
 ) -> Iterator[Desks]:
     """Desks at a served hub that all tests of a module share: bulletins may be added, nothing else may change."""
-    data = shutil.copytree(exercise_template, tmp_path_factory.mktemp("shared") / "hub")
+    data = databases.copy(exercise_template, tmp_path_factory.mktemp("shared") / "hub")
     clock = ShiftedClock()
     hub = open_hub(read_settings({}, data=str(data)), clock)
     hub.start()
@@ -280,9 +281,9 @@ def shared(
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Settings:
+def small(tmp_path: Path, databases: Databases) -> Settings:
     """A hub with one administrator and nothing else: four events, never opened."""
-    settings = read_settings({}, data=str(tmp_path / "small"))
+    settings = databases.settings(tmp_path / "small")
     exercise.create(settings, origin="small.lintas.example", keep=lambda _identity: None)
     return settings
 

@@ -268,7 +268,7 @@ def test_line_twice(small_hub: Hub, inner: Desks, identity_of: IdentityOf) -> No
         again = begin(small_hub, conn)
         accept(again, line)
 
-        with pytest.raises(Exception, match=r"UNIQUE constraint failed: line\.id"):
+        with pytest.raises(Exception, match=r"UNIQUE constraint failed: line\.id|uq_line_id"):
             again.finish()
         conn.execute(text("ROLLBACK"))
         conn.execute(text("BEGIN"))

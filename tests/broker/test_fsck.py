@@ -15,6 +15,7 @@ from lintas import checkpoint, note
 from lintas.cosignature import cosign
 from lintas.errors import LogHalted
 from tests.broker.conftest import Desks
+from tests.databases import spoil
 from tests.witnesses import STRANGER, WITNESSES
 
 ISSUER, READER, OTHER = "my-police", "sg-fiu", "th-cert"
@@ -38,10 +39,8 @@ def check(hub: Hub) -> Report:
 def corrupt(hub: Hub, *statements: str) -> None:
     """Change rows as a broken disk or a careless hand would, past the triggers."""
     with hub.store.write() as conn:
-        for name in ("log_no_update", "log_no_delete", "checkpoint_no_update", "checkpoint_no_delete"):
-            conn.execute(text(f"DROP TRIGGER IF EXISTS {name}"))
         for statement in statements:
-            conn.execute(text(statement))
+            spoil(conn, statement)
 
 
 def test_good(used: Desks) -> None:
@@ -205,11 +204,8 @@ def test_checkpoint_of_another_log(used: Desks) -> None:
     size = used.events()[0].seq + 1
     body = checkpoint.format_checkpoint(checkpoint.Checkpoint(key.name, size, bytes(32)))
     with used.hub.store.write() as conn:
-        conn.execute(text("DROP TRIGGER checkpoint_no_update"))
-        conn.execute(
-            text("UPDATE checkpoint SET note = :note WHERE size = :size"),
-            {"note": note.sign_note(body, other), "size": size},
-        )
+        statement = "UPDATE checkpoint SET note = :note WHERE size = :size"
+        spoil(conn, statement, note=note.sign_note(body, other), size=size)
 
     with pytest.raises(LogHalted, match=f"The checkpoint of size {size} does not verify"):
         check(used.hub)

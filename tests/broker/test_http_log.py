@@ -7,17 +7,17 @@ from base64 import b64decode
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, text
+from sqlalchemy import text
 
 from broker import retention
 from broker.batch import Batch
-from broker.store import tables
 from broker.web import log as log_web
 from lintas import checkpoint as checkpoint_format
 from lintas import merkle, note
 from lintas.event import entry_of
 from lintas.receipt import parse_receipt
 from tests.broker.conftest import REGISTRAR, Desks, problem_of
+from tests.databases import spoil
 
 ISSUER, READER, OTHER = "my-police", "sg-fiu", "th-cert"
 
@@ -340,8 +340,7 @@ def test_purge_while_a_view_is_made(desks: Desks, monkeypatch: pytest.MonkeyPatc
 def test_log_without_a_checkpoint(desks: Desks) -> None:
     """Before the first checkpoint there is nothing to show or prove."""
     with desks.hub.store.write() as conn:
-        conn.execute(text("DROP TRIGGER checkpoint_no_delete"))
-        conn.execute(delete(tables.checkpoint))
+        spoil(conn, "DELETE FROM checkpoint")
 
     answers = [
         desks.get("/v1/log/checkpoint"),

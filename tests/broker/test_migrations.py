@@ -17,6 +17,7 @@ from broker.settings import Settings
 from broker.store import migrate, tables
 from broker.store.engine import Store
 from lintas.errors import BadSettings
+from tests.databases import Databases
 
 MIGRATE_TWICE = """
 import sys
@@ -36,9 +37,9 @@ class Undone(Exception):
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def url(tmp_path: Path, databases: Databases) -> str:
     """The address of a database that does not exist yet."""
-    return f"sqlite:///{tmp_path / 'new.db'}"
+    return databases.url(tmp_path / "new")
 
 
 def test_from_nothing(url: str) -> None:

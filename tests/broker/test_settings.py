@@ -16,6 +16,7 @@ def test_defaults() -> None:
     assert Settings(
         data=Path("lintas-data"),
         database="sqlite:///lintas-data/hub.db",
+        checkpoint=Path("lintas-data/newest.checkpoint"),
         host="127.0.0.1",
         port=8470,
         log_level="info",

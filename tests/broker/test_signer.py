@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import text
 
 from broker.batch import Batch, Head
 from broker.hub import Hub, read_log_key
+from broker.outside import Outside
 from broker.signer import LogSigner, derive, extend
 from broker.store import log
 from lintas import checkpoint, merkle, note
 from lintas.errors import LintasError, LogHalted
 from lintas.receipt import parse_receipt
+from tests.databases import spoil
 
 
 def commit(hub: Hub, count: int = 3) -> int:
@@ -37,9 +39,7 @@ def checkpoints(hub: Hub) -> list[int]:
 def corrupt(hub: Hub, statement: str, **values: Any) -> None:
     """Change rows as a broken disk would, past the triggers."""
     with hub.store.write() as conn:
-        for name in ("log_no_update", "log_no_delete", "checkpoint_no_update", "checkpoint_no_delete"):
-            conn.execute(text(f"DROP TRIGGER IF EXISTS {name}"))
-        conn.execute(text(statement), values)
+        spoil(conn, statement, **values)
 
 
 def test_signs_new_rows(small_hub: Hub) -> None:
@@ -228,20 +228,20 @@ def test_checkpoint_of_another_tree(small_hub: Hub) -> None:
         small_hub.start()
 
 
-def test_checkpoint_of_another_key(small_hub: Hub) -> None:
+def test_checkpoint_of_another_key(small_hub: Hub, tmp_path: Path) -> None:
     """A log key that is not the one that signed the newest checkpoint stops the start."""
     other = note.SignerKey.from_seed(small_hub.signer.origin, b"\x01" * 32)
 
     with pytest.raises(LintasError):
-        LogSigner(small_hub.store, other).start()
+        LogSigner(small_hub.store, other, Outside(tmp_path / "none")).start()
 
 
-def test_start_of_an_empty_log(small_hub: Hub) -> None:
+def test_start_of_an_empty_log(small_hub: Hub, tmp_path: Path) -> None:
     """Without rows and checkpoints there is nothing to check."""
     corrupt(small_hub, "DELETE FROM checkpoint")
     corrupt(small_hub, "DELETE FROM log")
     corrupt(small_hub, "DELETE FROM event")
-    signer = LogSigner(small_hub.store, small_hub.signer._key)
+    signer = LogSigner(small_hub.store, small_hub.signer._key, Outside(tmp_path / "none"))
 
     signer.start()
 

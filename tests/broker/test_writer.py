@@ -269,6 +269,7 @@ class Faults:
         self._next: str | None = None
         monkeypatch.setattr(hub.writer, "_store", self)
         self.read = hub.store.read
+        self.is_shared = hub.store.is_shared
 
     def arm(self, fault: str) -> None:
         """Choose what the next commit does: `lost`, or `applied` though an error is reported."""
@@ -379,7 +380,9 @@ def test_directory_is_derived_at_start(inner: Desks) -> None:
     """The directory that a start derives is the one that the commits led to."""
     before = inner.hub.directory
 
-    inner.hub.writer._load()
+    inner.hub.writer._forget()
+    with inner.hub.store.write() as conn:
+        inner.hub.writer._catch_up(conn)
 
     assert before == inner.hub.directory
     assert before is not inner.hub.directory

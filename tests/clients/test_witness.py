@@ -16,6 +16,7 @@ from lintas.checkpoint import Checkpoint, format_checkpoint
 from lintas.errors import BadPolicy, BadSettings, InconsistentLog, NotWitnessed
 from lintas.note import ALGORITHM_COSIGNATURE, parse_signer_key
 from tests.conftest import ExerciseHub, ShiftedClock
+from tests.databases import spoil
 from tests.witnesses import STRANGER, TWO_OF_THREE, WITNESSES, publish, serve
 
 Run = Callable[..., Result]
@@ -122,8 +123,7 @@ def test_fork(hub: ExerciseHub, run: Run, tmp_path: Path) -> None:
     size = hub.get("/readyz").json()["size"]
     forked = note.sign_note(format_checkpoint(Checkpoint(signer.name, size, bytes(32))), signer)
     with hub.hub.store.write() as conn:
-        conn.exec_driver_sql("DROP TRIGGER checkpoint_no_update")
-        conn.exec_driver_sql("UPDATE checkpoint SET note = ? WHERE size = ?", (forked, size))
+        spoil(conn, "UPDATE checkpoint SET note = :note WHERE size = :size", note=forked, size=size)
 
     for _ in range(2):
         with pytest.raises(InconsistentLog):

@@ -1,0 +1,36 @@
+"""The newest checkpoint, kept outside the database.
+
+A database restored from an old backup looks sound by itself; started, it would sign another history with the same key.
+So each checkpoint is also written to a file that no backup of the database carries back (LINTAS_CHECKPOINT, best on
+another disk), and a start demands that the database extends it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lintas.errors import BadSettings
+
+
+class Outside:
+    """The file. Written by the writer's thread alone."""
+
+    def __init__(self, path: Path) -> None:
+        """Take its place; nothing is read or written yet."""
+        self._path = path
+
+    def read(self) -> bytes | None:
+        """Return the note that is kept, None before the first; raise BadSettings when the file cannot be read."""
+        try:
+            return self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as fault:
+            raise BadSettings(f"The checkpoint kept at {self._path} cannot be read: {fault.strerror}.") from fault
+
+    def keep(self, note: bytes) -> None:
+        """Replace what is kept, whole or not at all. Not synced: after a power cut an older one is there, as true."""
+        aside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        aside.write_bytes(note)
+        aside.replace(self._path)
