@@ -219,6 +219,8 @@ def receipt(line_id: str, out: Path | None, *, witnessed: bool) -> None:
     Example: lintas receipt ID --witnessed --out alert.tlog-proof
     """
     with acting() as client:
+        # Whoever proves it offline needs the keys as the log has them now.
+        client.sync()
         found = client.receipt(line_id, demanded_policy(client) if witnessed else None)
     if out is None:
         click.echo(found.decode(), nl=False)

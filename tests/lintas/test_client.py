@@ -757,7 +757,7 @@ def test_redirect_is_not_followed(hostile: Hostile) -> None:
 @both_ways
 def test_answer_has_a_size(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer larger than any hub needs is not read to its end."""
-    monkeypatch.setattr("lintas.client.RESPONSE_BYTES_MAX", 1_000)
+    monkeypatch.setattr("lintas.transport.RESPONSE_BYTES_MAX", 1_000)
     hostile.middle.tamper = answering("/v1/bulletins", body=b"x" * 1_001)
 
     with pytest.raises(HubUnreachable, match="larger"):
