@@ -191,7 +191,8 @@ def test_purge_that_did_not_empty(used: Desks) -> None:
 def test_bytes_that_a_purge_left(used: Desks) -> None:
     """Bytes that are still there though their event was purged are a fault."""
     purged(used)
-    corrupt(used.hub, f"UPDATE line SET raw = CAST('x' AS BLOB) WHERE seq = {BULLETIN}")
+    with used.hub.store.write() as conn:
+        spoil(conn, f"UPDATE line SET raw = :raw WHERE seq = {BULLETIN}", raw=b"x")
 
     with pytest.raises(LogHalted, match="not purged together"):
         check(used.hub)

