@@ -85,13 +85,13 @@ class Writer:
         self._queue: queue.Queue[_Entry | None] = queue.Queue(QUEUE_MAX)
         self._thread = threading.Thread(target=self._run, name="lintas-writer", daemon=True)
         self._head: Head | None = None
-        self._halted: LogHalted | None = None
+        self._halted: LogHalted | LogBehind | None = None
         self._stopping = False
         self.directory = Directory("")
         self.on_commit: list[Callable[[News], None]] = []
 
     @property
-    def halted(self) -> LogHalted | None:
+    def halted(self) -> LogHalted | LogBehind | None:
         """Why nothing is accepted any more, or None."""
         return self._halted
 
@@ -113,7 +113,7 @@ class Writer:
         self._signer.sign_new()
         self._thread.start()
 
-    def start_halted(self, halted: LogHalted) -> None:
+    def start_halted(self, halted: LogBehind) -> None:
         """Derive the directory, so that callers are known, and accept nothing."""
         with self._store.write() as conn:
             self._catch_up(conn)
@@ -239,7 +239,7 @@ class Writer:
     def _forget(self) -> None:
         self._head = None
 
-    def _halt(self, halted: LogHalted, entries: Iterable[_Entry]) -> None:
+    def _halt(self, halted: LogHalted | LogBehind, entries: Iterable[_Entry]) -> None:
         logger.critical("log halted: %s", halted)
         self._halted = halted
         for entry in entries:
@@ -275,7 +275,7 @@ def replay(rows: Iterable[log.EventRow], raw: dict[str, bytes], *, after: Direct
     return state.directory
 
 
-def read_only(halted: LogHalted) -> ReadOnly:
+def read_only(halted: LogHalted | LogBehind) -> ReadOnly:
     """Return the refusal of a halted hub. What is missing is said: sizes are public; what is broken is not."""
     return ReadOnly(str(halted) if isinstance(halted, LogBehind) else "")
 

@@ -21,8 +21,7 @@ LintasError
 ├── Evidence                     what the hub showed does not prove what it claims: nothing of it is shown
 │   └── BadNote · BadCheckpoint · BadProof · BadReceipt · InconsistentLog · Unverified · Withheld · Unpinned
 └── Trouble                      the agency's own side needs attention
-    └── HubUnreachable · IdentityLocked · BadIdentity · BadSettings · BadPolicy · LogHalted · LogBehind
-        · SealedToOldKey
+    └── HubUnreachable · IdentityLocked · BadIdentity · BadSettings · BadPolicy · LogHalted · LogBehind · SealedToOldKey
 """
 
 from __future__ import annotations
@@ -317,7 +316,7 @@ class LogHalted(Trouble):
     """The stored log does not match its own hashes. Nothing is signed; run `lintas-broker fsck` and do not delete."""
 
 
-class LogBehind(LogHalted):
+class LogBehind(Trouble):
     """The database lacks rows that a published checkpoint covers. Restore a newer backup; see docs/operate.md."""
 
 
