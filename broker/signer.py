@@ -83,7 +83,7 @@ class LogSigner:
         size, _ = log.head(conn)
         if size < seen.size:
             raise LogBehind(
-                f"The log has {size} rows, yet {seen.size} were published: the last {seen.size - size} are lost."
+                f"The log has {size} rows, yet {seen.size} were published: {seen.size - size} missing."
             )
         if log.frontier(conn, seen.size).root() != seen.root:
             raise LogBehind(f"The log is another one than was published at size {seen.size}.")

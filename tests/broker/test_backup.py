@@ -161,7 +161,7 @@ def test_behind_is_read_only(behind: Hub, few: Template, clock: ShiftedClock) ->
         desks.close()
 
     assert (503, "read-only") == problem_of(posted)[:2]
-    assert "the last 1 are lost" in ready.json()["detail"]
+    assert "were published: 1 missing" in ready.json()["detail"]
     assert [200, 200] == [answer.status_code for answer in shown]
     assert feed.status_code == 503 or feed.content == b""
 
