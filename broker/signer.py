@@ -82,9 +82,7 @@ class LogSigner:
         seen = checkpoint.open_checkpoint(kept, origin=self.origin, key=self.verifier)
         size, _ = log.head(conn)
         if size < seen.size:
-            raise LogBehind(
-                f"The log has {size} rows, yet {seen.size} were published: {seen.size - size} missing."
-            )
+            raise LogBehind(f"The log has {size} rows, yet {seen.size} were published: {seen.size - size} missing.")
         if log.frontier(conn, seen.size).root() != seen.root:
             raise LogBehind(f"The log is another one than was published at size {seen.size}.")
 
