@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from lintas.errors import WeakKey
 
 KEY_BYTES = 32
-SIGNATURE_BYTES = 64
 
 IDENTITY = b"\x01" + bytes(31)
 """The encoding of the neutral element. An R spelt in any other way for it never equals what a verifier computes."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lintas import bulletin, sealed, withdrawal
-from lintas.directory import SKEW_S, Directory
+from lintas.directory import SKEW_S
 from lintas.errors import LintasError, MalformedPayload, SealedToOldKey, Unverified, Withheld
 from lintas.header import BULLETIN, EVERYONE, Header, is_id
 from lintas.line import Line, check, line_id, parse
@@ -207,12 +207,6 @@ def _withdrawn(session: Session, found: Received, *, hiding: Collection[str]) ->
     return replace(found, marks=tuple(marks), recalled_by=parts, by=by.get("supersedes"))
 
 
-def may_read(directory: Directory, party: str, released: Released) -> bool:
-    """Tell whether a bulletin that was released to us must come to us, as our grants and standing are."""
-    is_granted = released.beyond or directory.grant(party).may_read(released.topic, released.tlp)
-    return is_granted and not directory.is_suspended(party)
-
-
 def look_back(session: Session, seqs: Sequence[int], *, opened_by: int) -> None:
     """Note that bulletins accepted at these indexes can be read since the event `opened_by`.
 
@@ -256,7 +250,10 @@ def _missed(session: Session) -> int | None:
     if again == NOWHERE:
         return None
     passed = state.unseen_between(again, state.get_int(AFTER, -1))
-    return min((each.accepted_seq for each in passed if may_read(session.directory, session.party, each)), default=None)
+    return min(
+        (each.accepted_seq for each in passed if withdrawal.may_read(session.directory, session.party, each)),
+        default=None,
+    )
 
 
 def begin_again(session: Session) -> None:
@@ -309,7 +306,9 @@ def left_out(session: Session, page: FeedPage) -> Released | None:
     purged = state.purged(each.id for each in unseen)
     # What later changes of our grants took away is not withheld; those changes are in the log too.
     directory, party = session.directory, session.party
-    return next((each for each in unseen if each.id not in purged and may_read(directory, party, each)), None)
+    return next(
+        (each for each in unseen if each.id not in purged and withdrawal.may_read(directory, party, each)), None
+    )
 
 
 def verify_line(session: Session, raw: bytes, *, seq: int, wanted: str | None = None) -> Received:

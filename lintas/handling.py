@@ -16,8 +16,6 @@ from lintas.header import EVERYONE, WIDE_TLP
 EVERYONE_NAMES = frozenset({EVERYONE[0], "asean-all"})
 """Both mean every partner; with CLEAR or GREEN and no exclusion, later ones too."""
 
-NAMES_SHOWN_MAX = 5
-
 
 @dataclass(frozen=True, slots=True)
 class Recipient:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from lintas import feed, proving, wire
+from lintas import feed, proving, wire, withdrawal
 from lintas.errors import HubUnreachable, LintasError, Refusal, Unverified, Withheld
 from lintas.feed import FeedPage, Received
 from lintas.filter import Filter, read_filter
@@ -173,7 +173,7 @@ def _left_out(session: Session, known: Proven | None, page: FeedPage) -> Release
     seen_to = min(page.cursor, session.state.get_int("events_after", BEGINNING))
     unseen = session.state.unseen_between(page.after, seen_to)
     directory, party = session.directory, session.party
-    return next((each for each in unseen if known.wants(each) and feed.may_read(directory, party, each)), None)
+    return next((each for each in unseen if known.wants(each) and withdrawal.may_read(directory, party, each)), None)
 
 
 def _taken(session: Session, name: str, page: FeedPage) -> int:

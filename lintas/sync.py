@@ -232,7 +232,11 @@ def _look_back(session: Session, before: Directory, after: Directory, seq: int) 
     if (before.grant(party), before.is_suspended(party)) == (after.grant(party), after.is_suspended(party)):
         return
     unseen = session.state.unseen(seq)
-    opened = [each for each in unseen if not feed.may_read(before, party, each) and feed.may_read(after, party, each)]
+    opened = [
+        each
+        for each in unseen
+        if not withdrawal.may_read(before, party, each) and withdrawal.may_read(after, party, each)
+    ]
     feed.look_back(session, [each.accepted_seq for each in opened], opened_by=seq)
 
 

@@ -12,12 +12,12 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from lintas import bulletin, purge
-from lintas.directory import SKEW_S
+from lintas.directory import SKEW_S, Directory
 from lintas.errors import InconsistentLog, Unverified
 from lintas.event import Event
 from lintas.line import Line, parse
 from lintas.session import Session
-from lintas.state import Withdrawal
+from lintas.state import Released, Withdrawal
 
 if TYPE_CHECKING:
     from lintas.feed import Received
@@ -60,10 +60,14 @@ def is_over(session: Session, line_id: str) -> bool:
 
 def is_beyond(session: Session, line_id: str) -> bool:
     """Tell whether our present grants or a suspension keep us from a bulletin that was released to us."""
-    grant, released = session.directory.grant(session.party), session.state.released([line_id])
-    if line_id not in released or session.directory.is_suspended(session.party):
-        return line_id in released
-    return not released[line_id].beyond and not grant.may_read(released[line_id].topic, released[line_id].tlp)
+    released = session.state.released([line_id]).get(line_id)
+    return released is not None and not may_read(session.directory, session.party, released)
+
+
+def may_read(directory: Directory, party: str, released: Released) -> bool:
+    """Tell whether a bulletin that was released to us must come to us, as our grants and standing are."""
+    is_granted = released.beyond or directory.grant(party).may_read(released.topic, released.tlp)
+    return is_granted and not directory.is_suspended(party)
 
 
 def missing(session: Session, found: Iterable[Received]) -> list[str]:

@@ -7,7 +7,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +52,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 settings.register_profile("lintas", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("lintas")
+
+
+async def enrol_few(hub: Hub, created: exercise.Created, agencies: Sequence[str]) -> list[Identity]:
+    """Enrol a second administrator and these agencies at a started hub, with everything granted to them."""
+    parties = exercise.Desks(hub, created, now_us)
+    await parties.admit(exercise.SECOND_ADMIN)
+    for agency in agencies:
+        await parties.admit(agency)
+        await parties.order("grant", {"agency": agency, "publish": ["*"], "read": ["*"]})
+        await parties.order("ceiling", {"agency": agency, "tlp": "RED"})
+    await parties.close()
+    return parties.identities
 
 
 class ShiftedClock:

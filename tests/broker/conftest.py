@@ -21,7 +21,6 @@ from broker.hub import Hub, open_hub
 from broker.settings import Settings, read_settings
 from broker.store import log, tables
 from broker.streams import Streams
-from lintas.clock import now_us
 from lintas.errors import PROBLEM_TYPE_PREFIX
 from lintas.header import ACK, BULLETIN, KEY, ORDER, TOKEN
 from lintas.keys import Identity, load_identity
@@ -29,7 +28,7 @@ from lintas.line import Line
 from lintas.session import Session
 from lintas.state import State
 from lintas.strict import canonical
-from tests.conftest import ShiftedClock, served
+from tests.conftest import ShiftedClock, enrol_few, served
 from tests.databases import Databases
 
 REGISTRAR, AUDITOR = "admin/registrar", "admin/auditor"
@@ -209,17 +208,7 @@ def few(tmp_path_factory: pytest.TempPathFactory, databases: Databases) -> Templ
     hub = open_hub(settings)
     hub.start()
 
-    async def enrol() -> list[Identity]:
-        parties = exercise.Desks(hub, created, now_us)
-        await parties.admit(exercise.SECOND_ADMIN)
-        for agency in FEW:
-            await parties.admit(agency)
-            await parties.order("grant", {"agency": agency, "publish": ["*"], "read": ["*"]})
-            await parties.order("ceiling", {"agency": agency, "tlp": "RED"})
-        await parties.close()
-        return parties.identities
-
-    identities = asyncio.run(enrol())
+    identities = asyncio.run(enrol_few(hub, created, FEW))
     hub.stop()
     return Template(settings.data, {identity.party: identity for identity in identities}, databases)
 

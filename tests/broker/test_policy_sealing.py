@@ -9,30 +9,14 @@ from typing import Any
 import pytest
 
 from broker.policy import Admission, admit
-from lintas.directory import Directory, Grant, KeyRecord, OpeningRecord, Partner
+from lintas.directory import Directory, Grant, OpeningRecord, Partner
 from lintas.errors import NoOpeningKey, RedNeedsSealing, Refusal, TopicNotGranted, UnknownRecipient, WrongOpeningKeys
 from lintas.header import BULLETIN, Header
+from tests.broker.test_policy import NOW, key_of
 
-NOW = 1_795_000_000
 HUB = "policy.example-aaaaaaaa"
 ISSUER, FIRST, SECOND = AGENCIES = ("my-police", "sg-fiu", "th-cert")
 EVERYTHING = Grant(publish=("*",), read=("*",), ceiling="RED")
-
-
-def key_of(party: str) -> KeyRecord:
-    """Return an active key of a party; its kid is the party's name, which is all policy looks at."""
-    return KeyRecord(
-        kid=party,
-        party=party,
-        public=b"",
-        holder="desk",
-        not_before=NOW - 1_000,
-        not_after=NOW + 1_000,
-        enrolled_seq=1,
-        enrolled_at=NOW - 1_000,
-        active_from=NOW - 1_000,
-        approved_seq=2,
-    )
 
 
 def opening_of(party: str, generation: int = 1) -> OpeningRecord:

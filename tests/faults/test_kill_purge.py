@@ -25,6 +25,7 @@ from lintas.keys import Identity
 from lintas.session import Session
 from lintas.state import State
 from lintas.strict import canonical
+from tests.conftest import enrol_few
 
 KILLS = 12
 SEED = 20261127
@@ -53,17 +54,7 @@ def enrol(settings: Settings) -> list[Identity]:
     hub = open_hub(settings)
     hub.start()
 
-    async def admit() -> list[Identity]:
-        parties = exercise.Desks(hub, created, now_us)
-        await parties.admit(exercise.SECOND_ADMIN)
-        for agency in PARTIES:
-            await parties.admit(agency)
-            await parties.order("grant", {"agency": agency, "publish": ["*"], "read": ["*"]})
-            await parties.order("ceiling", {"agency": agency, "tlp": "RED"})
-        await parties.close()
-        return parties.identities
-
-    identities = asyncio.run(admit())
+    identities = asyncio.run(enrol_few(hub, created, PARTIES))
     publish(hub, next(each for each in identities if each.party == PARTIES[0]))
     hub.stop()
     return identities
