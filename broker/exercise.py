@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,8 +64,10 @@ def create(settings: Settings, *, origin: str, keep: Keep, admin: str = FIRST_AD
     return Created(hub, identity)
 
 
-def run(settings: Settings, *, progress: Progress, clock: Clock = now_us) -> list[Identity]:
-    """Make a hub at the data directory with two administrators and every simulated agency enrolled.
+def run(
+    settings: Settings, *, progress: Progress, clock: Clock = now_us, agencies: Collection[str] | None = None
+) -> list[Identity]:
+    """Make a hub at the data directory with two administrators and simulated agencies enrolled: all, or these.
 
     Writes ``admins/<name>.json``, ``agencies/<id>.json`` and the one ``passphrase`` file that opens them all; returns
     the identities.
@@ -79,7 +81,7 @@ def run(settings: Settings, *, progress: Progress, clock: Clock = now_us) -> lis
     hub = open_hub(settings, clock)
     hub.start()
     try:
-        identities = asyncio.run(_enrol_all(hub, created, progress, clock))
+        identities = asyncio.run(_enrol(Desks(hub, created, clock), agencies, progress))
     finally:
         hub.stop()
     for identity in identities[1:]:
@@ -109,18 +111,18 @@ def identity_path(data: Path, party: str) -> Path:
     return path
 
 
-async def _enrol_all(hub: RunningHub, created: Created, progress: Progress, clock: Clock) -> list[Identity]:
-    desks = Desks(hub, created, clock)
+async def _enrol(desks: Desks, agencies: Collection[str] | None, progress: Progress) -> list[Identity]:
+    known = vocabulary.load()
+    wanted = sorted(known.agencies if agencies is None else agencies)
     try:
         await desks.admit(SECOND_ADMIN)
-        known = vocabulary.load()
-        for number, agency in enumerate(sorted(known.agencies), 1):
-            progress(f"enrolling {agency} ({number} of {len(known.agencies)})")
+        for number, agency in enumerate(wanted, 1):
+            progress(f"enrolling {agency} ({number} of {len(wanted)})")
             await desks.admit(agency)
             await desks.order("grant", {"agency": agency, "publish": ["*"], "read": ["*"]})
             await desks.order("ceiling", {"agency": agency, "tlp": "RED"})
         for name, members in sorted(known.communities.items()):
-            await desks.order("community", {"name": name, "members": sorted(members)})
+            await desks.order("community", {"name": name, "members": sorted(set(members).intersection(wanted))})
     finally:
         await desks.close()
     return desks.identities

@@ -7,8 +7,9 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -23,11 +24,27 @@ from broker.settings import Settings, read_settings
 from lintas.client import Client
 from lintas.clock import now_us
 from lintas.event import US_PER_S
-from lintas.keys import Identity, load_identity
+from lintas.keys import Identity, unlock_identity
 from lintas.state import State
 from tests import postgres
 from tests.databases import Databases
 from tests.postgres import Cluster
+
+DOZEN = (
+    "id-police",
+    "la-police",
+    "mm-police",
+    "my-cert",
+    "my-police",
+    "ph-cert",
+    "sg-fiu",
+    "sg-police",
+    "th-cert",
+    "th-police",
+    "tl-customs",
+    "vn-police",
+)
+"""The agencies of the exercised hub that most tests copy: what a client replays grows with every one."""
 
 _CLUSTER = pytest.StashKey[Cluster]()
 
@@ -95,7 +112,7 @@ class ExerciseHub:
 
     def identity(self, party: str) -> Identity:
         """Return the identity of a party, pointed at this hub."""
-        return load_identity(exercise.identity_path(self.data, party), self.passphrase).with_url(self.url)
+        return _unlocked(exercise.identity_path(self.data, party).read_bytes(), self.passphrase).with_url(self.url)
 
     def client(self, party: str) -> Client:
         """Return the client of a party, its directory up to date; the same one each time."""
@@ -127,6 +144,12 @@ class ExerciseHub:
             client.close()
 
 
+@cache
+def _unlocked(locked: bytes, passphrase: bytes) -> Identity:
+    # What a passphrase costs on purpose is paid once for each file, however many copies of its hub are served.
+    return unlock_identity(locked, passphrase)
+
+
 @pytest.fixture(scope="session")
 def databases(request: pytest.FixtureRequest) -> Databases:
     """The databases of this run."""
@@ -139,17 +162,36 @@ def _databases_of_the_test(databases: Databases, tmp_path: Path) -> Iterator[Non
     databases.forget(tmp_path)
 
 
+Templates = Callable[[str, Collection[str] | None], Path]
+
+
 @pytest.fixture(scope="session")
-def exercise_template(tmp_path_factory: pytest.TempPathFactory, worker_id: str, databases: Databases) -> Path:
-    """The data directory of an exercised hub, made once a run and shared by all workers; copy it, never serve it."""
+def templates(tmp_path_factory: pytest.TempPathFactory, worker_id: str, databases: Databases) -> Templates:
+    """Makes an exercised hub of a name with these agencies, or all, once a run and shared by all workers."""
     root = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
-    data = root / "exercise-template"
-    with (root / "exercise-template.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (data / "passphrase.done").exists():
-            exercise.run(databases.settings(data), progress=lambda _text: None)
-            (data / "passphrase.done").touch()
-    return data
+
+    def made(name: str, agencies: Collection[str] | None) -> Path:
+        data = root / name
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (data / "passphrase.done").exists():
+                exercise.run(databases.settings(data), progress=lambda _text: None, agencies=agencies)
+                (data / "passphrase.done").touch()
+        return data
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def exercise_template(templates: Templates) -> Path:
+    """The data directory of an exercised hub with a dozen agencies; copy it, never serve it."""
+    return templates("exercise-template", DOZEN)
+
+
+@pytest.fixture(scope="session")
+def region_template(templates: Templates) -> Path:
+    """The data directory of an exercised hub with every agency, for what needs them all; three times as slow."""
+    return templates("region-template", None)
 
 
 @pytest.fixture

@@ -271,13 +271,13 @@ def test_port_in_use(few: Template, tmp_path: Path) -> None:
     open_hub(read_settings({}, data=str(data))).stop()
 
 
-def test_exercise(exercise_template: Path) -> None:
+def test_exercise(region_template: Path) -> None:
     """`exercise` makes identity files of every simulated agency and two administrators, all private."""
-    agencies, admins = exercise_template / "agencies", exercise_template / "admins"
+    agencies, admins = region_template / "agencies", region_template / "admins"
 
     assert {f"{agency}.json" for agency in vocabulary.load().agencies} == {path.name for path in agencies.iterdir()}
     assert {"registrar.json", "auditor.json"} == {path.name for path in admins.iterdir()}
-    assert all(path.stat().st_mode & 0o077 == 0 for path in exercise_template.rglob("*.json"))
+    assert all(path.stat().st_mode & 0o077 == 0 for path in region_template.rglob("*.json"))
 
 
 def test_exercise_twice(small: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -291,7 +291,7 @@ def test_exercise_says_what_is_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`exercise` tells how to serve what it made."""
-    monkeypatch.setattr(exercise, "_enrol_all", nobody)
+    monkeypatch.setattr(exercise, "_enrol", nobody)
 
     code, out, _ = run(monkeypatch, capsys, "exercise", "--data", str(tmp_path))
 
@@ -299,9 +299,10 @@ def test_exercise_says_what_is_next(
     assert (tmp_path / "admins" / "registrar.json").exists()
 
 
-async def nobody(_hub: object, created: exercise.Created, *_: object) -> list[Identity]:
+async def nobody(desks: exercise.Desks, *_: object) -> list[Identity]:
     """Enrol nobody beside the first administrator."""
-    return [created.admin]
+    await desks.close()
+    return desks.identities
 
 
 def test_bar_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
