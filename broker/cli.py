@@ -1,10 +1,12 @@
 """The command `lintas-broker`, for the hub's own machine.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the log does not verify.
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the log does not verify. Of `status`: 0 in order, 1 wants
+attention, 3 broken.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +17,7 @@ import click
 
 from broker import backup as backups
 from broker import exercise as exercises
+from broker import status
 from broker.demo import run_demo
 from broker.fsck import Report, check_everything
 from broker.hub import open_hub, purge_all, read_log_key
@@ -87,6 +90,23 @@ def serve(data: Path | None, host: str | None, port: int | None) -> None:
     Example: lintas-broker serve --data hub --host 127.0.0.1 --port 8470
     """
     run_server(read_settings(data=str(data) if data else None, host=host, port=port))
+
+
+@cli.command("status")
+@data_option
+@click.option("--json", "is_json", is_flag=True, help="Write one JSON object.")
+def status_command(data: Path | None, *, is_json: bool) -> None:
+    """Show how a hub does, serving or stopped. Exit code 0: in order, 1: wants attention, 3: broken.
+
+    \b
+    Example: lintas-broker status --data hub
+    """
+    found = status.examine(read_settings(data=str(data) if data else None), now=now_us() // US_PER_S)
+    if is_json:
+        click.echo(json.dumps(status.as_json(found)))
+    else:
+        status.show(found, click.echo)
+    sys.exit({status.OK: 0, status.ATTENTION: EXIT_REFUSED, status.BROKEN: EXIT_LOG_BROKEN}[status.worst(found)])
 
 
 @cli.command("migrate")

@@ -148,7 +148,8 @@ def test_histogram_is_cumulative() -> None:
     found = read(write([Family("t", "histogram", "Times.", {(): times})]))
 
     assert {"0.1": 2, "1": 3, "+Inf": 4} == {dict(labels)["le"]: n for (name, labels), n in found.items() if labels}
-    assert (4, 7.65) == (found["t_count", ()], pytest.approx(found["t_sum", ()]))
+    assert 4 == found["t_count", ()]
+    assert 7.65 == pytest.approx(found["t_sum", ()])
 
 
 @pytest.fixture
