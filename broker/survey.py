@@ -1,4 +1,4 @@
-"""What the database and the directory say of a hub's state, read once.
+"""What the database says of a hub's state, read once.
 
 The same figures stand in ``metrics`` and ``status``. Nothing here names a bulletin, a value or an address.
 """
