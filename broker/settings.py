@@ -7,6 +7,7 @@ if it exists; its keys are the names below without the prefix, in lower case. do
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ DRAIN_S_MAX = 300
 PORT_MAX = 65_535
 PURGE_AFTER_DAYS_MAX = 3_650
 """Ten years, the longest that any type of record is kept."""
+
+
+_NUMBER = re.compile(r"[0-9]{1,6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ def _read_file(named: str | None, data: Path) -> dict[str, str]:
 
 
 def _number(name: str, text: str, *, low: int, high: int) -> int:
-    if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+    if not _NUMBER.fullmatch(text) or not low <= int(text) <= high:
         raise BadSettings(f"{name} is a number from {low} to {high}.")
     return int(text)
 

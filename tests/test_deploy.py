@@ -86,6 +86,8 @@ def test_example_of_settings(tmp_path: Path) -> None:
 
 def test_settings_have_a_row_each() -> None:
     """Every setting has one row of the guide's table: name, key, default, meaning, when to change it."""
-    rows = {row.split("|")[1].strip(" `"): row.count("|") for row in OPERATE.splitlines() if row.startswith("| `LINTAS_")}
+    rows = {
+        row.split("|")[1].strip(" `"): row.count("|") for row in OPERATE.splitlines() if row.startswith("| `LINTAS_")
+    }
 
     assert {6} == {rows.get(name) for name in (*NAMES, "LINTAS_SETTINGS")}
