@@ -7,7 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from broker.hub import Hub
 from broker.outbound import Outbound
@@ -72,11 +73,11 @@ def _new(lifespan: Lifespan) -> FastAPI:
 def _routes(app: FastAPI) -> FastAPI:
     http.install_problems(app)
     # The hot paths skip FastAPI's own route handling, which costs more than a signature check.
-    app.router.routes.append(Route("/v1/bulletins", bulletins.publish, methods=["POST"]))
-    app.router.routes.append(Route("/v1/bulletins", bulletins.feed, methods=["GET"]))
-    app.router.routes.append(Route("/v1/bulletins/{id}", bulletins.one, methods=["GET"]))
-    app.router.routes.append(Route("/v1/bulletins/{id}/receipt", bulletins.receipt, methods=["GET"]))
-    app.router.routes.append(Route("/v1/bulletins/{id}/thread", exchange.thread, methods=["GET"]))
+    app.router.routes.append(_Hot("/v1/bulletins", bulletins.publish, methods=["POST"]))
+    app.router.routes.append(_Hot("/v1/bulletins", bulletins.feed, methods=["GET"]))
+    app.router.routes.append(_Hot("/v1/bulletins/{id}", bulletins.one, methods=["GET"]))
+    app.router.routes.append(_Hot("/v1/bulletins/{id}/receipt", bulletins.receipt, methods=["GET"]))
+    app.router.routes.append(_Hot("/v1/bulletins/{id}/thread", exchange.thread, methods=["GET"]))
     for module in (
         exchange,
         log,
@@ -92,3 +93,11 @@ def _routes(app: FastAPI) -> FastAPI:
         app.include_router(module.router)
     openapi.install(app)
     return app
+
+
+class _Hot(Route):
+    """A route that says which one it was, as FastAPI's own do: requests are counted by it."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child_scope = super().matches(scope)
+        return match, {**child_scope, "route": self}

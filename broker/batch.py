@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +80,11 @@ class Batch:
     def next_seq(self) -> int:
         """The log index the next event will have."""
         return self._head.size + len(self._events)
+
+    @property
+    def events(self) -> Iterator[Event]:
+        """The events added so far."""
+        return (event for event, _ in self._events)
 
     @property
     def withdrawn(self) -> int:

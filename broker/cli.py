@@ -1,11 +1,12 @@
 """The command `lintas-broker`, for the hub's own machine.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the log does not verify.
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the log does not verify. Of `status`: 0 in order, 1 wants
+attention, 3 broken.
 """
 
 from __future__ import annotations
 
-import logging
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -16,16 +17,16 @@ import click
 
 from broker import backup as backups
 from broker import exercise as exercises
-from broker.app import build_app
+from broker import status
 from broker.demo import run_demo
 from broker.fsck import Report, check_everything
 from broker.hub import open_hub, purge_all, read_log_key
 from broker.reindex import reindex
 from broker.secret import read_secret
-from broker.server import CONNECTIONS_MAX, DRAIN_S, KEEP_ALIVE_S, Server, allow_connections
+from broker.serving import run_server
 from broker.settings import Settings, read_settings
 from broker.store import log, migrate
-from broker.store.engine import Store
+from broker.store.engine import DatabaseFault, Store
 from lintas.clock import now_us
 from lintas.errors import BadSettings, Evidence, LintasError, LogHalted
 from lintas.event import US_PER_S
@@ -88,28 +89,24 @@ def serve(data: Path | None, host: str | None, port: int | None) -> None:
     \b
     Example: lintas-broker serve --data hub --host 127.0.0.1 --port 8470
     """
-    settings = read_settings(data=str(data) if data else None, host=host, port=port)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    hub = open_hub(settings)
-    allow_connections()
-    server = Server(
-        hub,
-        build_app(hub),
-        host=settings.host,
-        port=settings.port,
-        log_level=settings.log_level,
-        limit_concurrency=CONNECTIONS_MAX,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=DRAIN_S,
-    )
-    try:
-        hub.start()
-        server.run()
-    except SystemExit:
-        # uvicorn's own code for an address in use is ours for a broken log.
-        sys.exit(EXIT_REFUSED)
-    finally:
-        hub.stop()
+    run_server(read_settings(data=str(data) if data else None, host=host, port=port))
+
+
+@cli.command("status")
+@data_option
+@click.option("--json", "is_json", is_flag=True, help="Write one JSON object.")
+def status_command(data: Path | None, *, is_json: bool) -> None:
+    """Show how a hub does, serving or stopped. Exit code 0: in order, 1: wants attention, 3: broken.
+
+    \b
+    Example: lintas-broker status --data hub
+    """
+    found = status.examine(read_settings(data=str(data) if data else None), now=now_us() // US_PER_S)
+    if is_json:
+        click.echo(json.dumps(status.as_json(found)))
+    else:
+        status.show(found, click.echo)
+    sys.exit({status.OK: 0, status.ATTENTION: EXIT_REFUSED, status.BROKEN: EXIT_LOG_BROKEN}[status.worst(found)])
 
 
 @cli.command("migrate")
@@ -309,4 +306,9 @@ def main() -> None:
         sys.exit(EXIT_LOG_BROKEN)
     except LintasError as fault:
         click.echo(f"lintas-broker: {fault}", err=True)
+        sys.exit(EXIT_REFUSED)
+    except DatabaseFault as fault:
+        # One line: from the second on a driver quotes rows.
+        first = next(iter(str(fault).splitlines()), type(fault).__name__)
+        click.echo(f"lintas-broker: the database does not answer, or refuses: {first}", err=True)
         sys.exit(EXIT_REFUSED)

@@ -23,6 +23,7 @@ from broker.signer import LogSigner
 from broker.store import log, migrate
 from broker.store.engine import READERS, Store
 from broker.strangers import Strangers
+from broker.tally import Tally
 from broker.wakeup import Wakeup
 from broker.witnesses import read_policy
 from broker.writer import Writer
@@ -45,7 +46,7 @@ FIRST_EPOCH = 1
 class Hub:
     """A hub that is open. `readers` are the threads that read the database, `lock` keeps other processes away.
 
-    `witnesses` is the policy by which a checkpoint counts as witnessed.
+    `witnesses` is the policy by which a checkpoint counts as witnessed, `tally` what was counted since it was opened.
     """
 
     settings: Settings
@@ -56,6 +57,7 @@ class Hub:
     strangers: Strangers
     retention: Retention
     wakeup: Wakeup
+    tally: Tally
     witnesses: Policy
     writer: Writer
     tokens: Tokens
@@ -111,10 +113,11 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
     secret = read_secret(settings.secret_file)
     store = Store(settings.database)
     signer = LogSigner(store, key, Outside(settings.checkpoint))
-    strangers, retention, wakeup = Strangers(clock), Retention(settings.purge_after_days), Wakeup()
-    due = (strangers.record, Expiry().record, retention.record, matching.tick)
+    strangers, retention, wakeup, tally = Strangers(clock), Retention(settings.purge_after_days), Wakeup(), Tally()
+    due = (strangers.record, Expiry().record, retention.record, matching.tick, tally.see)
     writer = Writer(store, signer, clock, index_key=secret.index_key, due=due)
-    writer.on_commit.append(wakeup.tell)
+    writer.on_commit += [wakeup.tell, tally.committed]
+    writer.on_batch.append(tally.took)
     return Hub(
         settings=settings,
         clock=clock,
@@ -124,6 +127,7 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
         strangers=strangers,
         retention=retention,
         wakeup=wakeup,
+        tally=tally,
         witnesses=witnesses,
         writer=writer,
         tokens=Tokens(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +23,18 @@ NAMES = (
     "LINTAS_HOST",
     "LINTAS_PORT",
     "LINTAS_LOG_LEVEL",
+    "LINTAS_LOG_FORMAT",
+    "LINTAS_METRICS",
+    "LINTAS_DRAIN_S",
     "LINTAS_PURGE_AFTER_DAYS",
     "LINTAS_WEBHOOK_ALLOW",
     "LINTAS_WITNESSES",
 )
 LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("json", "text")
+DRAIN_S_MAX = 300
+"""Longer than any proxy needs to see that a hub is leaving."""
+
 PORT_MAX = 65_535
 PURGE_AFTER_DAYS_MAX = 3_650
 """Ten years, the longest that any type of record is kept."""
@@ -38,7 +45,8 @@ class Settings:
     """Everything a hub process needs to know. `database` is an SQLAlchemy URL, `witnesses` a tlog-policy file.
 
     `checkpoint` is a file outside the database, where the newest checkpoint is kept.
-    Content is purged `purge_after_days` after its end.
+    Content is purged `purge_after_days` after its end. A `log_format` of None is chosen by where the log goes.
+    Figures for monitoring are told at the address `metrics`. A hub told to stop goes on serving for `drain_s` seconds.
     `webhook_allow` are the addresses that are called though they are not public, or without TLS.
     """
 
@@ -48,6 +56,9 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8470
     log_level: str = "info"
+    log_format: str | None = None
+    metrics: tuple[str, int] | None = None
+    drain_s: int = 0
     purge_after_days: int = 30
     webhook_allow: tuple[Allowed, ...] = ()
     witnesses: Path | None = None
@@ -75,9 +86,17 @@ def read_settings(environ: Mapping[str, str] | None = None, **given: str | int |
         database=values.get("database") or f"sqlite:///{data / 'hub.db'}",
         checkpoint=Path(values.get("checkpoint") or data / "newest.checkpoint"),
         host=values.get("host") or "127.0.0.1",
-        port=_port(values.get("port") or "8470"),
-        log_level=_level(values.get("log_level") or "info"),
-        purge_after_days=_days(values.get("purge_after_days") or "30"),
+        port=_number("LINTAS_PORT", values.get("port") or "8470", 0, PORT_MAX),
+        log_level=_one_of("LINTAS_LOG_LEVEL", LEVELS, values.get("log_level") or "info"),
+        log_format=_one_of("LINTAS_LOG_FORMAT", LOG_FORMATS, values["log_format"])
+        if values.get("log_format")
+        else None,
+        metrics=_address(values["metrics"]) if values.get("metrics") else None,
+        drain_s=_number("LINTAS_DRAIN_S", values.get("drain_s") or "0", 0, DRAIN_S_MAX),
+        # A day at least: readers who look daily rely on it (lintas.purge).
+        purge_after_days=_number(
+            "LINTAS_PURGE_AFTER_DAYS", values.get("purge_after_days") or "30", 1, PURGE_AFTER_DAYS_MAX
+        ),
         webhook_allow=_allowed(values.get("webhook_allow") or ""),
         witnesses=Path(values["witnesses"]) if values.get("witnesses") else None,
     )
@@ -98,10 +117,18 @@ def _read_file(named: str | None, data: Path) -> dict[str, str]:
     return {name: str(value) for name, value in members.items()}
 
 
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > PORT_MAX:
-        raise BadSettings(f"LINTAS_PORT is a number from 0 to {PORT_MAX}.")
+def _number(name: str, text: str, low: int, high: int) -> int:
+    is_short = text.isascii() and text.isdigit() and len(text) <= len(str(high))
+    if not is_short or not low <= int(text) <= high:
+        raise BadSettings(f"{name} is a number from {low} to {high}.")
     return int(text)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not host or not colon:
+        raise BadSettings("LINTAS_METRICS is an address and a port, such as 127.0.0.1:9470.")
+    return host.removeprefix("[").removesuffix("]"), _number("The port of LINTAS_METRICS", port, 0, PORT_MAX)
 
 
 def _allowed(text: str) -> tuple[Allowed, ...]:
@@ -111,14 +138,7 @@ def _allowed(text: str) -> tuple[Allowed, ...]:
         raise BadSettings(f"LINTAS_WEBHOOK_ALLOW: {fault}; write host:port or network:port.") from fault
 
 
-def _level(text: str) -> str:
-    if text not in LEVELS:
-        raise BadSettings(f"LINTAS_LOG_LEVEL is one of {', '.join(LEVELS)}.")
+def _one_of(name: str, allowed: Sequence[str], text: str) -> str:
+    if text not in allowed:
+        raise BadSettings(f"{name} is one of {', '.join(allowed)}.")
     return text
-
-
-def _days(text: str) -> int:
-    # A day at least: readers who look daily rely on it (lintas.purge).
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= PURGE_AFTER_DAYS_MAX:
-        raise BadSettings(f"LINTAS_PURGE_AFTER_DAYS is a number from 1 to {PURGE_AFTER_DAYS_MAX}.")
-    return int(text)

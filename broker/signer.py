@@ -63,6 +63,8 @@ class LogSigner:
         Rows after the newest checkpoint (a crash between commit and signature) are left for `sign_new`. Raises
         LogBehind when the database does not extend the checkpoint that is kept outside it.
         """
+        # Read before the snapshot: beside a hub that serves, it would else be newer than what it is compared with.
+        kept = self._outside.read()
         with self._store.read() as conn:
             newest = log.newest_checkpoint(conn)
             size = newest[0] if newest else 0
@@ -72,11 +74,10 @@ class LogSigner:
                 signed = checkpoint.open_checkpoint(newest[1], origin=self.origin, key=self.verifier)
                 if (signed.size, signed.root) != (frontier.size, frontier.root()):
                     raise LogHalted(f"The checkpoint of size {size} does not fit the rows.")
-            self._check_outside(conn)
+            self._check_outside(conn, kept)
         self._frontier = frontier
 
-    def _check_outside(self, conn: Connection) -> None:
-        kept = self._outside.read()
+    def _check_outside(self, conn: Connection, kept: bytes | None) -> None:
         if kept is None:
             return
         seen = checkpoint.open_checkpoint(kept, origin=self.origin, key=self.verifier)

@@ -34,11 +34,13 @@ class Strangers:
         self._clock = clock
         self._lock = threading.Lock()
         self._counts: dict[tuple[int, str], Counter[str]] = defaultdict(Counter)
+        self.totals: Counter[str] = Counter()
 
     def count(self, source: str, code: str) -> None:
         """Count one refusal from this address."""
         minute = self._clock() // MINUTE_US
         with self._lock:
+            self.totals[code] += 1
             full = len(self._counts) >= SOURCES_MAX and (minute, source) not in self._counts
             self._counts[(minute, OTHERS if full else source)][code] += 1
 

@@ -169,6 +169,11 @@ class Streams:
         self._fanning: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
 
+    @property
+    def open_count(self) -> int:
+        """Streams that are open now."""
+        return len(self._open)
+
     async def open(self, source: Source, caller: Caller, abort: Callable[[], None], *, after: int) -> Stream:
         """Make room for a stream, then read and record its first page; raise Busy, or what the page refuses.
 

@@ -56,14 +56,23 @@ class Bell:
 
 
 class Wakeup:
-    """The bells of one process. All but `tell` belong to the thread of the event loop."""
+    """The bells of one process. All but `tell` belong to the thread of the event loop.
+
+    `is_leaving`: the server will stop soon, so readers and publishers should be sent elsewhere. `is_stopping`: it does.
+    """
 
     def __init__(self) -> None:
         """Begin without a bell."""
         self._bells: set[Bell] = set()
         self._counts: Counter[str] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.is_leaving = False
         self.is_stopping = False
+
+    @property
+    def waiting(self) -> int:
+        """Readers that wait now."""
+        return len(self._bells)
 
     @contextmanager
     def bell(self, agency: str) -> Iterator[Bell]:

@@ -165,17 +165,18 @@ class Push:
     async def run(self) -> None:
         """Work until the webhook ends; a fault of the hub's own is survived, and is no failure of the receiver.
 
-        What was taken over though that could not be recorded is sent again, from the cursor on.
+        What was taken over though that could not be recorded is sent again, from the cursor on. In the log of the
+        process a webhook is called by the index of its order: its name is its agency's business.
         """
         while not self._is_over:
             try:
                 await self._step()
             except Refusal as refusal:
-                logger.info("%s of %s waits: %s", self._way, self.agency, refusal.code)
+                logger.info("webhook %d waits: %s", self._hook.order_seq, refusal.code)
                 self._place = None
                 await self._rest(IDLE_S)
             except Exception:
-                logger.exception("%s of %s failed", self._way, self.agency)
+                logger.exception("webhook %d failed", self._hook.order_seq)
                 self._place = None
                 await asyncio.sleep(IDLE_S)
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from broker.batch import Batch, Head
@@ -54,11 +55,21 @@ class Done(Generic[T]):
     signed: Signed | None
 
 
+@dataclass(frozen=True, slots=True)
+class Took:
+    """How many jobs a batch had, how long the first of them waited for it, how long commit and signature took."""
+
+    jobs: int
+    wait_s: float
+    commit_s: float
+
+
 @dataclass(slots=True)
 class _Entry:
     job: Callable[[Batch], Any]
     ids: tuple[str, ...]
     future: Future[Any]
+    queued_at: float = field(default_factory=time.monotonic)
 
 
 class Writer:
@@ -75,7 +86,8 @@ class Writer:
     ) -> None:
         """Take its parts; each of `due` is called in every batch and may add what is to be recorded by now.
 
-        Each of `on_commit` is called by the writer's thread after each commit, once it is signed; it must not raise.
+        Each of `on_commit` is called by the writer's thread after each commit, once it is signed, and each of
+        `on_batch` after each batch that was answered, with what it took; none may raise.
         """
         self._store = store
         self._signer = signer
@@ -89,6 +101,7 @@ class Writer:
         self._stopping = False
         self.directory = Directory("")
         self.on_commit: list[Callable[[News], None]] = []
+        self.on_batch: list[Callable[[Took], None]] = []
 
     @property
     def halted(self) -> LogHalted | LogBehind | None:
@@ -172,6 +185,7 @@ class Writer:
     def _settle(self, entries: list[_Entry]) -> None:
         if self._halted is not None:
             return self._halt(self._halted, entries)
+        began = time.monotonic()
         try:
             answers, signed = self._commit(entries)
         except LogHalted as halted:
@@ -184,6 +198,10 @@ class Writer:
         else:
             for entry, answer in zip(entries, answers, strict=True):
                 _resolve(entry.future, answer, signed)
+            if entries:
+                took = Took(len(entries), began - entries[0].queued_at, time.monotonic() - began)
+                for tell in self.on_batch:
+                    tell(took)
         return None
 
     def _settle_apart(self, entries: list[_Entry]) -> None:

@@ -240,6 +240,19 @@ def test_agency_settings_are_documented() -> None:
     assert [] == undocumented(sorted(settings), docs_text())
 
 
+def test_promises_name_tests_that_exist() -> None:
+    """Every test that SECURITY.md names is there."""
+    named = re.findall(r"`((?:\w+/)?test_\w+)::(\w+)`", (ROOT / "SECURITY.md").read_text())
+    found = {
+        (path.relative_to(ROOT / "tests").with_suffix("").as_posix(), function.name.removeprefix("test_"))
+        for path in python_files("tests")
+        for function in functions(path)
+    }
+
+    assert [] == sorted(set(named) - found)
+    assert len(named) > 60
+
+
 @pytest.mark.parametrize(("program", "group"), [("lintas", agency_program), ("lintas-broker", hub_program)])
 def test_commands_are_documented(program: str, group: click.Group) -> None:
     """Every command of both programs stands in the docs as it is typed."""

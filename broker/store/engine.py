@@ -15,11 +15,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import SQLAlchemyError as DatabaseFault
 
 from lintas.errors import BadSettings
 
 # The rest of the hub passes connections on without knowing SQLAlchemy: it imports the name from here.
-__all__ = ["READERS", "Connection", "Store"]
+__all__ = ["READERS", "Connection", "DatabaseFault", "Store"]
 
 READERS = 8
 """Connections for reading: more than the threads that read at once on the machines we know."""
@@ -42,6 +43,18 @@ class Store:
         self.is_shared = self.url.get_backend_name() == POSTGRES
         opened = _open_postgres if self.is_shared else _open_sqlite
         self._write, self._read = opened(self.url, size=1, is_writer=True), opened(self.url, size=READERS)
+        self.faults = 0
+        for engine in (self._write, self._read):
+            event.listen(engine, "handle_error", self._count)
+
+    @property
+    def in_use(self) -> int:
+        """Connections that are working now."""
+        return sum(engine.pool.checkedout() for engine in (self._write, self._read))  # type: ignore[attr-defined]
+
+    def _count(self, _context: object) -> None:
+        # Any thread; two at once may count as one, which an alarm can bear.
+        self.faults += 1
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -83,7 +96,7 @@ _TAKE_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
 
 
 def _open_sqlite(url: URL, *, size: int, is_writer: bool = False) -> Engine:
-    engine = create_engine(url, pool_size=size, max_overflow=0)
+    engine = create_engine(url, pool_size=size, max_overflow=0, hide_parameters=True)
     begin = "BEGIN IMMEDIATE" if is_writer else "BEGIN"
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", lambda conn: conn.exec_driver_sql(begin))
@@ -97,6 +110,8 @@ def _open_postgres(url: URL, *, size: int, is_writer: bool = False) -> Engine:
         url,
         pool_size=size,
         max_overflow=0,
+        # The text of an error would quote what was to be stored, and end in a log.
+        hide_parameters=True,
         # A database that was restarted left its connections dead: they are tried before use and made anew.
         pool_pre_ping=True,
         isolation_level=level,

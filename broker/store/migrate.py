@@ -25,6 +25,11 @@ def is_current(conn: Connection) -> bool:
     return _found(conn) == _wanted(conn)
 
 
+def revision(conn: Connection) -> str | None:
+    """Return the revision that the database is at, None before the first."""
+    return _found(conn)
+
+
 def check_current(conn: Connection) -> None:
     """Raise BadSettings unless the database is at this version's revision."""
     found, wanted = _found(conn), _wanted(conn)

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from broker import proofs
+from broker import approvals, proofs
 from broker.auth import Caller
 from broker.batch import Batch
 from broker.delivery import in_reader, submit_as
@@ -34,9 +34,8 @@ from broker.web.http import (
 )
 from broker.web.partners import key_members, partner_members
 from broker.writer import Done
-from lintas.directory import FRESH_S
 from lintas.errors import BadRequest
-from lintas.event import KINDS, OUTCOMES, US_PER_S
+from lintas.event import KINDS, OUTCOMES
 from lintas.header import is_id, is_party
 
 PAGE_DEFAULT = 100
@@ -207,16 +206,11 @@ def _grant(hub: Hub, agency: str) -> dict[str, Any]:
 
 
 def _pending(conn: Connection, hub: Hub) -> list[dict[str, Any]]:
-    accepted = log.events_of_kinds(conn, {"order.accepted"}, after=-1)
-    details = {row.object: json.loads(row.body)["detail"] for row in accepted if row.body is not None and row.object}
-    done = {detail["first"] for detail in details.values() if "first" in detail}
-    waiting = {row_id: detail for row_id, detail in details.items() if "needs" in detail and row_id not in done}
+    waiting = approvals.waiting(conn, now=hub.now())
     raw = lines.by_ids(conn, waiting)
-    fresh = {row.object: row.time for row in accepted}
     return [
-        {"id": row_id, **detail, "at": rfc3339(fresh[row_id]), "line": raw[row_id].decode()}
-        for row_id, detail in waiting.items()
-        if fresh[row_id] // US_PER_S + FRESH_S > hub.now()
+        {"id": row_id, **detail, "at": rfc3339(at), "line": raw[row_id].decode()}
+        for row_id, (detail, at) in waiting.items()
     ]
 
 

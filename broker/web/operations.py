@@ -9,8 +9,9 @@ from broker.delivery import in_reader
 from broker.store import log
 from broker.web.bulletins import BATCH_BYTES_MAX, BATCH_LINES_MAX, PAGE_MAX
 from broker.web.http import check_params, hub_of, json_response, rfc3339
-from broker.writer import read_only
+from broker.writer import RETRY_AFTER_S, read_only
 from lintas.ed25519 import public_key_of
+from lintas.errors import Busy
 from lintas.header import LINE_BYTES_MAX
 from lintas.webhooks import key_text
 
@@ -26,9 +27,11 @@ async def healthz(request: Request) -> Response:
 
 @router.get("/readyz", summary="The hub accepts and serves")
 async def readyz(request: Request) -> Response:
-    """503 while the log is halted or the database does not answer."""
+    """503 while the log is halted, the hub is leaving, or the database does not answer."""
     check_params(request, ())
     hub = hub_of(request)
+    if hub.wakeup.is_leaving:
+        raise Busy("This hub is stopping. Another one answers, or this one in a moment.", retry_after=RETRY_AFTER_S)
     if hub.writer.halted is not None:
         raise read_only(hub.writer.halted)
     newest = await in_reader(hub, log.newest_checkpoint)

@@ -271,6 +271,39 @@ def test_port_in_use(few: Template, tmp_path: Path) -> None:
     open_hub(read_settings({}, data=str(data))).stop()
 
 
+def test_database_that_does_not_answer(
+    few: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A hub whose database does not answer says so in one line, and leaves the directory to others."""
+    data = few.copy(tmp_path / "hub")
+    monkeypatch.setenv("LINTAS_DATABASE", "postgresql://nobody:secret-word@127.0.0.1:1/nowhere")
+    monkeypatch.setenv("LINTAS_PORT", "0")
+    code, _, said = run(monkeypatch, capsys, "serve", "--data", str(data))
+    told = [line for line in said.splitlines() if line.startswith("lintas-broker:")]
+
+    assert (1, 1) == (code, len(told))
+    assert "the database does not answer" in told[0]
+    assert "secret-word" not in said
+    open_hub(read_settings({}, data=str(data))).stop()
+
+
+def test_figures_at_a_port_in_use(
+    few: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A hub that cannot tell its figures where it should does not start, and names the address."""
+    data = few.copy(tmp_path / "hub")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setenv("LINTAS_METRICS", address)
+        monkeypatch.setenv("LINTAS_PORT", "0")
+
+        code, _, said = run(monkeypatch, capsys, "serve", "--data", str(data))
+
+    assert (1, True) == (code, f"LINTAS_METRICS: cannot listen on {address}" in said)
+
+
 def test_exercise(region_template: Path) -> None:
     """`exercise` makes identity files of every simulated agency and two administrators, all private."""
     agencies, admins = region_template / "agencies", region_template / "admins"

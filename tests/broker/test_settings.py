@@ -150,3 +150,34 @@ def test_unreadable_webhook_exception() -> None:
     """An exception that cannot be read stops the hub instead of being skipped."""
     with pytest.raises(BadSettings, match="LINTAS_WEBHOOK_ALLOW"):
         read_settings({"LINTAS_WEBHOOK_ALLOW": "inner.example"})
+
+
+def test_operations(tmp_path: Path) -> None:
+    """Form of the log, address of figures, time to leave are read; without them none, none, none at all."""
+    data = write(tmp_path, 'log_format = "text"\nmetrics = "[::1]:9470"\ndrain_s = 10\n')
+    found, plain = read_settings({}, data=data), read_settings({})
+
+    assert ("text", ("::1", 9470), 10) == (found.log_format, found.metrics, found.drain_s)
+    assert (None, None, 0) == (plain.log_format, plain.metrics, plain.drain_s)
+
+
+@pytest.mark.parametrize(
+    "address", ["9470", ":9470", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:65536", "x:" + "9" * 5_000]
+)
+def test_address_of_figures(address: str) -> None:
+    """An address of figures without host or port is refused by the name of the setting."""
+    with pytest.raises(BadSettings, match="LINTAS_METRICS"):
+        read_settings({"LINTAS_METRICS": address})
+
+
+@pytest.mark.parametrize("seconds", ["-1", "301", "1.5"])
+def test_time_to_leave(seconds: str) -> None:
+    """A time to leave outside its range is refused by the name of the setting."""
+    with pytest.raises(BadSettings, match="LINTAS_DRAIN_S is a number from 0 to 300"):
+        read_settings({"LINTAS_DRAIN_S": seconds})
+
+
+def test_log_format() -> None:
+    """A form of the log that is none is refused by the name of the setting."""
+    with pytest.raises(BadSettings, match="LINTAS_LOG_FORMAT is one of json, text"):
+        read_settings({"LINTAS_LOG_FORMAT": "xml"})
