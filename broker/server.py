@@ -31,7 +31,16 @@ class Server(uvicorn.Server):
         """Serve this application; `options` are those of uvicorn's configuration."""
         # Request lines would put ids and filters into a second, unprotected log; the event log has every read.
         super().__init__(
-            uvicorn.Config(deferring(app), http=Protocol, server_header=False, access_log=False, **options)
+            uvicorn.Config(
+                deferring(app),
+                http=Protocol,
+                ws="none",
+                # Whose word on addresses counts is decided in broker.limits, for all that count them.
+                proxy_headers=False,
+                server_header=False,
+                access_log=False,
+                **options,
+            )
         )
         self._hub = hub
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.limits import Network, read_networks
 from broker.reach import Allowed, read_allowed
 from lintas.errors import BadSettings
 
@@ -24,13 +25,16 @@ NAMES = (
     "LINTAS_PORT",
     "LINTAS_LOG_LEVEL",
     "LINTAS_PURGE_AFTER_DAYS",
+    "LINTAS_RATE_FACTOR",
+    "LINTAS_TRUSTED_PROXY",
     "LINTAS_WEBHOOK_ALLOW",
     "LINTAS_WITNESSES",
 )
 LEVELS = ("debug", "info", "warning", "error")
 PORT_MAX = 65_535
+RATE_FACTOR_MAX = 1_000
 PURGE_AFTER_DAYS_MAX = 3_650
-"""Ten years, the longest that any type of record is kept."""
+"""Ten years, the longest that any type of record is kept. A day at least: readers who look daily rely on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class Settings:
 
     `checkpoint` is a file outside the database, where the newest checkpoint is kept.
     Content is purged `purge_after_days` after its end.
+    `rate_factor` multiplies what an agency may ask, 0 sets no limit; `trusted_proxy` are the addresses whose
+    X-Forwarded-For is believed.
     `webhook_allow` are the addresses that are called though they are not public, or without TLS.
     """
 
@@ -49,6 +55,8 @@ class Settings:
     port: int = 8470
     log_level: str = "info"
     purge_after_days: int = 30
+    rate_factor: int = 1
+    trusted_proxy: tuple[Network, ...] = ()
     webhook_allow: tuple[Allowed, ...] = ()
     witnesses: Path | None = None
 
@@ -75,9 +83,13 @@ def read_settings(environ: Mapping[str, str] | None = None, **given: str | int |
         database=values.get("database") or f"sqlite:///{data / 'hub.db'}",
         checkpoint=Path(values.get("checkpoint") or data / "newest.checkpoint"),
         host=values.get("host") or "127.0.0.1",
-        port=_port(values.get("port") or "8470"),
+        port=_number("LINTAS_PORT", values.get("port") or "8470", 0, PORT_MAX),
         log_level=_level(values.get("log_level") or "info"),
-        purge_after_days=_days(values.get("purge_after_days") or "30"),
+        purge_after_days=_number(
+            "LINTAS_PURGE_AFTER_DAYS", values.get("purge_after_days") or "30", 1, PURGE_AFTER_DAYS_MAX
+        ),
+        rate_factor=_number("LINTAS_RATE_FACTOR", values.get("rate_factor") or "1", 0, RATE_FACTOR_MAX),
+        trusted_proxy=_networks(values.get("trusted_proxy") or ""),
         webhook_allow=_allowed(values.get("webhook_allow") or ""),
         witnesses=Path(values["witnesses"]) if values.get("witnesses") else None,
     )
@@ -89,7 +101,7 @@ def _read_file(named: str | None, data: Path) -> dict[str, str]:
         return {}
     try:
         members = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as fault:
+    except (OSError, ValueError, RecursionError) as fault:
         raise BadSettings(f"The settings file {path} cannot be read: {fault}") from fault
     known = {name.removeprefix(PREFIX).lower() for name in NAMES} - {"data"}
     unknown = sorted(set(members) - known)
@@ -98,9 +110,10 @@ def _read_file(named: str | None, data: Path) -> dict[str, str]:
     return {name: str(value) for name, value in members.items()}
 
 
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > PORT_MAX:
-        raise BadSettings(f"LINTAS_PORT is a number from 0 to {PORT_MAX}.")
+def _number(name: str, text: str, low: int, high: int) -> int:
+    is_short = text.isascii() and text.isdigit() and len(text) <= len(str(high))
+    if not is_short or not low <= int(text) <= high:
+        raise BadSettings(f"{name} is a number from {low} to {high}.")
     return int(text)
 
 
@@ -111,14 +124,14 @@ def _allowed(text: str) -> tuple[Allowed, ...]:
         raise BadSettings(f"LINTAS_WEBHOOK_ALLOW: {fault}; write host:port or network:port.") from fault
 
 
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return read_networks(text)
+    except ValueError as fault:
+        raise BadSettings(f"LINTAS_TRUSTED_PROXY: {fault}; write addresses or networks.") from fault
+
+
 def _level(text: str) -> str:
     if text not in LEVELS:
         raise BadSettings(f"LINTAS_LOG_LEVEL is one of {', '.join(LEVELS)}.")
     return text
-
-
-def _days(text: str) -> int:
-    # A day at least: readers who look daily rely on it (lintas.purge).
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= PURGE_AFTER_DAYS_MAX:
-        raise BadSettings(f"LINTAS_PURGE_AFTER_DAYS is a number from 1 to {PURGE_AFTER_DAYS_MAX}.")
-    return int(text)
