@@ -22,7 +22,7 @@ from broker.fsck import Report, check_everything
 from broker.hub import open_hub, purge_all, read_log_key
 from broker.reindex import reindex
 from broker.secret import read_secret
-from broker.server import CONNECTIONS_MAX, DRAIN_S, KEEP_ALIVE_S, Server, allow_connections
+from broker.server import DRAIN_S, KEEP_ALIVE_S, Server, allow_connections
 from broker.settings import Settings, read_settings
 from broker.store import log, migrate
 from broker.store.engine import Store
@@ -98,7 +98,6 @@ def serve(data: Path | None, host: str | None, port: int | None) -> None:
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level,
-        limit_concurrency=CONNECTIONS_MAX,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=DRAIN_S,
     )

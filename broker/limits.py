@@ -64,8 +64,11 @@ PUBLIC_COST = 5.0
 ROWS_A_UNIT = 100
 """Rows of a page that cost as much as a request."""
 
-AT_ONCE_MAX = 96
-"""Requests of an agency under way: its 32 that may wait, and 64 that work. The threads and the queue serve all."""
+READS_AT_ONCE_MAX = 96
+"""Reads of an agency under way: its 32 that may wait, and 64 that work. The threads serve all."""
+
+LINES_AT_ONCE_MAX = 1_024
+"""Lines of an agency from one address under way, as in two commits; a batch begins while there are fewer."""
 
 SLOWED_MAX = 250
 """Answers to an address in debt that are held back at a time; whoever asks for more is cut."""
@@ -186,16 +189,19 @@ class Limits:
         if self._factor:
             self._reads.charge(party, cost)
 
-    def enter(self, party: str, source: str = "") -> Callable[[], None]:
-        """Let a request of an agency begin; call what is returned at its end. Raise Busy when too many are under way.
+    def begin_read(self, party: str) -> Callable[[], None]:
+        """Let a read of an agency begin; call what is returned at its end. Raise Busy when too many are under way."""
+        return self._begin(party, 1, READS_AT_ONCE_MAX)
 
-        With a `source` only those from there are counted: lines may come from anyone who holds a copy of them.
-        """
-        whose = f"{party} {source}"
-        if self._factor and self._under_way[whose] >= AT_ONCE_MAX * self._factor:
-            raise Busy("Too many requests of yours are under way.", retry_after=1)
-        self._under_way[whose] += 1
-        return lambda: _subtract(self._under_way, whose)
+    def begin_lines(self, party: str, source: str, count: int) -> Callable[[], None]:
+        """Let lines of an agency begin, as `begin_read`. Lines from elsewhere may be copies that anyone holds."""
+        return self._begin(f"{party} {source}", count, LINES_AT_ONCE_MAX)
+
+    def _begin(self, whose: str, count: int, most: int) -> Callable[[], None]:
+        if self._factor and self._under_way[whose] >= most * self._factor:
+            raise Busy("Too much of yours is under way.", retry_after=1)
+        self._under_way[whose] += count
+        return lambda: _subtract(self._under_way, whose, count)
 
 
 @lru_cache(maxsize=KEYS_MAX)
@@ -245,7 +251,7 @@ def _times(rate: Rate, factor: int) -> Rate:
     return Rate(rate.per_s * factor, rate.burst * factor)
 
 
-def _subtract(counts: Counter[str], key: str) -> None:
-    counts[key] -= 1
+def _subtract(counts: Counter[str], key: str, count: int = 1) -> None:
+    counts[key] -= count
     if not counts[key]:
         del counts[key]

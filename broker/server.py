@@ -5,11 +5,12 @@ from __future__ import annotations
 import resource
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from broker.connections import Connections, Protocol
 from broker.hub import Hub
 
 CONNECTIONS_MAX = 2_500
@@ -27,13 +28,18 @@ DRAIN_S = 30
 class Server(uvicorn.Server):
     """A server that tells waiting readers when it stops, so that it need not wait for them."""
 
-    def __init__(self, hub: Hub, app: Callable[..., Any], **options: Any) -> None:
+    def __init__(
+        self, hub: Hub, app: Callable[..., Any], connections: Connections | None = None, **options: Any
+    ) -> None:
         """Serve this application; `options` are those of uvicorn's configuration."""
+        if connections is None:
+            connections = Connections(hub, CONNECTIONS_MAX)
+        protocol: Any = partial(Protocol, connections)
         # Request lines would put ids and filters into a second, unprotected log; the event log has every read.
         super().__init__(
             uvicorn.Config(
                 deferring(app),
-                http=Protocol,
+                http=protocol,
                 ws="none",
                 # Whose word on addresses counts is decided in broker.limits, for all that count them.
                 proxy_headers=False,
@@ -72,28 +78,6 @@ def _trim(scope: dict[str, Any]) -> None:
     # The server keeps the request for as long as its response lasts; of it, it needs only these itself.
     for name in scope.keys() - {"type", "method", "http_version", "client", "path", "query_string"}:
         del scope[name]
-
-
-class Protocol(HttpToolsProtocol):
-    """A connection that its handler can cut: a reader who does not read would hold it for ever."""
-
-    def on_message_begin(self) -> None:
-        """Offer beside the request to cut its connection, and to tell when it is lost."""
-        super().on_message_begin()
-        self._lost: Callable[[], None] | None = None
-        self.scope["extensions"] = {"lintas.abort": {"call": self.transport.abort}, "lintas.lost": {"call": self._tell}}
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever asked."""
-        super().connection_lost(exc)
-        lost: Callable[[], None] | None = getattr(self, "_lost", None)
-        if lost is not None:
-            lost()
-
-    def _tell(self, lost: Callable[[], None]) -> None:
-        self._lost = lost
-        if self.transport.is_closing():
-            lost()
 
 
 def allow_connections() -> None:

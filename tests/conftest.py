@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 
 from broker import exercise
 from broker.app import build_app
+from broker.connections import Connections
 from broker.hub import Hub, open_hub
 from broker.server import Server
 from broker.settings import Settings, read_settings
@@ -183,9 +184,9 @@ def exercise_hub(exercise_data: Path, clock: ShiftedClock) -> Iterator[ExerciseH
 class served:  # noqa: N801 - used as a function
     """Serve a started hub over HTTP from a thread of this process."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, connections: Connections | None = None) -> None:
         self.app = build_app(hub)
-        self._server = Server(hub, self.app, host="127.0.0.1", port=0, log_level="error")
+        self._server = Server(hub, self.app, connections, host="127.0.0.1", port=0, log_level="error")
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     def __enter__(self) -> str:

@@ -145,19 +145,19 @@ def _open_all(hub: Hub, raws: list[bytes]) -> list[Submission | Refusal]:
 
 def _let_in(request: Request, submissions: list[Submission | Refusal]) -> list[Submission | Refusal]:
     """Count what no key stands behind; let each issuer's lines go on, or refuse them all."""
-    found: dict[str, Refusal | None] = {}
+    headers: dict[str, list[Header]] = {}
     for each in submissions:
-        if not isinstance(each, Submission):
-            if not isinstance(each, RateLimited):
-                count_stranger(request, each.code)
-        elif each.line.header.iss not in found:
-            found[each.line.header.iss] = _refusal(request, each.line.header)
+        if isinstance(each, Submission):
+            headers.setdefault(each.line.header.iss, []).append(each.line.header)
+        elif not isinstance(each, RateLimited):
+            count_stranger(request, each.code)
+    found = {issuer: _refusal(request, each) for issuer, each in headers.items()}
     return [(found[each.line.header.iss] or each) if isinstance(each, Submission) else each for each in submissions]
 
 
-def _refusal(request: Request, header: Header) -> Refusal | None:
+def _refusal(request: Request, headers: Sequence[Header]) -> Refusal | None:
     try:
-        let_in(request, header)
+        let_in(request, headers[0], len(headers))
     except Refusal as refusal:
         return refusal
     return None

@@ -109,11 +109,11 @@ def charge_rows(request: Request, caller: Caller, rows: int) -> None:
     limits_of(request).charge_reads(caller.party, rows // figures.ROWS_A_UNIT)
 
 
-def let_in(request: Request, header: Header) -> None:
-    """Let a line whose signature is good go on; raise RateLimited or Busy when its issuer has sent too many."""
+def let_in(request: Request, header: Header, count: int = 1) -> None:
+    """Let so many lines whose signatures are good go on; raise RateLimited or Busy when their issuer sent too many."""
     limits = limits_of(request)
     limits.check_lines(header.iss)
-    hold(request, limits.enter(header.iss, source_of(request)))
+    hold(request, limits.begin_lines(header.iss, source_of(request), count))
 
 
 def charge_line(request: Request, header: Header, *, is_new: bool) -> None:

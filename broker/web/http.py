@@ -75,7 +75,7 @@ def caller_of(request: Request) -> Caller:
     caller = hub.tokens.caller(authorization, hub.directory, hub.now())
     limits.check_reads(caller.party)
     limits.charge_reads(caller.party)
-    hold(request, limits.enter(caller.party))
+    hold(request, limits.begin_read(caller.party))
     return caller
 
 

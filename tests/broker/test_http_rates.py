@@ -258,7 +258,7 @@ def test_strangers_enrolment_is_not_charged_to_the_agency(guarded: Guarded) -> N
 
 def test_at_once(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting requests of one agency leave room to the others, and give it back when they end."""
-    monkeypatch.setattr(figures, "AT_ONCE_MAX", 1)
+    monkeypatch.setattr(figures, "READS_AT_ONCE_MAX", 1)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(guarded.desks.get, "/v1/bulletins", READER, Prefer="wait=1")
         bells = guarded.desks.hub.wakeup._bells

@@ -136,28 +136,42 @@ def test_factor() -> None:
     free.check_lines("my-police")
 
 
-def test_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only so many requests of an agency are under way; one that ends makes room, others have room of their own."""
-    monkeypatch.setattr(figures, "AT_ONCE_MAX", 2)
+def test_reads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only so many reads of an agency are under way; one that ends makes room, others have room of their own."""
+    monkeypatch.setattr(figures, "READS_AT_ONCE_MAX", 2)
     limits = Limits(Hand())
 
-    leave = [limits.enter("my-police") for _ in range(2)]
+    ends = [limits.begin_read("my-police") for _ in range(2)]
     with pytest.raises(Busy) as caught:
-        limits.enter("my-police")
-    limits.enter("sg-fiu")
-    limits.enter("my-police", STRANGER)
-    leave[0]()
-    limits.enter("my-police")
+        limits.begin_read("my-police")
+    limits.begin_read("sg-fiu")
+    limits.begin_lines("my-police", STRANGER, 1)
+    ends[0]()
+    limits.begin_read("my-police")
 
     assert 1 == caught.value.extra["retry_after"]
 
 
+def test_lines_at_once() -> None:
+    """Only so many lines of an agency from one address are under way: copies sent from elsewhere take nobody's place."""
+    limits = Limits(Hand())
+
+    limits.begin_lines("my-police", STRANGER, 1_000)
+    end = limits.begin_lines("my-police", STRANGER, 1_000)
+    with pytest.raises(Busy):
+        limits.begin_lines("my-police", STRANGER, 1)
+    limits.begin_lines("my-police", "192.0.2.2", 1_000)
+    end()
+
+    limits.begin_lines("my-police", STRANGER, 1)
+
+
 def test_at_once_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """The factor 0 lets any number begin."""
-    monkeypatch.setattr(figures, "AT_ONCE_MAX", 1)
+    monkeypatch.setattr(figures, "READS_AT_ONCE_MAX", 1)
     limits = Limits(Hand(), factor=0)
 
-    assert all(limits.enter("my-police") for _ in range(3))
+    assert all(limits.begin_read("my-police") for _ in range(3))
 
 
 def test_slowed(monkeypatch: pytest.MonkeyPatch) -> None:
