@@ -30,16 +30,23 @@ from tests import postgres
 from tests.databases import Databases
 from tests.postgres import Cluster
 
+EXAMPLES = 60
+"""Inputs of each kind that a property is tried with."""
+
 _CLUSTER = pytest.StashKey[Cluster]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a run choose the database."""
+    """Let a run choose the database, and how much is tried."""
+    parser.addoption("--fuzz", type=int, default=1, metavar="N", help="Try N times as many inputs of each kind.")
     parser.addoption("--postgres", action="store_true", help="Give every hub of the tests a real Postgres database.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start one Postgres for the run, before any worker."""
+    factor = config.getoption("--fuzz")
+    settings.register_profile("run", settings.get_profile("lintas"), max_examples=EXAMPLES * factor)
+    settings.load_profile("run")
     if config.getoption("--postgres") and not hasattr(config, "workerinput"):
         cluster = config.stash[_CLUSTER] = postgres.start(Path(tempfile.mkdtemp(prefix="lintas-postgres-")) / "cluster")
         os.environ[postgres.URL_NAME] = cluster.url
@@ -51,7 +58,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[_CLUSTER].stop()
 
 
-settings.register_profile("lintas", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("lintas", deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("lintas")
 
 

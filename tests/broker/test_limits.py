@@ -153,7 +153,7 @@ def test_reads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_lines_at_once() -> None:
-    """Only so many lines of an agency from one address are under way: copies sent from elsewhere take nobody's place."""
+    """Only so many lines of an agency from one address are under way: copies from elsewhere take nobody's place."""
     limits = Limits(Hand())
 
     limits.begin_lines("my-police", STRANGER, 1_000)
