@@ -1,4 +1,4 @@
-"""What requests are charged to, and what they hold until their end.
+"""What a request is charged to; what it holds until its end.
 
 Everything here belongs to the event loop's thread. The figures, with the decisions, are those of `broker.limits`.
 """
