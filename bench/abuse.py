@@ -139,7 +139,7 @@ async def _publish(port: int, requests: list[bytes], seconds: float) -> tuple[fl
         due = start + number / A_SECOND
         await asyncio.sleep(due - time.monotonic())
         connection = await idle.get()
-        status = await _exchange(*connection, requests[number])
+        status = await _exchange(connection[0], connection[1], requests[number])
         latencies.append(time.monotonic() - due)
         idle.put_nowait(connection)
         if status != ACCEPTED:

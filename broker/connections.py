@@ -114,6 +114,8 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, connections: Connections, **options: Any) -> None:
         """Take the connections of the server; `options` are uvicorn's."""
         super().__init__(**options)
+        # None until the first request, which uvicorn's type does not say.
+        self.cycle: Any
         self.logger = connections.logger
         self.source: str | None = None
         self._connections = connections
@@ -296,7 +298,7 @@ class Protocol(HttpToolsProtocol):
 def _problem(refusal: Refusal) -> bytes:
     status = STATUS[type(refusal)]
     body = json.dumps({**refusal.problem(), "status": status}).encode()
-    retry = b"retry-after: %d\r\n" % refusal.extra["retry_after"] if "retry_after" in refusal.extra else b""
+    retry = b"retry-after: %d\r\n" % int(refusal.extra["retry_after"]) if "retry_after" in refusal.extra else b""
     return b"%bcontent-type: application/problem+json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n%b" % (
         STATUS_LINE[status],
         len(body),

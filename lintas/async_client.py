@@ -111,12 +111,12 @@ class AsyncClient(Face):
             except httpx.RequestError as fault:
                 if pause_s is None:
                     raise HubUnreachable(f"{self._http.base_url}: {fault!s:.200}") from fault
-                wait_s: float | None = pause_s
+                await asyncio.sleep(pause_s)
             else:
                 wait_s = None if pause_s is None else pause_after(answer, pause_s)
                 if wait_s is None:
                     return answer
-            await asyncio.sleep(wait_s)
+                await asyncio.sleep(wait_s)
         raise AssertionError
 
     async def _exchange(self, request: Request) -> Response:

@@ -110,12 +110,12 @@ class Client(Face):
             except httpx.RequestError as fault:
                 if pause_s is None:
                     raise HubUnreachable(f"{self._http.base_url}: {fault!s:.200}") from fault
-                wait_s: float | None = pause_s
+                time.sleep(pause_s)
             else:
                 wait_s = None if pause_s is None else pause_after(answer, pause_s)
                 if wait_s is None:
                     return answer
-            time.sleep(wait_s)
+                time.sleep(wait_s)
         raise AssertionError
 
     def _exchange(self, request: Request) -> Response:

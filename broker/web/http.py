@@ -125,7 +125,8 @@ async def read_body(request: Request, size_bytes_max: int) -> bytes:
         _too_large(size_bytes_max)
     source, room = source_of(request), body_room_of(request)
     limits_of(request).check_address(source)
-    chunks, size = [], 0
+    chunks: list[bytes] = []
+    size = 0
     hold(request, lambda: room.give(source, sum(map(len, chunks))))
     try:
         async with asyncio.timeout(BODY_S_MAX):

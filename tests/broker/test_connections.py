@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from broker import connections as module
+from broker import limits
 from broker.connections import Connections, Patience
 from lintas.errors import PROBLEM_TYPE_PREFIX
 from tests.broker.conftest import Desks, Template, inner_desks
@@ -310,7 +311,7 @@ def test_connections_of_one_address(guarded: Guarded, monkeypatch: pytest.Monkey
 def test_connections_of_a_proxy(guarded: Guarded, monkeypatch: pytest.MonkeyPatch, is_trusted: bool) -> None:  # noqa: FBT001
     """A trusted proxy carries everybody's connections: it has no limit of its own."""
     monkeypatch.setattr(module, "ADDRESS_MAX", 0)
-    monkeypatch.setattr(module.limits, "is_trusted", lambda *_given: is_trusted)
+    monkeypatch.setattr(limits, "is_trusted", lambda *_given: is_trusted)
 
     with guarded.connect(GET, source=STRANGER) as connection:
         assert (b"HTTP/1.1 200" if is_trusted else b"HTTP/1.1 429") == answer(connection)[:12]

@@ -53,7 +53,13 @@ EVENTS = (
     b'retry: 2000\n\nid: 12\nevent: bulletin\ndata: {"seq":12,"line":"a.b.c"}\n\n:\n\nevent: end\r\ndata: hour\r\n\r\n'
 )
 ROWS = b'{"seq":12,"line":"a.b.c"}\n{"seq":15,"id":"%b","state":"recalled","by":"%b"}\n' % (b"A" * 43, b"A" * 43)
-HEADER = {"exp": NOW + 9, "kind": "alert", "topic": "cyber.scam", "tlp": "AMBER", "release_to": ["sg-fiu"]}
+HEADER: dict[str, Any] = {
+    "exp": NOW + 9,
+    "kind": "alert",
+    "topic": "cyber.scam",
+    "tlp": "AMBER",
+    "release_to": ["sg-fiu"],
+}
 LINES = [
     LEDGER.line(BULLETIN, "my-police", LEAST, urgency="urgent", refs=["comments:" + "A" * 43], **HEADER),
     LEDGER.line(TOKEN, "my-police", b"", exp=NOW + 300, scope="read", purpose="investigation", case_ref="SIM-1"),
@@ -205,7 +211,13 @@ def note_of(found: tuple[bytes, tuple[note.Signature, ...]]) -> bytes:
 
 
 ANY_JSON = (canonical({"a": [1, "é", None, {"b": True}]}), b"{}")
-DRAFT = {"kind": "alert", "topic": "cyber.scam", "tlp": "AMBER", "urgency": "urgent", "release_to": ["sg-fiu"]}
+DRAFT: dict[str, Any] = {
+    "kind": "alert",
+    "topic": "cyber.scam",
+    "tlp": "AMBER",
+    "urgency": "urgent",
+    "release_to": ["sg-fiu"],
+}
 DRAFT |= {"valid_until": "2026-12-20T00:00:00Z", "payload": LEAST}
 PARSERS: dict[str, Parser] = {
     "line": Parser(read_line, tuple(line.raw for line in LINES)),
