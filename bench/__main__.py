@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.abuse import abuse_figures, abuse_table, measure_abuse
 from bench.cells import Place, Plan, measure
 from bench.report import software, table, values
 from bench.streams import measure_streams, stream_figures, stream_table
@@ -32,7 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
         place = Place(template=Path(folder) / "template", scratch=Path(folder))
         _progress("making a hub with all simulated agencies")
         exercise.run(read_settings({}, data=str(place.template)), progress=lambda _text: None)
-        text, found = _streams(place, asked) if asked.streams else _rounds(place, asked)
+        way = _streams if asked.streams else _abuse if asked.abuse else _rounds
+        text, found = way(place, asked)
     began = datetime.now(UTC).date().isoformat()
     _progress("")
     print(f"{began}, Python {software()['python']}, seconds a measurement: {asked.seconds:g}\n")
@@ -59,12 +61,18 @@ def _streams(place: Place, asked: argparse.Namespace) -> tuple[str, dict[str, An
     return stream_table(found), {"software": software(), "streams": [stream_figures(*each) for each in found]}
 
 
+def _abuse(place: Place, asked: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    found = measure_abuse(place, asked.seconds, progress=_progress)
+    return abuse_table(found), {"software": software(), "abuse": [abuse_figures(each) for each in found]}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure publishing and pulling.")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure to FILE")
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds of one measurement (default: 3)")
     parser.add_argument("--rounds", type=int, default=3, help="times everything is measured (default: 3)")
     parser.add_argument("--streams", action="store_true", help="measure streams instead: memory, latency, delivery")
+    parser.add_argument("--abuse", action="store_true", help="measure a good partner beside attackers instead")
     return parser
 
 

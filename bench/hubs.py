@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import sqlite3
@@ -29,13 +30,17 @@ class Served:
 
 
 @contextmanager
-def serve_copy(template: Path, data: Path) -> Iterator[Served]:
-    """Serve a copy of a hub's data directory; end the process at the end, and leave its data for `count_stored`."""
+def serve_copy(template: Path, data: Path, **settings: str) -> Iterator[Served]:
+    """Serve a copy of a hub's data directory; end the process at the end, and leave its data for `count_stored`.
+
+    Agencies may ask what they like, unless `settings` say otherwise.
+    """
     shutil.copytree(template, data)
     port = _free_port()
     command = [sys.executable, "-m", "broker", "serve", "--data", str(data), "--host", HOST, "--port", str(port)]
+    environment = os.environ | {"LINTAS_RATE_FACTOR": "0"} | settings
     with (data / "serve.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     try:
         _wait_ready(process, port, data / "serve.log")
         yield Served(data, port, process.pid)

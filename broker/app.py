@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
@@ -11,11 +12,14 @@ from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from broker.hub import Hub
+from broker.limits import Limits
 from broker.outbound import Outbound
+from broker.settings import Settings
 from broker.streams import Streams
 from broker.web import (
     admin,
     bulletins,
+    charging,
     docs,
     exchange,
     http,
@@ -33,16 +37,22 @@ from broker.webhooks import Webhooks
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def build_app(hub: Hub, outbound: Outbound | None = None) -> FastAPI:
+def build_app(hub: Hub, outbound: Outbound | None = None, limits: Limits | None = None) -> FastAPI:
     """Wire the HTTP surface over a hub that the caller starts, after any fork, and stops.
 
-    `outbound` calls the webhooks; without it the hub's settings make one.
+    `outbound` calls the webhooks, `limits` bound what is asked; without them the hub's settings make them.
     """
     app = _new(_pushing(hub, outbound))
     app.state.hub = hub
-    app.state.body_room = http.BodyRoom()
+    app.state.body_room = charging.BodyRoom()
+    app.state.limits = limits or make_limits(hub.settings)
     app.state.streams = Streams(hub)
     return _routes(app)
+
+
+def make_limits(settings: Settings) -> Limits:
+    """Return the limits that a hub's settings ask for."""
+    return Limits(time.monotonic, factor=settings.rate_factor, trusted=settings.trusted_proxy)
 
 
 def _pushing(hub: Hub, outbound: Outbound | None) -> Lifespan:
@@ -59,11 +69,12 @@ def _pushing(hub: Hub, outbound: Outbound | None) -> Lifespan:
 
 
 def _new(lifespan: Lifespan) -> FastAPI:
-    # FastAPI's own pages fetch script from elsewhere; ours is broker.web.docs.
+    # FastAPI's own pages fetch script from elsewhere; ours, with the document, is broker.web.docs.
     return FastAPI(
         title="Lintas",
         version=version("lintas"),
         description="A regional intelligence-sharing broker. All agencies and bulletins are simulated.",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
@@ -72,6 +83,7 @@ def _new(lifespan: Lifespan) -> FastAPI:
 
 def _routes(app: FastAPI) -> FastAPI:
     http.install_problems(app)
+    app.add_middleware(charging.Releasing)
     # The hot paths skip FastAPI's own route handling, which costs more than a signature check.
     app.router.routes.append(_Hot("/v1/bulletins", bulletins.publish, methods=["POST"]))
     app.router.routes.append(_Hot("/v1/bulletins", bulletins.feed, methods=["GET"]))

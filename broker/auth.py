@@ -67,12 +67,16 @@ class Tokens:
         """Begin with nothing remembered."""
         self._cache: OrderedDict[bytes, Caller] = OrderedDict()
 
+    def knows(self, authorization: str | None) -> bool:
+        """Tell whether this token was verified before, so that looking at it costs nothing."""
+        return authorization is not None and _digest(_raw(authorization)) in self._cache
+
     def caller(self, authorization: str | None, directory: Directory, now: int) -> Caller:
         """Return who calls, or raise Unauthorized saying what is wrong with the token."""
         if authorization is None or not authorization.lower().startswith(BEARER):
             raise Unauthorized
-        raw = authorization[len(BEARER) :].strip().encode("latin-1", "replace")
-        digest = hashlib.sha256(raw).digest()
+        raw = _raw(authorization)
+        digest = _digest(raw)
         caller = self._cache.get(digest)
         if caller is None:
             caller = self._remember(digest, _open(raw, directory, now))
@@ -89,6 +93,14 @@ class Tokens:
         if len(self._cache) > CACHE_MAX:
             self._cache.popitem(last=False)
         return caller
+
+
+def _raw(authorization: str) -> bytes:
+    return authorization[len(BEARER) :].strip().encode("latin-1", "replace")
+
+
+def _digest(raw: bytes) -> bytes:
+    return hashlib.sha256(raw).digest()
 
 
 def _open(raw: bytes, directory: Directory, now: int) -> Caller:

@@ -8,13 +8,14 @@ import resource
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from broker.connections import Connections, Protocol
 from broker.hub import Hub
 from lintas.errors import BadSettings
 
@@ -50,12 +51,31 @@ class Server(uvicorn.Server):
     ends the process where it stands, which loses nothing that was acknowledged.
     """
 
-    def __init__(self, hub: Hub, app: Callable[..., Any], *, drain_s: float = 0.0, **options: Any) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        app: Callable[..., Any],
+        connections: Connections | None = None,
+        *,
+        drain_s: float = 0.0,
+        **options: Any,
+    ) -> None:
         """Serve this application; `options` are those of uvicorn's configuration."""
+        if connections is None:
+            connections = Connections(hub, CONNECTIONS_MAX)
+        protocol: Any = partial(Protocol, connections)
         # Request lines would put ids and filters into a second, unprotected log; the event log has every read.
         super().__init__(
             uvicorn.Config(
-                observing(hub, app), http=Protocol, server_header=False, access_log=False, log_config=None, **options
+                observing(hub, app),
+                http=protocol,
+                ws="none",
+                # Whose word on addresses counts is decided in broker.limits, for all that count them.
+                proxy_headers=False,
+                server_header=False,
+                access_log=False,
+                log_config=None,
+                **options,
             )
         )
         self._hub = hub
@@ -181,28 +201,6 @@ def _trim(scope: dict[str, Any]) -> None:
     # The server keeps the request for as long as its response lasts; of it, it needs only these itself.
     for name in scope.keys() - {"type", "method", "http_version", "client", "path", "query_string"}:
         del scope[name]
-
-
-class Protocol(HttpToolsProtocol):
-    """A connection that its handler can cut: a reader who does not read would hold it for ever."""
-
-    def on_message_begin(self) -> None:
-        """Offer beside the request to cut its connection, and to tell when it is lost."""
-        super().on_message_begin()
-        self._lost: Callable[[], None] | None = None
-        self.scope["extensions"] = {"lintas.abort": {"call": self.transport.abort}, "lintas.lost": {"call": self._tell}}
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever asked."""
-        super().connection_lost(exc)
-        lost: Callable[[], None] | None = getattr(self, "_lost", None)
-        if lost is not None:
-            lost()
-
-    def _tell(self, lost: Callable[[], None]) -> None:
-        self._lost = lost
-        if self.transport.is_closing():
-            lost()
 
 
 def allow_connections() -> None:

@@ -11,7 +11,7 @@ from broker.hub import open_hub
 from broker.logs import logging_to
 from broker.metrics import Metrics, Serving
 from broker.scrape import Listener
-from broker.server import ANSWER_S, CONNECTIONS_MAX, KEEP_ALIVE_S, Server, allow_connections, listen
+from broker.server import ANSWER_S, KEEP_ALIVE_S, Server, allow_connections, listen
 from broker.settings import Settings
 
 logger = logging.getLogger("lintas.serve")
@@ -38,7 +38,6 @@ def run_server(settings: Settings) -> None:
             app,
             drain_s=settings.drain_s,
             log_level="warning",
-            limit_concurrency=CONNECTIONS_MAX,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=ANSWER_S,
         )

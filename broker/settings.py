@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.limits import Network, read_networks
 from broker.reach import Allowed, read_allowed
 from lintas.errors import BadSettings
 
@@ -27,6 +28,8 @@ NAMES = (
     "LINTAS_METRICS",
     "LINTAS_DRAIN_S",
     "LINTAS_PURGE_AFTER_DAYS",
+    "LINTAS_RATE_FACTOR",
+    "LINTAS_TRUSTED_PROXY",
     "LINTAS_WEBHOOK_ALLOW",
     "LINTAS_WITNESSES",
 )
@@ -36,8 +39,9 @@ DRAIN_S_MAX = 300
 """Longer than any proxy needs to see that a hub is leaving."""
 
 PORT_MAX = 65_535
+RATE_FACTOR_MAX = 1_000
 PURGE_AFTER_DAYS_MAX = 3_650
-"""Ten years, the longest that any type of record is kept."""
+"""Ten years, the longest that any type of record is kept. A day at least: readers who look daily rely on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class Settings:
     `checkpoint` is a file outside the database, where the newest checkpoint is kept.
     Content is purged `purge_after_days` after its end. A `log_format` of None is chosen by where the log goes.
     Figures for monitoring are told at the address `metrics`. A hub told to stop goes on serving for `drain_s` seconds.
+    `rate_factor` multiplies what an agency may ask, 0 sets no limit; `trusted_proxy` are the addresses whose
+    X-Forwarded-For is believed.
     `webhook_allow` are the addresses that are called though they are not public, or without TLS.
     """
 
@@ -60,6 +66,8 @@ class Settings:
     metrics: tuple[str, int] | None = None
     drain_s: int = 0
     purge_after_days: int = 30
+    rate_factor: int = 1
+    trusted_proxy: tuple[Network, ...] = ()
     webhook_allow: tuple[Allowed, ...] = ()
     witnesses: Path | None = None
 
@@ -93,10 +101,11 @@ def read_settings(environ: Mapping[str, str] | None = None, **given: str | int |
         else None,
         metrics=_address(values["metrics"]) if values.get("metrics") else None,
         drain_s=_number("LINTAS_DRAIN_S", values.get("drain_s") or "0", 0, DRAIN_S_MAX),
-        # A day at least: readers who look daily rely on it (lintas.purge).
         purge_after_days=_number(
             "LINTAS_PURGE_AFTER_DAYS", values.get("purge_after_days") or "30", 1, PURGE_AFTER_DAYS_MAX
         ),
+        rate_factor=_number("LINTAS_RATE_FACTOR", values.get("rate_factor") or "1", 0, RATE_FACTOR_MAX),
+        trusted_proxy=_networks(values.get("trusted_proxy") or ""),
         webhook_allow=_allowed(values.get("webhook_allow") or ""),
         witnesses=Path(values["witnesses"]) if values.get("witnesses") else None,
     )
@@ -108,7 +117,7 @@ def _read_file(named: str | None, data: Path) -> dict[str, str]:
         return {}
     try:
         members = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as fault:
+    except (OSError, ValueError, RecursionError) as fault:
         raise BadSettings(f"The settings file {path} cannot be read: {fault}") from fault
     known = {name.removeprefix(PREFIX).lower() for name in NAMES} - {"data"}
     unknown = sorted(set(members) - known)
@@ -136,6 +145,13 @@ def _allowed(text: str) -> tuple[Allowed, ...]:
         return read_allowed(text)
     except ValueError as fault:
         raise BadSettings(f"LINTAS_WEBHOOK_ALLOW: {fault}; write host:port or network:port.") from fault
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return read_networks(text)
+    except ValueError as fault:
+        raise BadSettings(f"LINTAS_TRUSTED_PROXY: {fault}; write addresses or networks.") from fault
 
 
 def _one_of(name: str, allowed: Sequence[str], text: str) -> str:

@@ -37,6 +37,9 @@ QUEUE_MAX = 4_096
 BATCH_JOBS_MAX = 512
 """Jobs in one commit, so that nobody waits for a huge one."""
 
+BATCH_LINES_MAX = 1_024
+"""Lines in one commit, counted as jobs look them up: one agency's batches must not hold up everyone's single lines."""
+
 IDLE_S = 5.0
 """How often an idle writer looks whether something is due."""
 
@@ -172,9 +175,11 @@ class Writer:
             # A halt may have drained the word to stop.
             return [], self._stopping
         entries: list[_Entry] = []
+        count = 0
         while first is not None:
             entries.append(first)
-            if len(entries) == BATCH_JOBS_MAX:
+            count += len(first.ids)
+            if len(entries) == BATCH_JOBS_MAX or count >= BATCH_LINES_MAX:
                 return entries, False
             try:
                 first = self._queue.get_nowait()

@@ -43,10 +43,10 @@ from lintas.transport import (
     PAUSES_S,
     STREAM_TIMEOUT,
     TIMEOUT_S,
-    UNAVAILABLE,
     Room,
     is_stream,
     parts_of,
+    pause_after,
     response_of,
     spread,
 )
@@ -111,10 +111,12 @@ class AsyncClient(Face):
             except httpx.RequestError as fault:
                 if pause_s is None:
                     raise HubUnreachable(f"{self._http.base_url}: {fault!s:.200}") from fault
+                await asyncio.sleep(pause_s)
             else:
-                if answer.status != UNAVAILABLE or pause_s is None:
+                wait_s = None if pause_s is None else pause_after(answer, pause_s)
+                if wait_s is None:
                     return answer
-            await asyncio.sleep(pause_s)
+                await asyncio.sleep(wait_s)
         raise AssertionError
 
     async def _exchange(self, request: Request) -> Response:

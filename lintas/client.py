@@ -44,10 +44,10 @@ from lintas.transport import (
     PAUSES_S,
     STREAM_TIMEOUT,
     TIMEOUT_S,
-    UNAVAILABLE,
     Room,
     is_stream,
     parts_of,
+    pause_after,
     response_of,
     spread,
 )
@@ -110,10 +110,12 @@ class Client(Face):
             except httpx.RequestError as fault:
                 if pause_s is None:
                     raise HubUnreachable(f"{self._http.base_url}: {fault!s:.200}") from fault
+                time.sleep(pause_s)
             else:
-                if answer.status != UNAVAILABLE or pause_s is None:
+                wait_s = None if pause_s is None else pause_after(answer, pause_s)
+                if wait_s is None:
                     return answer
-            time.sleep(pause_s)
+                time.sleep(wait_s)
         raise AssertionError
 
     def _exchange(self, request: Request) -> Response:

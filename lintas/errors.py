@@ -11,7 +11,7 @@ LintasError
 │   ├── Stale · FromTheFuture · Expired · ForeignLine
 │   ├── UnknownRecipient · TopicNotGranted · TlpAboveCeiling · RedNeedsSealing
 │   ├── NoOpeningKey · WrongOpeningKeys · DataProtection · PurposeNeeded
-│   ├── CursorBeyondLog · QuotaExceeded
+│   ├── CursorBeyondLog · QuotaExceeded · RateLimited
 │   ├── UnknownWitness · NotWitnessed
 │   ├── RefUnavailable · RecipientsTooFew · PartnerSuspended
 │   ├── NotAllowed · OrderConflict · LifeTooLong
@@ -162,6 +162,10 @@ class CursorBeyondLog(Refusal):
 
 class QuotaExceeded(Refusal):
     """Your agency has used up what it may ask here for now. Wait until `Retry-After`, or end what is not needed."""
+
+
+class RateLimited(Refusal):
+    """Too much came from your agency or your address in a short time. Send the same again after `Retry-After`."""
 
 
 class UnknownWitness(Refusal):
@@ -362,6 +366,7 @@ STATUS: dict[type[LintasError], int] = {
     RecipientsTooFew: 422,
     LifeTooLong: 422,
     QuotaExceeded: 429,
+    RateLimited: 429,
     InternalError: 500,
     Busy: 503,
     ReadOnly: 503,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lintas import feed, pages, subscribe, wire
-from lintas.errors import Busy, HubUnreachable, InternalError, ReadOnly, Unverified
+from lintas.errors import Busy, HubUnreachable, InternalError, RateLimited, ReadOnly, Unverified
 from lintas.feed import Received
 from lintas.pages import Pulled
 from lintas.request import Operation, Request, Response, expect, given, reading
@@ -35,7 +35,7 @@ TELL_S = 5
 PAUSE_S_MAX = 60.0
 ROW_EVENTS = ("bulletin", "state")
 _INDEX = re.compile(r"[0-9]{1,15}")
-PASSING = (HubUnreachable, Busy, ReadOnly, InternalError)
+PASSING = (HubUnreachable, Busy, RateLimited, ReadOnly, InternalError)
 """What may pass by itself: the follower tries again, later and later."""
 
 
@@ -80,10 +80,12 @@ def follow(session: Session, *, once: bool, poll: bool, pause_s: float, subscrip
             elif not (yield from _listen(session)):
                 polls_until = session.now() + POLL_S
             failures = 0
-        except PASSING:
+        except PASSING as fault:
             # What held for a while and then broke is no repeated failure.
             failures = 0 if session.now() >= began + PAUSE_S_MAX else failures
-            yield Pause(min(PAUSE_S_MAX, 2.0**failures))
+            # A driver spreads a pause down to its half, which is still not before the hub asked us back.
+            asked = fault.extra.get("retry_after")
+            yield Pause(min(PAUSE_S_MAX, max(2.0**failures, 2.0 * asked if isinstance(asked, int) else 0)))
             failures += 1
 
 

@@ -19,6 +19,12 @@ FOLLOW_S = 5.0
 """Pause between two looks at the feed when nothing is new and the hub does not wait."""
 
 UNAVAILABLE = 503
+TOO_MANY = 429
+
+RETRY_AFTER_S_MAX = 10
+"""The longest pause that a hub may ask for while somebody waits for the answer; a longer one is the caller's."""
+
+RETRY_AFTER_DIGITS_MAX = 6
 
 SILENCE_S = 45.0
 """Three heartbeats of the hub: a stream that is silent for longer is dead."""
@@ -52,6 +58,18 @@ def is_stream(answer: httpx.Response) -> bool:
 def spread(seconds: float) -> float:
     """Return a pause of half to all of this, so that those whom one outage cut off do not come back together."""
     return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - guards nothing
+
+
+def pause_after(response: Response, pause_s: float) -> float | None:
+    """Return the pause before the same request is sent again, None when its answer stands.
+
+    It is at least as long as the hub asks, and `pause_s` when nothing is asked.
+    """
+    text = response.headers.get("retry-after", "")
+    asked = int(text) if text.isascii() and text.isdigit() and len(text) <= RETRY_AFTER_DIGITS_MAX else None
+    if asked is not None and asked <= RETRY_AFTER_S_MAX and response.status in (UNAVAILABLE, TOO_MANY):
+        return max(pause_s, float(asked))
+    return pause_s if response.status == UNAVAILABLE else None
 
 
 def parts_of(request: Request) -> dict[str, Any]:

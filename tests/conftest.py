@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from broker import exercise
 from broker.app import build_app
+from broker.connections import Connections
 from broker.hub import Hub, open_hub
 from broker.server import Server
 from broker.settings import Settings, read_settings
@@ -46,16 +47,23 @@ DOZEN = (
 )
 """The agencies of the exercised hub that most tests copy: what a client replays grows with every one."""
 
+EXAMPLES = 60
+"""Inputs of each kind that a property is tried with."""
+
 _CLUSTER = pytest.StashKey[Cluster]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a run choose the database."""
+    """Let a run choose the database, and how much is tried."""
+    parser.addoption("--fuzz", type=int, default=1, metavar="N", help="Try N times as many inputs of each kind.")
     parser.addoption("--postgres", action="store_true", help="Give every hub of the tests a real Postgres database.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start one Postgres for the run, before any worker."""
+    factor = config.getoption("--fuzz")
+    settings.register_profile("run", settings.get_profile("lintas"), max_examples=EXAMPLES * factor)
+    settings.load_profile("run")
     if config.getoption("--postgres") and not hasattr(config, "workerinput"):
         cluster = config.stash[_CLUSTER] = postgres.start(Path(tempfile.mkdtemp(prefix="lintas-postgres-")) / "cluster")
         os.environ[postgres.URL_NAME] = cluster.url
@@ -67,7 +75,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[_CLUSTER].stop()
 
 
-settings.register_profile("lintas", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("lintas", deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("lintas")
 
 
@@ -225,9 +233,9 @@ def exercise_hub(exercise_data: Path, clock: ShiftedClock) -> Iterator[ExerciseH
 class served:  # noqa: N801 - used as a function
     """Serve a started hub over HTTP from a thread of this process."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, connections: Connections | None = None) -> None:
         self.app = build_app(hub)
-        self._server = Server(hub, self.app, host="127.0.0.1", port=0, log_level="error")
+        self._server = Server(hub, self.app, connections, host="127.0.0.1", port=0, log_level="error")
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     def __enter__(self) -> str:

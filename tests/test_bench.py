@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import load
+from bench import abuse, load
 from bench.cells import CELLS, Cell, Measured, Place, Plan, Round, measure
 from bench.hubs import Served, count_stored, serve_copy
 from bench.limit import Limit, count_checks
@@ -206,3 +206,24 @@ def test_a_stream_that_misses_something_is_an_error(place: Place, monkeypatch: p
 
     with pytest.raises(ValueError, match="4 streams hold other"):
         measure_streams(place, 0.5, progress=lambda _text: None, cells=[cell])
+
+
+def test_attack(place: Place) -> None:
+    """A good partner is served beside an attacker whose lines are all refused, the later ones unseen."""
+    write_lines(place.template, place.lines, abuse.BATCH + 25)
+
+    felt = abuse._measure(place, abuse.ATTACKS[1], 0.5, lambda _text: None)
+
+    assert 25 == len(felt.latencies_s)
+    assert set(felt.statuses) <= {403, 429}
+    assert "bad signatures" in abuse.abuse_table([felt])
+
+
+def test_table_of_attacks() -> None:
+    """Latencies are told in milliseconds, answers by their status."""
+    felt = abuse.Felt("nobody", tuple(number / 1000 for number in range(100)), {403: 3, 0: 1}, 2.0, 1.0)
+
+    found = abuse.abuse_figures(felt)
+
+    assert (50.0, 99.0, 2.0, 0.5) == (found["p50_ms"], found["p99_ms"], found["answers_a_second"], found["hub_cpu"])
+    assert "cut: 1, 403: 3" in abuse.abuse_table([felt])

@@ -20,6 +20,7 @@ from broker.due import overdue
 from broker.hub import Hub
 from broker.store import lines, log
 from broker.store.engine import Connection
+from broker.web.charging import charge_rows
 from broker.web.exchange import due_window, overdue_members
 from broker.web.http import (
     LINES_MEDIA,
@@ -47,6 +48,9 @@ CSV_COLUMNS = ("seq", "time", "kind", "outcome", "party", "party_seq", "object",
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 PARTIES = frozenset({"*", "hub"})
 
+EXPORT_ROWS = 10_000
+"""What an export is charged as: it may be the whole log."""
+
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
 
@@ -60,8 +64,10 @@ async def events(request: Request) -> Response:
     if form not in ("json", "jsonl", "csv"):
         raise BadRequest("`format` is json, jsonl or csv.", member="format")
     if form != "json":
+        charge_rows(request, caller, EXPORT_ROWS)
         return await _export(hub, caller, wanted, form, dict(request.query_params))
     limit = integer_param(request, "limit", PAGE_DEFAULT, low=1, high=PAGE_MAX)
+    charge_rows(request, caller, limit)
     before = integer_param(request, "before", -1)
     with_proof = request.query_params.get("proof") == "1"
     done = await _record(hub, caller, "events", dict(request.query_params))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -30,6 +30,7 @@ from broker.intake import Accepted, Submission, admit_bulletin, admit_bulletins,
 from broker.standing import readable
 from broker.store import lines
 from broker.store.engine import Connection
+from broker.web.charging import charge_line, charge_rows, count_stranger, let_in, submit_line
 from broker.web.http import (
     LINES_MEDIA,
     PRIVATE,
@@ -42,12 +43,21 @@ from broker.web.http import (
     integer_param,
     problem_members,
     read_body,
-    source_of,
 )
 from broker.web.waiting import resume_after, stream, wait_of, waited, wants_events, while_there
 from lintas import filter as filters
-from lintas.errors import BadRequest, LintasError, MalformedPayload, NotFound, PurposeNeeded, Refusal, TooLarge
-from lintas.header import BULLETIN, LINE_BYTES_MAX, is_id
+from lintas.errors import (
+    BadRequest,
+    BadSignature,
+    LintasError,
+    MalformedPayload,
+    NotFound,
+    PurposeNeeded,
+    RateLimited,
+    Refusal,
+    TooLarge,
+)
+from lintas.header import BULLETIN, LINE_BYTES_MAX, Header, is_id
 from lintas.line import line_id
 from lintas.strict import canonical
 
@@ -55,6 +65,9 @@ BULLETIN_MEDIA = f"application/{BULLETIN}"
 BATCH_MEDIA = frozenset({LINES_MEDIA, "application/x-ndjson", "text/plain"})
 BATCH_LINES_MAX = 1_000
 BATCH_BYTES_MAX = 16 * 1024 * 1024
+BAD_SIGNATURES_MAX = 16
+"""Bad signatures in one batch after which its other lines are not looked at: each one costs a check."""
+
 INLINE_BYTES_MAX = 8_192
 """A line up to this size is opened on the event loop: a thread would cost more than it saves."""
 
@@ -82,9 +95,10 @@ async def _publish_one(request: Request) -> Response:
         submission = await asyncio.get_running_loop().run_in_executor(hub.readers, open_bulletin, raw, hub.directory)
     else:
         submission = open_bulletin(raw, hub.directory)
-    done = await submit(hub, lambda batch: admit_bulletin(batch, submission), _asked(submission))
+    done = await submit_line(request, lambda batch: admit_bulletin(batch, submission), submission.line)
     accepted = done.value
     assert isinstance(accepted, Accepted)
+    charge_line(request, submission.line.header, is_new=accepted.is_new)
     if done.signed is not None and accepted.seq in done.signed.bodies:
         receipt = done.signed.receipt(accepted.seq)
     else:
@@ -102,11 +116,10 @@ async def _publish_many(request: Request) -> Response:
         raise TooLarge(f"A batch has at most {BATCH_LINES_MAX} lines.")
     raws = body.removesuffix(b"\n").split(b"\n") if body else []
     submissions = await asyncio.get_running_loop().run_in_executor(hub.readers, _open_all, hub, raws)
-    for each in submissions:
-        if isinstance(each, Refusal):
-            hub.strangers.count(source_of(request), each.code)
-    asked = tuple(i for each in submissions if isinstance(each, Submission) for i in _asked(each))
+    submissions = _let_in(request, submissions)
+    asked = tuple(each.line.id for each in submissions if isinstance(each, Submission))
     done = await submit(hub, lambda batch: admit_bulletins(batch, submissions), asked)
+    _charge(request, submissions, done.value)
     results = zip(raws, done.value, strict=True)
     return Response(
         b"".join(canonical(_result(raw, each)) + b"\n" for raw, each in results),
@@ -117,16 +130,46 @@ async def _publish_many(request: Request) -> Response:
 
 def _open_all(hub: Hub, raws: list[bytes]) -> list[Submission | Refusal]:
     opened: list[Submission | Refusal] = []
+    bad = 0
     for raw in raws:
+        if bad >= BAD_SIGNATURES_MAX:
+            opened.append(RateLimited("Too many lines of this batch have bad signatures.", retry_after=1))
+            continue
         try:
             opened.append(open_bulletin(raw, hub.directory))
         except Refusal as refusal:
+            bad += isinstance(refusal, BadSignature)
             opened.append(refusal)
     return opened
 
 
-def _asked(submission: Submission) -> tuple[str, ...]:
-    return (submission.line.id,)
+def _let_in(request: Request, submissions: list[Submission | Refusal]) -> list[Submission | Refusal]:
+    """Count what no key stands behind; let each issuer's lines go on, or refuse them all."""
+    headers: dict[str, list[Header]] = {}
+    for each in submissions:
+        if isinstance(each, Submission):
+            headers.setdefault(each.line.header.iss, []).append(each.line.header)
+        elif not isinstance(each, RateLimited):
+            count_stranger(request, each.code)
+    found = {issuer: _refusal(request, each) for issuer, each in headers.items()}
+    return [(found[each.line.header.iss] or each) if isinstance(each, Submission) else each for each in submissions]
+
+
+def _refusal(request: Request, headers: Sequence[Header]) -> Refusal | None:
+    try:
+        let_in(request, headers[0], len(headers))
+    except Refusal as refusal:
+        return refusal
+    return None
+
+
+def _charge(
+    request: Request, submissions: Sequence[Submission | Refusal], outcomes: Sequence[Accepted | Refusal]
+) -> None:
+    for submission, outcome in zip(submissions, outcomes, strict=True):
+        if isinstance(submission, Submission):
+            is_new = outcome.is_logged if isinstance(outcome, Refusal) else outcome.is_new
+            charge_line(request, submission.line.header, is_new=is_new)
 
 
 def _result(raw: bytes, outcome: Accepted | Refusal) -> dict[str, Any]:
@@ -158,6 +201,7 @@ async def deliver_page(
     Returns the page, with the headers that tell whether it was waited for.
     """
     hub, wait_s = hub_of(request), wait_of(request)
+    charge_rows(request, caller, window.limit)
 
     async def give() -> Page:
         return await deliver(

@@ -9,7 +9,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from broker.web.http import check_params
+from broker.web.charging import public
+from broker.web.http import check_params, json_response
 
 _STYLE = (
     "body{font:14px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
@@ -26,6 +27,7 @@ router = APIRouter()
 async def docs(request: Request) -> Response:
     """List every endpoint with its parameters and media types; /openapi.json has the rest."""
     check_params(request, ())
+    public(request)
     document = request.app.openapi()
     sections = [
         _section(path, method, operation)
@@ -40,6 +42,14 @@ async def docs(request: Request) -> Response:
     )
     headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
     return Response(page, headers=headers, media_type="text/html")
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def openapi(request: Request) -> Response:
+    """Give the OpenAPI document."""
+    check_params(request, ())
+    public(request)
+    return json_response(request.app.openapi())
 
 
 def _section(path: str, method: str, operation: dict[str, Any]) -> str:

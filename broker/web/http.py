@@ -7,7 +7,6 @@ caller may know.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import logging
 import re
@@ -22,15 +21,16 @@ from starlette.requests import ClientDisconnect
 
 from broker.auth import Caller
 from broker.hub import Hub
+from broker.web.charging import body_room_of, count_stranger, hold, limits_of, source_of
 from lintas.errors import (
     STATUS,
     BadRequest,
-    Busy,
     InternalError,
     LintasError,
     MethodNotAllowed,
     NotAllowed,
     NotFound,
+    RateLimited,
     Refusal,
     RequestTimeout,
     TooLarge,
@@ -41,8 +41,8 @@ from lintas.event import US_PER_S
 BODY_S_MAX = 30.0
 """Seconds a body may take: a batch of the largest size over a slow national link."""
 
-BODIES_BYTES_MAX = 128 * 1024 * 1024
-"""Bytes of bodies that are still coming in, of all connections together."""
+SLOW_S = 1.0
+"""What an address in debt waits for its answer: one that asks on and on does so once a second and connection."""
 
 STRANGERS_STATUS = frozenset({400, 401, 403, 408, 413, 415, 422})
 """Refusals that are counted per address unless an event of their issuer records them already."""
@@ -53,30 +53,10 @@ LINES_MEDIA = "application/jsonl"
 TEXT_MEDIA = "text/plain; charset=utf-8"
 PRIVATE = {"Cache-Control": "private, no-cache"}
 INTEGER_DIGITS_MAX = 16
-IPV6 = 6
-IPV6_PREFIX = 64
 
 _INTEGER = re.compile(r"[0-9]{1,16}")
 
 logger = logging.getLogger("lintas.web")
-
-
-class BodyRoom:
-    """Bytes of half-read bodies that may be in memory at once. Used by the event loop's thread alone."""
-
-    def __init__(self) -> None:
-        """Begin empty."""
-        self._taken = 0
-
-    def take(self, size_bytes: int) -> None:
-        """Make room for a chunk, or raise Busy."""
-        if self._taken + size_bytes > BODIES_BYTES_MAX:
-            raise Busy(retry_after=1)
-        self._taken += size_bytes
-
-    def give(self, size_bytes: int) -> None:
-        """Give room back."""
-        self._taken -= size_bytes
 
 
 def hub_of(request: Request) -> Hub:
@@ -85,21 +65,18 @@ def hub_of(request: Request) -> Hub:
     return hub
 
 
-def source_of(request: Request) -> str:
-    """Return the sender's address, for counting strangers; an IPv6 sender counts as its whole network."""
-    try:
-        address = ipaddress.ip_address(request.client.host if request.client else "")
-    except ValueError:
-        return "unknown"
-    if address.version == IPV6:
-        return str(ipaddress.ip_network((address, IPV6_PREFIX), strict=False))
-    return str(address)
-
-
 def caller_of(request: Request) -> Caller:
-    """Return who calls; raise Unauthorized."""
-    hub = hub_of(request)
-    return hub.tokens.caller(request.headers.get("authorization"), hub.directory, hub.now())
+    """Return who calls, charged for a read; raise Unauthorized, RateLimited or Busy."""
+    hub, limits = hub_of(request), limits_of(request)
+    authorization = request.headers.get("authorization")
+    if not hub.tokens.knows(authorization):
+        # Before a signature is looked at. A token that held before is let through: others may share its address.
+        limits.check_address(source_of(request))
+    caller = hub.tokens.caller(authorization, hub.directory, hub.now())
+    limits.check_reads(caller.party)
+    limits.charge_reads(caller.party)
+    hold(request, limits.begin_read(caller.party))
+    return caller
 
 
 def agency_of(request: Request) -> Caller:
@@ -146,22 +123,23 @@ async def read_body(request: Request, size_bytes_max: int) -> bytes:
     declared = request.headers.get("content-length", "0")
     if declared.isascii() and declared.isdigit() and int(declared[:INTEGER_DIGITS_MAX]) > size_bytes_max:
         _too_large(size_bytes_max)
-    room: BodyRoom = request.app.state.body_room
-    chunks, size = [], 0
+    source, room = source_of(request), body_room_of(request)
+    limits_of(request).check_address(source)
+    chunks: list[bytes] = []
+    size = 0
+    hold(request, lambda: room.give(source, sum(map(len, chunks))))
     try:
         async with asyncio.timeout(BODY_S_MAX):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > size_bytes_max:
                     _too_large(size_bytes_max)
-                room.take(len(chunk))
+                room.take(source, len(chunk))
                 chunks.append(chunk)
     except TimeoutError as fault:
         raise RequestTimeout(f"A body may take {BODY_S_MAX:.0f} seconds.") from fault
     except ClientDisconnect as fault:
         raise BadRequest("The connection ended before the body did.") from fault
-    finally:
-        room.give(sum(map(len, chunks)))
     return b"".join(chunks)
 
 
@@ -247,10 +225,12 @@ def install_problems(app: FastAPI) -> None:
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, LintasError)
+        if isinstance(error, RateLimited):
+            return await _slowly(request, error)
         if not isinstance(error, Refusal):
             logger.error("request failed: %s", error)
         elif not error.is_logged and STATUS.get(type(error)) in STRANGERS_STATUS:
-            hub_of(request).strangers.count(source_of(request), error.code)
+            count_stranger(request, error.code)
         return problem(error)
 
     async def http(_request: Request, error: Exception) -> Response:
@@ -268,6 +248,20 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(Exception, crashed)
+
+
+async def _slowly(request: Request, error: RateLimited) -> Response:
+    # An answer at once would be asked for again at once.
+    release = limits_of(request).slow(source_of(request))
+    if release is None:
+        response = problem(error)
+        response.headers["Connection"] = "close"
+        return response
+    try:
+        await asyncio.sleep(SLOW_S)
+    finally:
+        release()
+    return problem(error)
 
 
 def _too_large(size_bytes_max: int) -> NoReturn:

@@ -18,6 +18,7 @@ from broker.delivery import READ_AGAIN_MAX, Window, in_reader, submit, submit_as
 from broker.hub import Hub
 from broker.store import lines, log
 from broker.store.engine import Connection
+from broker.web.charging import charge_rows, public
 from broker.web.http import (
     LINES_MEDIA,
     PRIVATE,
@@ -38,6 +39,9 @@ from lintas.errors import BadRequest, Busy, NotFound
 
 EVENTS_DEFAULT = 200
 EVENTS_MAX = 1_000
+PROOFS_A_ROW = 2
+"""An event is shown with its proof, which is read for it alone: it counts as two rows."""
+
 _NONCE = re.compile(r"[A-Za-z0-9_-]{0,64}")
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 OCTETS = "application/octet-stream"
@@ -49,6 +53,7 @@ router = APIRouter(prefix="/v1/log", tags=["log"])
 async def checkpoint(request: Request) -> Response:
     """Public: it tells the size and root of the log, nothing else. `witnessed=1`: the newest with enough witnesses."""
     check_params(request, {"witnessed"})
+    public(request)
     hub = hub_of(request)
     witnessed = flag_param(request, "witnessed")
     newest = await in_reader(hub, lambda conn: _newest(conn, hub, witnessed=witnessed))
@@ -65,6 +70,7 @@ def _newest(conn: Connection, hub: Hub, *, witnessed: bool) -> tuple[int, bytes]
 async def key(request: Request) -> Response:
     """Public. Compare it with what an administrator gave you over another channel; this answer proves nothing."""
     check_params(request, ())
+    public(request)
     return Response(hub_of(request).signer.verifier.text() + "\n", headers=PRIVATE, media_type=TEXT_MEDIA)
 
 
@@ -72,6 +78,7 @@ async def key(request: Request) -> Response:
 async def policy(request: Request) -> Response:
     """Public. A client decides by a policy of its own; this one tells whose cosignatures there are."""
     check_params(request, ())
+    public(request)
     return Response(hub_of(request).witnesses.text(), headers=PRIVATE, media_type=TEXT_MEDIA)
 
 
@@ -163,6 +170,7 @@ async def events(request: Request) -> Response:
     nonce = request.query_params.get("nonce", "")
     if not _NONCE.fullmatch(nonce):
         raise BadRequest("`nonce` has at most 64 characters of base64url.", member="nonce")
+    charge_rows(request, caller, limit * PROOFS_A_ROW)
     hub = hub_of(request)
     asked = {name: text for name, text in (("kind", kind), ("nonce", nonce)) if text}
     body, cursor, is_full = await _view_whole(hub, caller, Window(after, limit), asked)

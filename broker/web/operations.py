@@ -8,6 +8,7 @@ from broker.auth import TOKEN_LIFE_S_MAX
 from broker.delivery import in_reader
 from broker.store import log
 from broker.web.bulletins import BATCH_BYTES_MAX, BATCH_LINES_MAX, PAGE_MAX
+from broker.web.charging import public
 from broker.web.http import check_params, hub_of, json_response, rfc3339
 from broker.writer import RETRY_AFTER_S, read_only
 from lintas.ed25519 import public_key_of
@@ -22,6 +23,7 @@ router = APIRouter(tags=["operations"])
 async def healthz(request: Request) -> Response:
     """Says nothing about the database."""
     check_params(request, ())
+    public(request)
     return json_response({"status": "ok"})
 
 
@@ -29,6 +31,7 @@ async def healthz(request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """503 while the log is halted, the hub is leaving, or the database does not answer."""
     check_params(request, ())
+    public(request)
     hub = hub_of(request)
     if hub.wakeup.is_leaving:
         raise Busy("This hub is stopping. Another one answers, or this one in a moment.", retry_after=RETRY_AFTER_S)
@@ -42,6 +45,7 @@ async def readyz(request: Request) -> Response:
 async def well_known(request: Request) -> Response:
     """Public. Names and keys here are for comparison with what you pinned; they prove nothing by themselves."""
     check_params(request, ())
+    public(request)
     hub = hub_of(request)
     limits = {
         "line_bytes_max": dict(LINE_BYTES_MAX),

@@ -9,20 +9,12 @@ from fastapi import APIRouter, Request, Response
 
 from broker import proofs
 from broker.batch import Batch
-from broker.delivery import in_reader, submit, submit_as
+from broker.delivery import in_reader, submit_as
 from broker.partners import DEFERRED, Ordered, admit_control, open_control
 from broker.store import lines, log
 from broker.store.engine import Connection
-from broker.web.http import (
-    PRIVATE,
-    caller_of,
-    check_params,
-    hub_of,
-    json_response,
-    read_line,
-    rfc3339,
-    source_of,
-)
+from broker.web.charging import charge_line, source_of, submit_line
+from broker.web.http import PRIVATE, caller_of, check_params, hub_of, json_response, read_line, rfc3339
 from broker.web.log import event_row
 from lintas import vocabulary
 from lintas.directory import EVERY_PARTNER, Directory, KeyRecord
@@ -89,9 +81,10 @@ async def _post(request: Request, typ: str) -> Response:
     # In a reading thread: checking that a new public key is sound takes milliseconds.
     line = await asyncio.get_running_loop().run_in_executor(hub.readers, open_control, raw, typ, hub.directory)
     source, allow = source_of(request), hub.settings.webhook_allow
-    done = await submit(hub, lambda batch: admit_control(batch, line, source, allow), (line.id,))
+    done = await submit_line(request, lambda batch: admit_control(batch, line, source, allow), line)
     ordered = done.value
     assert isinstance(ordered, Ordered)
+    charge_line(request, line.header, is_new=ordered.is_new)
     if done.signed is not None and ordered.seq in done.signed.bodies:
         receipt = done.signed.receipt(ordered.seq)
     else:

@@ -9,18 +9,11 @@ from fastapi import APIRouter, Path, Request, Response
 
 from broker import proofs
 from broker.acks import Acked, admit_ack, open_posted
-from broker.delivery import in_reader, submit, submit_as
+from broker.delivery import in_reader, submit_as
 from broker.readers import Reader, Step, readers_of
 from broker.web.bulletins import viewed
-from broker.web.http import (
-    PRIVATE,
-    agency_of,
-    check_params,
-    hub_of,
-    json_response,
-    read_line,
-    rfc3339,
-)
+from broker.web.charging import charge_line, submit_line
+from broker.web.http import PRIVATE, agency_of, check_params, hub_of, json_response, read_line, rfc3339
 from lintas.header import ACK, LINE_BYTES_MAX
 
 router = APIRouter(prefix="/v1/bulletins", tags=["readers"])
@@ -33,9 +26,10 @@ async def post_ack(request: Request, line_id: Annotated[str, Path(alias="id")]) 
     hub = hub_of(request)
     raw = await read_line(request, ACK, LINE_BYTES_MAX[ACK])
     word = await asyncio.get_running_loop().run_in_executor(hub.readers, open_posted, raw, hub.directory, line_id)
-    done = await submit(hub, lambda batch: admit_ack(batch, word), (word.line.id,))
+    done = await submit_line(request, lambda batch: admit_ack(batch, word), word.line)
     acked = done.value
     assert isinstance(acked, Acked)
+    charge_line(request, word.line.header, is_new=acked.is_new)
     if done.signed is not None and acked.seq in done.signed.bodies:
         receipt = done.signed.receipt(acked.seq)
     else:

@@ -672,7 +672,7 @@ def test_late_retry_of_an_accepted_line(desks: Desks) -> None:
     first = desks.post(line)
     session = desks.session(ISSUER)
     desks.post(session.sign_revocation("unspecified", session.now()), KEY)
-    desks.clock.advance(40 * 86_400)
+    desks.clock.advance(20 * 86_400)
 
     again = desks.post(line)
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from broker.web import bulletins, http
+from broker.web import bulletins, charging, http
 from lintas.errors import LogHalted
 from lintas.header import BULLETIN, KEY, LINE_BYTES_MAX, ORDER
 from tests.broker.conftest import REGISTRAR, UNKNOWN_ID, Desks, problem_of
@@ -399,7 +399,7 @@ def test_busy(desks: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_room_for_bodies(desks: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half-read bodies of all connections together have a limit; what ended, well or not, gives its room back."""
-    monkeypatch.setattr(http, "BODIES_BYTES_MAX", 2_000)
+    monkeypatch.setattr(charging, "BODIES_BYTES_MAX", 2_000)
     line = desks.bulletin(ISSUER, [READER])
 
     big = desks.post(b"A" * 3_000)

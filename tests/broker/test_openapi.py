@@ -10,12 +10,13 @@ from starlette.routing import Route
 
 from broker.app import build_app
 from broker.hub import Hub
+from broker.limits import Limits
 from broker.web import admin, bulletins, subscriptions
 from lintas.errors import BY_CODE, PROBLEM_TYPE_PREFIX
 from tests.broker.conftest import Desks
 
 # No request is made of it, so it needs no hub.
-APP = build_app(cast("Hub", None))
+APP = build_app(cast("Hub", None), limits=Limits(lambda: 0.0))
 DOCUMENT: dict[str, Any] = APP.openapi()
 OPERATIONS = {
     f"{method} {path}": operation for path, item in DOCUMENT["paths"].items() for method, operation in item.items()

@@ -80,6 +80,15 @@ def test_file_that_is_no_toml(tmp_path: Path) -> None:
         read_settings({}, data=write(tmp_path, "port: 1"))
 
 
+@pytest.mark.parametrize("content", [b"host = '\xff'", b"a = " + b"[" * 5_000, b"port = " + b"1" * 5_000])
+def test_file_of_strange_bytes(tmp_path: Path, content: bytes) -> None:
+    """Bytes that are no text, nesting without end and endless numbers are refused as any other fault is."""
+    (tmp_path / "settings.toml").write_bytes(content)
+
+    with pytest.raises(BadSettings):
+        read_settings({}, data=str(tmp_path))
+
+
 @pytest.mark.parametrize("name", ["prot", "data", "LINTAS_PORT"])
 def test_unknown_key(tmp_path: Path, name: str) -> None:
     """A key that means nothing in a settings file is refused by name; the data directory cannot be set there."""
@@ -113,6 +122,30 @@ def test_purge_after_days_at_the_limit(days: int) -> None:
     assert days == read_settings({"LINTAS_PURGE_AFTER_DAYS": str(days)}).purge_after_days
     with pytest.raises(BadSettings):
         read_settings({"LINTAS_PURGE_AFTER_DAYS": "0"})
+
+
+@pytest.mark.parametrize("factor", ["-1", "1001", "0.5", "1" * 5_000])
+def test_rate_factor(factor: str) -> None:
+    """A factor outside its range is refused by the name of the setting."""
+    with pytest.raises(BadSettings, match="LINTAS_RATE_FACTOR is a number from 0 to 1000"):
+        read_settings({"LINTAS_RATE_FACTOR": factor})
+
+
+@pytest.mark.parametrize("factor", [0, 1_000])
+def test_rate_factor_at_the_limit(factor: int) -> None:
+    """No limit at all, or the highest, may be asked for."""
+    assert factor == read_settings({"LINTAS_RATE_FACTOR": str(factor)}).rate_factor
+
+
+def test_trusted_proxy(tmp_path: Path) -> None:
+    """Proxies are named by address or network; what is neither is refused by the name of the setting."""
+    write(tmp_path, 'trusted_proxy = "127.0.0.1, fd00:20::/64"')
+
+    found = read_settings({}, data=str(tmp_path)).trusted_proxy
+
+    assert ["127.0.0.1/32", "fd00:20::/64"] == list(map(str, found))
+    with pytest.raises(BadSettings, match="LINTAS_TRUSTED_PROXY: 'proxy' does not appear"):
+        read_settings({"LINTAS_TRUSTED_PROXY": "proxy"})
 
 
 def test_log_level() -> None:

@@ -89,6 +89,18 @@ def test_jobs_of_one_commit_have_a_limit(inner: Desks, monkeypatch: pytest.Monke
     assert [each.value for each in done] == sorted(each.value for each in done)
 
 
+def test_lines_of_one_commit_have_a_limit(inner: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit ends with the job that brings its lines to the limit: large batches are not all in one."""
+    monkeypatch.setattr(writers, "BATCH_LINES_MAX", 4)
+    gate = Gate(inner.hub)
+    futures = [inner.hub.writer.submit(note_view(str(number)), ("x", "y", "z")) for number in range(5)]
+    gate.open()
+
+    sizes = [done.signed.size for done in (future.result(WAIT_S) for future in futures) if done.signed]
+
+    assert [2, 2, 1] == [sizes.count(size) for size in sorted(set(sizes))]
+
+
 def test_answer_comes_after_the_signature(inner: Desks) -> None:
     """An answer carries the checkpoint that covers its event, and that is the newest one stored."""
     done = inner.hub.writer.submit(note_view("a")).result(WAIT_S)

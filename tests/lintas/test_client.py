@@ -28,6 +28,7 @@ from lintas.errors import (
     MalformedPayload,
     NotFound,
     OrderConflict,
+    RateLimited,
     ReadOnly,
     Recalled,
     Refusal,
@@ -320,6 +321,29 @@ def test_503_does_not_pass(hostile: Hostile, draft: Draw) -> None:
         hostile.client.publish(draft("first", release_to=["id-police"]))
 
     assert [WAITING] == [each.state for each in hostile.state.outgoing()]
+
+
+@both_ways
+def test_rate_limited(hostile: Hostile, draft: Draw) -> None:
+    """A hub that is asked too much is asked again when it says; if that does not help the line waits."""
+    asked = iter(("0", "0", "0", None))
+
+    def tamper(request: httpx.Request, answer: httpx.Response) -> httpx.Response | None:
+        after = next(asked, None) if request.method == "POST" else None
+        content = b'{"type":"tag:lintas.example,2026:rate-limited"}'
+        return None if after is None else httpx.Response(429, headers={"Retry-After": after}, content=content)
+
+    hostile.middle.tamper = tamper
+    with pytest.raises(RateLimited):
+        hostile.client.publish(draft("first", release_to=["id-police"]))
+    (waiting,) = hostile.state.outgoing()
+    hostile.middle.requests.clear()
+
+    (made,) = hostile.client.flush()
+
+    first, second = posts(hostile)
+    assert (waiting.line, [made.id]) == (first, accepted(hostile))
+    assert first == second
 
 
 @both_ways
@@ -625,7 +649,7 @@ def waiting_line(session: Session) -> Any:
     return session.sign_line(BULLETIN, b'{"summary":"x","title":"x"}', exp=session.now() + HOUR, **members)
 
 
-PASSING = {Busy, ReadOnly, InternalError, RequestTimeout, KeyNotActive}
+PASSING = {RateLimited, Busy, ReadOnly, InternalError, RequestTimeout, KeyNotActive}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in STATUS if kind is not Stale], ids=lambda kind: kind.code)

@@ -16,7 +16,7 @@ from lintas import client as client_module
 from lintas import follow as following
 from lintas.async_client import AsyncClient
 from lintas.draft import Draft
-from lintas.errors import HubUnreachable, LintasError, Unauthorized, Unverified, Withheld
+from lintas.errors import HubUnreachable, LintasError, RateLimited, Unauthorized, Unverified, Withheld
 from lintas.state import State
 from lintas.stream import EVENT_BYTES_MAX
 from tests.conftest import wait_until
@@ -402,3 +402,21 @@ def test_pauses_grow(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = following.follow(hostile.client.session, once=False, poll=True, pause_s=1)
 
     assert [following.Pause(seconds) for seconds in (1, 2, 4, 8, 16, 32, 60, 60, 60)] == list(islice(steps, 9))
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(20, 40), (3_600, 60), ("soon", 1), (-5, 1)])
+def test_pause_that_the_hub_asks_for(
+    hostile: Hostile, monkeypatch: pytest.MonkeyPatch, asked: int | str, expected: int
+) -> None:
+    """A follower that read too much comes back when it is asked to: drivers take at least half of a pause."""
+    there = iter([True])
+
+    def pages(*_given: object, **_options: object) -> Iterator[following.Step]:
+        yield from ()
+        if not next(there, False):
+            raise RateLimited(retry_after=asked)
+
+    monkeypatch.setattr(following, "_pages", pages)
+    steps = following.follow(hostile.client.session, once=False, poll=True, pause_s=1)
+
+    assert following.Pause(expected) == next(steps)
