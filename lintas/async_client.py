@@ -34,7 +34,7 @@ from lintas.opening import OpeningKey
 from lintas.pages import Pulled
 from lintas.quorum import Policy
 from lintas.readers import Reader
-from lintas.request import Operation, Request, Response
+from lintas.request import UNAVAILABLE, Operation, Request, Response
 from lintas.state import State
 from lintas.subscribe import Subscription
 from lintas.thread import Thread
@@ -43,12 +43,12 @@ from lintas.transport import (
     PAUSES_S,
     STREAM_TIMEOUT,
     TIMEOUT_S,
-    UNAVAILABLE,
     Room,
     is_stream,
     parts_of,
     response_of,
     spread,
+    trusted,
 )
 from lintas.wire import Answer, Published
 from lintas.witness import Attended
@@ -66,19 +66,27 @@ class AsyncClient(Face):
         *,
         clock: Clock = now_us,
         transport: httpx.AsyncBaseTransport | None = None,
+        ca: Path | None = None,
     ) -> None:
-        """Act as this identity with this memory; `transport` lets a hub in the same process answer."""
+        """Act as this identity with this memory; `transport` lets a hub in the same process answer.
+
+        `ca` is a file with the certificates that alone may vouch for the hub's TLS certificate.
+        """
         super().__init__(identity, state, clock)
-        self._http = httpx.AsyncClient(base_url=identity.hub.url, timeout=TIMEOUT_S, transport=transport)
+        self._http = httpx.AsyncClient(
+            base_url=identity.hub.url, timeout=TIMEOUT_S, transport=transport, verify=trusted(ca)
+        )
         self._lock = asyncio.Lock()
 
     @classmethod
-    def open(cls, path: str | Path, passphrase: bytes, *, hub: str | None = None) -> AsyncClient:
+    def open(
+        cls, path: str | Path, passphrase: bytes, *, hub: str | None = None, ca: Path | None = None
+    ) -> AsyncClient:
         """Open an identity file and the state beside it, as `Client.open` does."""
         identity = load_identity(Path(path), passphrase)
         if hub is not None:
             identity = identity.with_url(hub)
-        return cls(identity, open_state(Path(path), identity))
+        return cls(identity, open_state(Path(path), identity), ca=ca)
 
     async def __aenter__(self) -> Self:
         """Return the client."""
@@ -112,7 +120,7 @@ class AsyncClient(Face):
                 if pause_s is None:
                     raise HubUnreachable(f"{self._http.base_url}: {fault!s:.200}") from fault
             else:
-                if answer.status != UNAVAILABLE or pause_s is None:
+                if answer.status not in UNAVAILABLE or pause_s is None:
                     return answer
             await asyncio.sleep(pause_s)
         raise AssertionError

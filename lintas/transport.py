@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import ssl
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from lintas import follow as following
-from lintas.errors import HubUnreachable
+from lintas.errors import BadSettings, HubUnreachable
 from lintas.request import Request, Response
 
 PAUSES_S = (0.2, 1.0, 3.0, None)
@@ -17,8 +19,6 @@ PAUSES_S = (0.2, 1.0, 3.0, None)
 TIMEOUT_S = 60.0
 FOLLOW_S = 5.0
 """Pause between two looks at the feed when nothing is new and the hub does not wait."""
-
-UNAVAILABLE = 503
 
 SILENCE_S = 45.0
 """Three heartbeats of the hub: a stream that is silent for longer is dead."""
@@ -42,6 +42,19 @@ class Room:
         if self._left < 0:
             raise HubUnreachable(f"The answer is larger than {RESPONSE_BYTES_MAX} bytes; it was not read.")
         return chunk
+
+
+def trusted(ca: Path | None) -> ssl.SSLContext | bool:
+    """Return what a hub's TLS certificate must come from: these certificates alone, by default the usual authorities.
+
+    Raises BadSettings when the file cannot be read or holds no certificate.
+    """
+    if ca is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as fault:
+        raise BadSettings(f"LINTAS_CA: {ca} holds no certificates in PEM form: {fault.strerror or fault}.") from fault
 
 
 def is_stream(answer: httpx.Response) -> bool:
