@@ -20,7 +20,7 @@ from broker.app import build_app
 from broker.demo import run_demo
 from broker.fsck import Report, check_everything
 from broker.hub import open_hub, purge_all, read_log_key
-from broker.reindex import reindex
+from broker.reindex import fits, reindex
 from broker.secret import read_secret
 from broker.server import CONNECTIONS_MAX, DRAIN_S, KEEP_ALIVE_S, Server, allow_connections
 from broker.settings import Settings, read_settings
@@ -115,14 +115,17 @@ def serve(data: Path | None, host: str | None, port: int | None) -> None:
 @cli.command("migrate")
 @data_option
 def migrate_command(data: Path | None) -> None:
-    """Bring the database of a hub to this version's schema, then make its index of indicators anew.
+    """Bring the database of a hub to this version's schema, and make its index of indicators anew.
 
-    Back it up first, and stop the hub. Run it too when hub.secret was lost.
+    Back it up first, and stop the hub. Run it too when hub.secret was lost. It may run again, and twice at once.
     """
     settings = read_settings(data=str(data) if data else None)
     read_log_key(settings.log_key_file)
     key = read_secret(settings.secret_file).index_key
     with _store(settings) as store, store.write() as conn, _bar("indexing") as progress:
+        if migrate.is_current(conn) and fits(conn, key):
+            click.echo("The database is at this version's schema already.")
+            return
         migrate.upgrade(conn)
         size, _ = log.head(conn)
         counted = reindex(conn, key, now=now_us() // US_PER_S, progress=lambda seq: progress(seq + 1, size))
@@ -257,6 +260,7 @@ class _store:  # noqa: N801 - used as a function
         self._store = Store(settings.database)
 
     def __enter__(self) -> Store:
+        self._store.wait()
         return self._store
 
     def __exit__(self, *_: object) -> None:

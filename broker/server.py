@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import resource
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
@@ -34,6 +36,13 @@ class Server(uvicorn.Server):
             uvicorn.Config(deferring(app), http=Protocol, server_header=False, access_log=False, **options)
         )
         self._hub = hub
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let a SIGTERM end the serving alone: raised again, as uvicorn does, it would end the process unclosed."""
+        with super().capture_signals():
+            yield
+            self._captured_signals = [found for found in self._captured_signals if found != signal.SIGTERM]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End what would never end by itself, then drain as uvicorn does."""
