@@ -3,7 +3,7 @@
 Run once as a job: ``python make_secrets.py FOLDER``. What is there already stays, so that it may run again. It writes
 
     database/password   the password of the database's role, for the server
-    first/, second/     pgpass, the same for each replica
+    hub-1/, hub-2/      pgpass, the same for each replica
     tls/proxy.pem       certificate and key of the proxy
     agencies/ca.pem     the authority that vouches for it (LINTAS_CA)
 """
@@ -26,7 +26,7 @@ from lintas.event import US_PER_S
 
 NAMES = ("proxy", "localhost", "127.0.0.1", "::1")
 LIFE = timedelta(days=397)
-REPLICAS = ("first", "second")
+REPLICAS = ("hub-1", "hub-2")
 ROLE = "lintas"
 PRIVATE, PUBLIC = 0o600, 0o644
 
