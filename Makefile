@@ -7,7 +7,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
-APT := timeout 120 apt-get install -qq --no-install-recommends haproxy
+APT := timeout 120 apt-get -qq --option Acquire::Retries=1
 
 # uv: trust what the machine trusts, and use the machine's Python.
 export UV_SYSTEM_CERTS := 1
@@ -42,7 +42,8 @@ topology: $(STAMP) ## Play a hub of two replicas on Postgres behind a TLS proxy,
 proxy:
 	@command -v haproxy >/dev/null || test -x /usr/sbin/haproxy || { \
 		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && export DEBIAN_FRONTEND=noninteractive && \
-		echo 'Installing haproxy' && { $(APT) || { apt-get update -qq && $(APT); }; } >/dev/null 2>&1; } || \
+		echo 'Installing haproxy' && { $(APT) install --no-install-recommends haproxy || \
+		{ $(APT) update && $(APT) install --no-install-recommends haproxy; }; } >/dev/null 2>&1; } || \
 		echo 'haproxy cannot be installed from here (on Debian: apt install haproxy); its tests will be skipped' >&2
 
 check: proxy $(STAMP) ## Check format, lint, types, import contracts, tests, branch coverage: what CI runs

@@ -54,17 +54,18 @@ class Store:
 
     def wait(self) -> None:
         """Return once the server of a shared database answers; raise BadSettings when it does not within WAIT_S."""
-        end = time.monotonic() + WAIT_S
+        end, said = time.monotonic() + WAIT_S, ""
         while self.is_shared:
             try:
                 self._read.connect().close()
             except OperationalError as fault:
-                said = str(fault.orig).splitlines()[0]
+                before, said = said, str(fault.orig).splitlines()[0]
                 if time.monotonic() >= end:
                     raise BadSettings(
-                        f"LINTAS_DATABASE does not answer: {said}. Start it, or mend the address."
+                        f"LINTAS_DATABASE does not answer: {said}. Start it, or mend its address or the password file."
                     ) from fault
-                logger.warning("waiting for the database: %s", said)
+                if said != before:
+                    logger.warning("waiting for the database: %s", said)
                 time.sleep(PAUSE_S)
             else:
                 return

@@ -265,13 +265,27 @@ def test_database_away(
 ) -> None:
     """A command waits a while for a database server, then says that none answers, without the password."""
     data = few.copy(tmp_path / "hub")
-    monkeypatch.setattr(engine, "WAIT_S", 0.1)
+    monkeypatch.setattr(engine, "WAIT_S", 0.0)
     monkeypatch.setenv("LINTAS_DATABASE", "postgresql://lintas:geheim@127.0.0.1:1/lintas")
 
     code, _, err = run(monkeypatch, capsys, command, "--data", str(data))
 
     assert (cli.EXIT_REFUSED, True, True) == (code, "LINTAS_DATABASE does not answer: " in err, "refused" in err)
     assert "geheim" not in err
+
+
+def test_waiting_is_said_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """That a database is waited for, and why, is told once, not with each attempt."""
+    monkeypatch.setattr(engine, "WAIT_S", 0.2)
+    monkeypatch.setattr(engine, "PAUSE_S", 0.01)
+    store = Store("postgresql://lintas:geheim@127.0.0.1:1/lintas")
+
+    with pytest.raises(BadSettings, match="LINTAS_DATABASE does not answer"):
+        store.wait()
+
+    assert [True] == ["refused" in each for each in caplog.messages if each.startswith("waiting for the database: ")]
+    assert "geheim" not in caplog.text
+    store.close()
 
 
 def test_database_comes(databases: Databases, tmp_path: Path) -> None:
