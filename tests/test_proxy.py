@@ -44,7 +44,7 @@ class Replica:
         self.got: list[tuple[str, dict[str, str]]] = []
         self.is_ready = True
         self.loses = 0
-        self.go_on = threading.Event()
+        self.go_on, self.is_waiting, self.is_left = threading.Event(), threading.Event(), threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Answering,), {"replica": self}))
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
@@ -68,7 +68,7 @@ class Answering(BaseHTTPRequestHandler):
         if self.path == "/readyz":
             self._answer(200 if self.replica.is_ready else 503)
         elif self._takes():
-            self._stream() if self.path == "/stream" else self._answer(200)
+            {"/stream": self._stream, "/wait": self._wait}.get(self.path, self._answer)()
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -83,7 +83,7 @@ class Answering(BaseHTTPRequestHandler):
         self.close_connection = True
         return False
 
-    def _answer(self, status: int) -> None:
+    def _answer(self, status: int = 200) -> None:
         self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -96,6 +96,12 @@ class Answering(BaseHTTPRequestHandler):
         self.wfile.write(b"3\r\n:\n\n\r\n")
         self.replica.go_on.wait(10)
         self.wfile.write(b"0\r\n\r\n")
+
+    def _wait(self) -> None:
+        self.replica.is_waiting.set()
+        self.connection.settimeout(10)
+        if _read(self.connection) == b"":
+            self.replica.is_left.set()
 
     def log_message(self, *_: object) -> None:
         """Keep quiet."""
@@ -294,6 +300,15 @@ def test_streams_pass_as_they_come(proxy: Proxy) -> None:
             replica.go_on.set()
 
     assert (b":\n\n", False) == (first, is_held)
+
+
+def test_whoever_leaves_is_gone(proxy: Proxy) -> None:
+    """When a reader leaves while its replica waits for news, the replica hears of it."""
+    with proxy.secure("127.0.0.1") as connection:
+        connection.sendall(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_until(lambda: any(replica.is_waiting.is_set() for replica in proxy.replicas))
+
+    wait_until(lambda: any(replica.is_left.is_set() for replica in proxy.replicas), 5)
 
 
 def test_requests_of_one_address(proxy: Proxy) -> None:

@@ -306,6 +306,8 @@ def main() -> None:
     def tell(text: str) -> None:
         click.echo(f"{time.monotonic() - began:5.1f} s  {text}")
 
+    # Removed when all held; otherwise it has what every process wrote.
+    tell(f"everything is in {folder}")
     cluster = postgres.start(folder / "postgres")
     name = f"topology_{os.getpid()}"
     try:
