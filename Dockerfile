@@ -19,7 +19,10 @@ FROM python:3.13-slim
 # The folders exist with their owner, so that volumes mounted there begin with that owner.
 RUN groupadd --gid 10001 lintas \
     && useradd --uid 10001 --gid lintas --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin lintas \
-    && install --directory --owner=lintas --group=lintas --mode=0700 /data /data/agencies
+    && install --directory --owner=lintas --group=lintas --mode=0700 /data /data/agencies \
+        /secrets/agencies /secrets/hub-1 /secrets/hub-2 /secrets/tls \
+    # Read by the database's user, from a volume that only its container is given.
+    && install --directory --owner=lintas --group=lintas --mode=0755 /secrets/database
 COPY --from=build /opt/lintas /opt/lintas
 ENV PATH=/opt/lintas/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 LINTAS_DATA=/data
 USER 10001:10001

@@ -7,6 +7,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
+APT := timeout 120 apt-get -qq --option Acquire::Retries=1
 
 # uv: trust what the machine trusts, and use the machine's Python.
 export UV_SYSTEM_CERTS := 1
@@ -21,7 +22,7 @@ define stage
 @printf '\n== %s\n' '$(1)'
 endef
 
-.PHONY: help setup demo test check format lock bench clean
+.PHONY: help setup demo test check topology proxy format lock bench clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -34,7 +35,18 @@ demo: $(STAMP) ## Start a hub with simulated agencies, exchange bulletins, check
 test: $(STAMP) ## Run the whole test suite
 	@$(BIN)/pytest -n $(WORKERS)
 
-check: $(STAMP) ## Check format, lint, types, import contracts, tests, branch coverage: what CI runs
+topology: $(STAMP) ## Play a hub of two replicas on Postgres behind a TLS proxy, with a replica killed on the way
+	@$(BIN)/python -m tests.topology
+
+# The one thing that no lock can bring: installed where that may be done. Elsewhere its tests say that they did not run.
+proxy:
+	@command -v haproxy >/dev/null || test -x /usr/sbin/haproxy || { \
+		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && export DEBIAN_FRONTEND=noninteractive && \
+		echo 'Installing haproxy' && { $(APT) install --no-install-recommends haproxy || \
+		{ $(APT) update && $(APT) install --no-install-recommends haproxy; }; } >/dev/null 2>&1; } || \
+		echo 'haproxy cannot be installed from here (on Debian: apt install haproxy); its tests will be skipped' >&2
+
+check: proxy $(STAMP) ## Check format, lint, types, import contracts, tests, branch coverage: what CI runs
 	$(call stage,format)
 	@$(BIN)/ruff format --check
 	$(call stage,lint)

@@ -21,7 +21,7 @@ from broker import status
 from broker.demo import run_demo
 from broker.fsck import Report, check_everything
 from broker.hub import open_hub, purge_all, read_log_key
-from broker.reindex import reindex
+from broker.reindex import fits, reindex
 from broker.secret import read_secret
 from broker.serving import run_server
 from broker.settings import Settings, read_settings
@@ -112,14 +112,17 @@ def status_command(data: Path | None, *, is_json: bool) -> None:
 @cli.command("migrate")
 @data_option
 def migrate_command(data: Path | None) -> None:
-    """Bring the database of a hub to this version's schema, then make its index of indicators anew.
+    """Bring the database of a hub to this version's schema, and make its index of indicators anew.
 
-    Back it up first, and stop the hub. Run it too when hub.secret was lost.
+    Back it up first, and stop the hub. Run it too when hub.secret was lost. It may run again, and twice at once.
     """
     settings = read_settings(data=str(data) if data else None)
     read_log_key(settings.log_key_file)
     key = read_secret(settings.secret_file).index_key
     with _store(settings) as store, store.write() as conn, _bar("indexing") as progress:
+        if migrate.is_current(conn) and fits(conn, key):
+            click.echo("The database is at this version's schema already.")
+            return
         migrate.upgrade(conn)
         size, _ = log.head(conn)
         counted = reindex(conn, key, now=now_us() // US_PER_S, progress=lambda seq: progress(seq + 1, size))
@@ -254,6 +257,7 @@ class _store:  # noqa: N801 - used as a function
         self._store = Store(settings.database)
 
     def __enter__(self) -> Store:
+        self._store.wait()
         return self._store
 
     def __exit__(self, *_: object) -> None:

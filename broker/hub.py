@@ -83,6 +83,7 @@ class Hub:
 
         A database behind what was published is served read-only: what is in it can be looked at and compared.
         """
+        self.store.wait()
         with self.store.read() as conn:
             migrate.check_current(conn)
             reindex.check(conn, self.secret.index_key)

@@ -38,17 +38,22 @@ def reindex(conn: Connection, key: bytes, *, now: int, progress: Callable[[int],
 
 def check(conn: Connection, key: bytes) -> None:
     """Raise BadSettings when the index was made with another secret: it would find nothing, in silence."""
+    if fits(conn, key) is False:
+        raise BadSettings(
+            "The index of indicators was made with another hub.secret: put it back, or run `lintas-broker migrate`."
+        )
+
+
+def fits(conn: Connection, key: bytes) -> bool | None:
+    """Tell whether the index was made with this key; None when no bulletin in it can show that."""
     found = indicators.newest(conn)
     if found is None:
-        return
+        return None
     seq, raw, rows = found
     content = _content(raw)
     assert content is not None
     # Some rows may have been purged by their type; one that fits shows the secret.
-    if rows.isdisjoint((row["type"], row["digest"]) for row in indicators.rows(key, seq, _values(content))):
-        raise BadSettings(
-            "The index of indicators was made with another hub.secret: put it back, or run `lintas-broker migrate`."
-        )
+    return not rows.isdisjoint((row["type"], row["digest"]) for row in indicators.rows(key, seq, _values(content)))
 
 
 def _bulletin(conn: Connection, key: bytes, stored: lines.StoredLine) -> int:

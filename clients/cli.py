@@ -99,7 +99,7 @@ def enrol(letter: Path, identity: Path | None, holder: str) -> None:
     who = Identity(party=party, key=SigningKey.generate(), hub=hub, openings=openings)
     # Kept before it is sent: an admitted key must never be lost between the two.
     save_identity(path, who, settings.passphrase)
-    with Client(who, State(path.with_suffix(".state"), log_key=hub.log_key)) as client:
+    with Client(who, State(path.with_suffix(".state"), log_key=hub.log_key), ca=settings.ca) as client:
         client.enrol(invite=invite, code=code, holder=holder)
     click.echo(f"{party}: key waits for approval; identity in {path}")
     click.echo(f"fingerprint  {who.key.kid}")

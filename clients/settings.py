@@ -1,7 +1,8 @@
 """The one reader of the environment on the agency's side.
 
 LINTAS_HUB (optional: the address in the identity is used without it), LINTAS_IDENTITY, LINTAS_PASSPHRASE_FILE,
-LINTAS_POLICY (optional: a tlog-policy file, by default the one beside the identity if there is one).
+LINTAS_POLICY (optional: a tlog-policy file, by default the one beside the identity if there is one), LINTAS_CA
+(optional: certificates that alone may vouch for the hub's TLS certificate).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ IDENTITY = "LINTAS_IDENTITY"
 PASSPHRASE_FILE = "LINTAS_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
 
 POLICY = "LINTAS_POLICY"
+CA = "LINTAS_CA"
 
 PASSPHRASE_BYTES_MAX = 4096
 """No passphrase is longer; a wrong path to something large is noticed."""
@@ -28,11 +30,15 @@ PASSPHRASE_BYTES_MAX = 4096
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Which identity acts, what opens it, at which address its hub is (None: the one in the identity)."""
+    """Which identity acts, what opens it, at which address its hub is (None: the one in the identity).
+
+    `ca` is a file with the certificates that alone may vouch for the hub's; None: the usual authorities may.
+    """
 
     hub: str | None
     identity: Path
     passphrase: bytes = field(repr=False)
+    ca: Path | None = None
 
 
 def read_settings(
@@ -52,7 +58,13 @@ def read_settings(
     hub = given.get(HUB) or None
     if hub is not None and not hub.startswith(("http://", "https://")):
         raise BadSettings(f"{HUB} is not an address that begins with http:// or https://.")
-    return Settings(hub, identity, _passphrase(given, identity, prompt))
+    return Settings(hub, identity, _passphrase(given, identity, prompt), read_ca(given))
+
+
+def read_ca(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Return the file with the certificates that alone may vouch for the hub's, None for the usual authorities."""
+    named = (os.environ if environ is None else environ).get(CA)
+    return Path(named) if named else None
 
 
 def read_passphrase(path: Path) -> bytes:
@@ -70,7 +82,7 @@ def read_passphrase(path: Path) -> bytes:
 
 def open_client(settings: Settings) -> Client:
     """Open the identity with the state beside it; raise BadIdentity or IdentityLocked."""
-    return Client.open(settings.identity, settings.passphrase, hub=settings.hub)
+    return Client.open(settings.identity, settings.passphrase, hub=settings.hub, ca=settings.ca)
 
 
 def read_policy(log_key: VerifierKey, environ: Mapping[str, str] | None = None) -> Policy | None:

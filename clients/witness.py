@@ -67,7 +67,7 @@ def witness(new: Path | None, name: str | None, key: Path | None, evidence: Path
         return
     assert key is not None
     signer = _read_key(key)
-    with Client(identity, _open_memory(key, identity)) as client:
+    with Client(identity, _open_memory(key, identity), ca=settings.ca) as client:
         try:
             _watch(client, signer, every_s=look["every"], once=bool(look["once"]))
         except Evidence:
@@ -93,7 +93,7 @@ def evidence_command(folder: Path, log_key: str | None, policy: Path | None, *, 
         raise click.UsageError("Name either --log-key VKEY to judge, or --export to write.")
     if log_key is None:
         settings = read_settings(prompt=prompt)
-        with Client.open(settings.identity, settings.passphrase) as client:
+        with Client.open(settings.identity, settings.passphrase, ca=settings.ca) as client:
             _save(client.session.state, folder)
         return
     verdict = _judge(folder, log_key.strip(), policy)

@@ -49,6 +49,7 @@ from lintas.transport import (
     pause_after,
     response_of,
     spread,
+    trusted,
 )
 from lintas.wire import Answer, Published
 from lintas.witness import Attended
@@ -66,19 +67,27 @@ class AsyncClient(Face):
         *,
         clock: Clock = now_us,
         transport: httpx.AsyncBaseTransport | None = None,
+        ca: Path | None = None,
     ) -> None:
-        """Act as this identity with this memory; `transport` lets a hub in the same process answer."""
+        """Act as this identity with this memory; `transport` lets a hub in the same process answer.
+
+        `ca` is a file with the certificates that alone may vouch for the hub's TLS certificate.
+        """
         super().__init__(identity, state, clock)
-        self._http = httpx.AsyncClient(base_url=identity.hub.url, timeout=TIMEOUT_S, transport=transport)
+        self._http = httpx.AsyncClient(
+            base_url=identity.hub.url, timeout=TIMEOUT_S, transport=transport, verify=trusted(ca)
+        )
         self._lock = asyncio.Lock()
 
     @classmethod
-    def open(cls, path: str | Path, passphrase: bytes, *, hub: str | None = None) -> AsyncClient:
+    def open(
+        cls, path: str | Path, passphrase: bytes, *, hub: str | None = None, ca: Path | None = None
+    ) -> AsyncClient:
         """Open an identity file and the state beside it, as `Client.open` does."""
         identity = load_identity(Path(path), passphrase)
         if hub is not None:
             identity = identity.with_url(hub)
-        return cls(identity, open_state(Path(path), identity))
+        return cls(identity, open_state(Path(path), identity), ca=ca)
 
     async def __aenter__(self) -> Self:
         """Return the client."""

@@ -50,6 +50,7 @@ from lintas.transport import (
     pause_after,
     response_of,
     spread,
+    trusted,
 )
 from lintas.wire import Answer, Published
 from lintas.witness import Attended
@@ -66,19 +67,31 @@ class Client(Face):
     """
 
     def __init__(
-        self, identity: Identity, state: State, *, clock: Clock = now_us, transport: httpx.BaseTransport | None = None
+        self,
+        identity: Identity,
+        state: State,
+        *,
+        clock: Clock = now_us,
+        transport: httpx.BaseTransport | None = None,
+        ca: Path | None = None,
     ) -> None:
-        """Act as this identity with this memory; `transport` is for tests."""
+        """Act as this identity with this memory; `transport` is for tests.
+
+        `ca` is a file with the certificates that alone may vouch for the hub's TLS certificate.
+        """
         super().__init__(identity, state, clock)
-        self._http = httpx.Client(base_url=identity.hub.url, timeout=TIMEOUT_S, transport=transport)
+        self._http = httpx.Client(base_url=identity.hub.url, timeout=TIMEOUT_S, transport=transport, verify=trusted(ca))
 
     @classmethod
-    def open(cls, path: str | Path, passphrase: bytes, *, hub: str | None = None) -> Client:
-        """Open an identity file and the state beside it; `hub` overrides the address, never the pinned name or key."""
+    def open(cls, path: str | Path, passphrase: bytes, *, hub: str | None = None, ca: Path | None = None) -> Client:
+        """Open an identity file and the state beside it; `hub` overrides the address, never the pinned name or key.
+
+        `ca`: as for the client itself.
+        """
         identity = load_identity(Path(path), passphrase)
         if hub is not None:
             identity = identity.with_url(hub)
-        return cls(identity, open_state(Path(path), identity))
+        return cls(identity, open_state(Path(path), identity), ca=ca)
 
     def __enter__(self) -> Self:
         """Return the client."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lintas import feed, pages, subscribe, wire
-from lintas.errors import Busy, HubUnreachable, InternalError, RateLimited, ReadOnly, Unverified
+from lintas.errors import Busy, HubUnreachable, InternalError, RateLimited, ReadOnly, Refusal, Unverified
 from lintas.feed import Received
 from lintas.pages import Pulled
 from lintas.request import Operation, Request, Response, expect, given, reading
@@ -155,9 +155,13 @@ def _listen(session: Session) -> Generator[Step, Any, bool]:
 
 
 def _check_refusal(response: Response) -> None:
-    # What is said of the caller holds for pages too; anything else may be a proxy that takes no streams.
-    if response.status in (401, 403):
+    # What is said of the caller holds for pages too, a hub that is away comes back; anything else may be a proxy that
+    # takes no streams.
+    try:
         expect(response)
+    except Refusal:
+        if response.status in (401, 403):
+            raise
 
 
 def _stream_request(session: Session) -> Request:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from urllib.parse import urlencode
 
-from lintas.errors import from_problem
+from lintas.errors import HubUnreachable, Refusal, from_problem
 from lintas.session import Session
 from lintas.strict import parse_object
 
@@ -36,19 +36,28 @@ class Response:
     body: bytes
 
 
+UNAVAILABLE = frozenset({502, 503, 504})
+"""The hub is busy, or a proxy answers in its place, having lost it: the same bytes may be sent again."""
+
 T = TypeVar("T")
 Operation = Generator[Request, Response, T]
 
 
 def expect(response: Response, *statuses: int) -> Response:
-    """Return the response if its status is one of these; raise the error its problem stands for."""
+    """Return the response if its status is one of these; raise the error its problem stands for.
+
+    A proxy's word that the hub behind it is not there is no refusal by the hub: it raises HubUnreachable.
+    """
     if response.status in statuses:
         return response
     try:
         members = parse_object(response.body, floats=True)
     except ValueError:
         members = {"detail": f"The hub answered {response.status} without a problem document."}
-    raise from_problem(members, response.status)
+    error = from_problem(members, response.status)
+    if response.status in UNAVAILABLE and type(error) is Refusal:
+        raise HubUnreachable(f"A proxy on the way answered {response.status}: the hub behind it is not there.")
+    raise error
 
 
 def read(session: Session, path: str, **params: str | int | None) -> Operation[Response]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import ssl
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from lintas import follow as following
-from lintas.errors import HubUnreachable
-from lintas.request import Request, Response
+from lintas.errors import BadSettings, HubUnreachable
+from lintas.request import UNAVAILABLE, Request, Response
 
 PAUSES_S = (0.2, 1.0, 3.0, None)
 """Pauses between the attempts at one request; None ends them and the hub counts as unreachable."""
@@ -18,7 +20,6 @@ TIMEOUT_S = 60.0
 FOLLOW_S = 5.0
 """Pause between two looks at the feed when nothing is new and the hub does not wait."""
 
-UNAVAILABLE = 503
 TOO_MANY = 429
 
 RETRY_AFTER_S_MAX = 10
@@ -50,6 +51,19 @@ class Room:
         return chunk
 
 
+def trusted(ca: Path | None) -> ssl.SSLContext | bool:
+    """Return what a hub's TLS certificate must come from: these certificates alone, by default the usual authorities.
+
+    Raises BadSettings when the file cannot be read or holds no certificate.
+    """
+    if ca is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as fault:
+        raise BadSettings(f"LINTAS_CA: {ca} holds no certificates in PEM form: {fault.strerror or fault}.") from fault
+
+
 def is_stream(answer: httpx.Response) -> bool:
     """Tell whether an answer is a stream that must not be read whole."""
     return answer.is_success and answer.headers.get("content-type", "").startswith(following.EVENTS_MEDIA)
@@ -67,9 +81,9 @@ def pause_after(response: Response, pause_s: float) -> float | None:
     """
     text = response.headers.get("retry-after", "")
     asked = int(text) if text.isascii() and text.isdigit() and len(text) <= RETRY_AFTER_DIGITS_MAX else None
-    if asked is not None and asked <= RETRY_AFTER_S_MAX and response.status in (UNAVAILABLE, TOO_MANY):
+    if asked is not None and asked <= RETRY_AFTER_S_MAX and response.status in UNAVAILABLE | {TOO_MANY}:
         return max(pause_s, float(asked))
-    return pause_s if response.status == UNAVAILABLE else None
+    return pause_s if response.status in UNAVAILABLE else None
 
 
 def parts_of(request: Request) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -231,11 +232,12 @@ def exercise_hub(exercise_data: Path, clock: ShiftedClock) -> Iterator[ExerciseH
 
 
 class served:  # noqa: N801 - used as a function
-    """Serve a started hub over HTTP from a thread of this process."""
+    """Serve a started hub over HTTP, or HTTPS, from a thread of this process; `options` are the server's."""
 
-    def __init__(self, hub: Hub, connections: Connections | None = None) -> None:
+    def __init__(self, hub: Hub, connections: Connections | None = None, **options: Any) -> None:
         self.app = build_app(hub)
-        self._server = Server(hub, self.app, connections, host="127.0.0.1", port=0, log_level="error")
+        self._server = Server(hub, self.app, connections, host="127.0.0.1", port=0, log_level="error", **options)
+        self._scheme = "https" if "ssl_certfile" in options else "http"
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     def __enter__(self) -> str:
@@ -243,7 +245,7 @@ class served:  # noqa: N801 - used as a function
         self._thread.start()
         wait_until(lambda: self._server.started)
         port = self._server.servers[0].sockets[0].getsockname()[1]
-        return f"http://127.0.0.1:{port}"
+        return f"{self._scheme}://127.0.0.1:{port}"
 
     def __exit__(self, *_: object) -> None:
         """Stop."""

@@ -8,13 +8,15 @@ snapshot of their transaction.
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.exc import SQLAlchemyError as DatabaseFault
 
 from lintas.errors import BadSettings
@@ -30,6 +32,13 @@ BUSY_MS = 10_000
 
 LOCK = 0x6C696E746173
 """The advisory lock over the head of the log: the letters of the name."""
+
+WAIT_S = 30.0
+"""How long a command waits for a database server that is not there yet: one that starts beside it, or recovers."""
+
+PAUSE_S = 0.5
+
+logger = logging.getLogger("lintas.store")
 
 SQLITE, POSTGRES = "sqlite", "postgresql"
 
@@ -55,6 +64,24 @@ class Store:
     def _count(self, _context: object) -> None:
         # Any thread; two at once may count as one, which an alarm can bear.
         self.faults += 1
+
+    def wait(self) -> None:
+        """Return once the server of a shared database answers; raise BadSettings when it does not within WAIT_S."""
+        end, said = time.monotonic() + WAIT_S, ""
+        while self.is_shared:
+            try:
+                self._read.connect().close()
+            except OperationalError as fault:
+                before, said = said, str(fault.orig).splitlines()[0]
+                if time.monotonic() >= end:
+                    raise BadSettings(
+                        f"LINTAS_DATABASE does not answer: {said}. Start it, or mend its address or the password file."
+                    ) from fault
+                if said != before:
+                    logger.warning("waiting for the database: %s", said)
+                time.sleep(PAUSE_S)
+            else:
+                return
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 
 from clients.scripts.incidents import COLUMNS, BadTable, Incident, Reject, desks_of, read_incidents
-from clients.settings import read_passphrase
+from clients.settings import read_ca, read_passphrase
 from lintas import Client, LintasError, vocabulary
 from lintas.state import REFUSED, SENT
 from lintas.wire import BATCH_LINES_MAX
@@ -129,7 +129,7 @@ def post_all(table: Table, identities: Path, passphrase: bytes, hub: str | None)
     tallies = {}
     with click.progressbar(length=table.used, label="posting", file=sys.stderr) as bar:
         for agency, path in paths.items():
-            with Client.open(path, passphrase, hub=hub) as client:
+            with Client.open(path, passphrase, hub=hub, ca=read_ca()) as client:
                 client.sync()
                 tallies[agency] = post(client, table.incidents[agency], bar.update)
     return tallies

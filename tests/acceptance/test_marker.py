@@ -75,7 +75,8 @@ def place(exercise_data: Path, tmp_path: Path) -> Iterator[Place]:
     wait_until(is_ready)
     yield Place(process, exercise_data, output, scratch, url)
     process.terminate()
-    process.wait()
+    # Closed in order, not ended by the signal: what it had queued is in the database.
+    assert 0 == process.wait(60)
 
 
 def spellings(secret: bytes) -> list[bytes]:

@@ -6,6 +6,7 @@ import runpy
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy import text
 from broker import cli, exercise
 from broker.hub import make_log_key, make_name, open_hub, open_log, read_log_key
 from broker.settings import Settings, read_settings
+from broker.store import engine
 from broker.store.engine import Store
 from lintas import vocabulary
 from lintas.errors import BadSettings, LintasError, MalformedLine
@@ -23,6 +25,7 @@ from lintas.session import Session
 from lintas.state import State
 from lintas.strict import canonical
 from tests.broker.conftest import Template
+from tests.databases import Databases
 
 
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -256,6 +259,54 @@ def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert 130 == run(monkeypatch, capsys, "fsck")[0]
 
 
+@pytest.mark.parametrize("command", ["serve", "purge", "migrate", "fsck"])
+def test_database_away(
+    few: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """A command waits a while for a database server, then says that none answers, without the password."""
+    data = few.copy(tmp_path / "hub")
+    monkeypatch.setattr(engine, "WAIT_S", 0.0)
+    monkeypatch.setenv("LINTAS_DATABASE", "postgresql://lintas:geheim@127.0.0.1:1/lintas")
+
+    code, _, err = run(monkeypatch, capsys, command, "--data", str(data))
+
+    assert (cli.EXIT_REFUSED, True, True) == (code, "LINTAS_DATABASE does not answer: " in err, "refused" in err)
+    assert "geheim" not in err
+
+
+def test_waiting_is_said_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """That a database is waited for, and why, is told once, not with each attempt."""
+    monkeypatch.setattr(engine, "WAIT_S", 0.2)
+    monkeypatch.setattr(engine, "PAUSE_S", 0.01)
+    store = Store("postgresql://lintas:geheim@127.0.0.1:1/lintas")
+
+    with pytest.raises(BadSettings, match="LINTAS_DATABASE does not answer"):
+        store.wait()
+
+    assert [True] == ["refused" in each for each in caplog.messages if each.startswith("waiting for the database: ")]
+    assert "geheim" not in caplog.text
+    store.close()
+
+
+def test_database_comes(databases: Databases, tmp_path: Path) -> None:
+    """A database that comes a little later is waited for."""
+    if not databases.is_postgres:
+        pytest.skip("SQLite needs no server; run with --postgres")
+    data = databases.new(tmp_path / "hub")
+    databases.forget(tmp_path)
+    store = Store(read_settings({}, data=str(data)).database)
+    waiting = threading.Thread(target=store.wait)
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+
+    databases.new(data)
+
+    waiting.join(10)
+    assert not waiting.is_alive()
+    store.close()
+
+
 def test_port_in_use(few: Template, tmp_path: Path) -> None:
     """A hub that cannot listen exits with 1 and leaves the directory to others."""
     data = few.copy(tmp_path / "hub")
@@ -276,13 +327,14 @@ def test_database_that_does_not_answer(
 ) -> None:
     """A hub whose database does not answer says so in one line, and leaves the directory to others."""
     data = few.copy(tmp_path / "hub")
+    monkeypatch.setattr("broker.store.engine.WAIT_S", 0.1)
     monkeypatch.setenv("LINTAS_DATABASE", "postgresql://nobody:secret-word@127.0.0.1:1/nowhere")
     monkeypatch.setenv("LINTAS_PORT", "0")
     code, _, said = run(monkeypatch, capsys, "serve", "--data", str(data))
     told = [line for line in said.splitlines() if line.startswith("lintas-broker:")]
 
     assert (1, 1) == (code, len(told))
-    assert "the database does not answer" in told[0]
+    assert "LINTAS_DATABASE does not answer" in told[0]
     assert "secret-word" not in said
     open_hub(read_settings({}, data=str(data))).stop()
 

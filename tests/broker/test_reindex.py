@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 
 from broker.cli import cli
 from broker.hub import open_hub
@@ -81,6 +81,34 @@ def test_purged_content_is_passed(filled: Desks) -> None:
 
         assert 0 == counted
         assert [] == conn.execute(select(tables.indicator)).all()
+
+
+def test_nothing_to_be_done(filled: Desks) -> None:
+    """`migrate` on a database that is as it must be changes nothing, so that a job may run it at every start."""
+    hub = filled.hub
+    with hub.store.write() as conn:
+        # Were the index made anew, this row would be gone.
+        conn.execute(insert(tables.indicator).values(seq=0, type="domain", digest=b"x"))
+        before = rows(conn)
+
+    done = CliRunner().invoke(cli, ["migrate", "--data", str(hub.settings.data)])
+
+    assert (0, "The database is at this version's schema already.\n") == (done.exit_code, done.output)
+    with hub.store.read() as conn:
+        assert before == rows(conn)
+
+
+def test_lists_alone(desks: Desks) -> None:
+    """An index without bulletins may be of a secret that was lost: `migrate` makes it anew."""
+    values = [{"type": "domain", "value": DOMAIN}]
+    line = desks.session(READER).sign_order("watch", {"name": "list", "indicators": values})
+    assert desks.post(line, ORDER).status_code == 201
+    hub = desks.hub
+    hub.settings.secret_file.write_text(secrets.token_hex(32))
+
+    done = CliRunner().invoke(cli, ["migrate", "--data", str(hub.settings.data)])
+
+    assert (0, True) == (done.exit_code, "0 bulletins are in the index" in done.output)
 
 
 def test_lost_secret(filled: Desks) -> None:

@@ -44,6 +44,12 @@ def test_settings(given: dict[str, str]) -> None:
     assert Settings("https://hub.example", Path(given["LINTAS_IDENTITY"]), b"correct horse") == found
 
 
+def test_settings_with_authority(given: dict[str, str]) -> None:
+    """Certificates that alone may vouch for the hub are named by a file; by default the usual authorities may."""
+    assert Path("ca.pem") == read_settings(given | {"LINTAS_CA": "ca.pem"}).ca
+    assert None is read_settings(given).ca
+
+
 def test_settings_without_hub(given: dict[str, str]) -> None:
     """Without an address the one in the identity holds."""
     assert None is read_settings(given).hub

@@ -172,9 +172,9 @@ class Middle(httpx.BaseTransport):
     """Whoever stands between client and hub: passes requests to the real hub, notes them, changes the answers.
 
     `tamper` sees each answer that the hub gave; None lets it pass. `lose` counts answers that get lost on their way
-    back, `refuse` requests that never reach the hub and are answered 503, `cut` requests that never reach it at all.
-    `elsewhere` is the address of another hub that gets the requests instead. Streams pass through `tamper_stream` chunk
-    by chunk; None lets no stream through.
+    back, `refuse` requests that never reach the hub and are answered with `refusal`, `cut` requests that never reach
+    it at all. `elsewhere` is the address of another hub that gets the requests instead. Streams pass through
+    `tamper_stream` chunk by chunk; None lets no stream through and answers `no_stream`.
     """
 
     def __init__(self) -> None:
@@ -182,6 +182,8 @@ class Middle(httpx.BaseTransport):
         self.tamper: Tamper = lambda _request, _answer: None
         self.requests: list[tuple[str, bytes]] = []
         self.lose = self.refuse = self.cut = 0
+        self.refusal = 503, b""
+        self.no_stream = 406
         self.elsewhere = ""
         self.tamper_stream: TamperStream | None = iter
 
@@ -195,10 +197,11 @@ class Middle(httpx.BaseTransport):
             raise httpx.ConnectError("cut")
         if self.refuse > 0:
             self.refuse -= 1
-            return httpx.Response(503, request=request)
+            status, body = self.refusal
+            return httpx.Response(status, content=body, request=request)
         is_stream = request.headers.get("accept") == "text/event-stream"
         if is_stream and self.tamper_stream is None:
-            return httpx.Response(406, request=request)
+            return httpx.Response(self.no_stream, request=request)
         found = self._real.handle_request(request)
         if is_stream and found.status_code == 200 and self.tamper_stream is not None:
             return httpx.Response(200, headers=found.headers, stream=Through(found, self.tamper_stream))

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from broker.hub import open_hub
+from broker.settings import read_settings
+from deploy.make_secrets import make_certificate
 from lintas import AsyncClient, Client, pages, wire
 from lintas.draft import Draft
 from lintas.errors import (
     STATUS,
     BadReceipt,
     BadRequest,
+    BadSettings,
     Busy,
     Evidence,
     HubUnreachable,
@@ -45,8 +49,9 @@ from lintas.line import parse, sign
 from lintas.request import Request, Response
 from lintas.session import IDLE_S, TOKEN_LIFE_S, TOKEN_SPARE_S, Session
 from lintas.state import REFUSED, REPLACED, SENT, WAITING, State
-from lintas.transport import response_of
+from lintas.transport import response_of, trusted
 from lintas.wire import Published
+from tests.conftest import ShiftedClock, served
 
 if TYPE_CHECKING:
     from tests.lintas.conftest import Hostile, Recording
@@ -316,8 +321,9 @@ def test_hub_away(hostile: Hostile, draft: Draw) -> None:
 def test_503_does_not_pass(hostile: Hostile, draft: Draw) -> None:
     """A hub that stays busy is told so; the line waits."""
     hostile.middle.refuse = 2
+    hostile.middle.refusal = 503, b'{"type":"tag:lintas.example,2026:busy"}'
 
-    with pytest.raises(Refusal):
+    with pytest.raises(Busy):
         hostile.client.publish(draft("first", release_to=["id-police"]))
 
     assert [WAITING] == [each.state for each in hostile.state.outgoing()]
@@ -344,6 +350,20 @@ def test_rate_limited(hostile: Hostile, draft: Draw) -> None:
     first, second = posts(hostile)
     assert (waiting.line, [made.id]) == (first, accepted(hostile))
     assert first == second
+
+
+@pytest.mark.parametrize(("status", "body"), [(502, b"<html>"), (503, b'{"type":"about:blank"}'), (504, b"")])
+def test_proxy_without_hub(hostile: Hostile, draft: Draw, status: int, body: bytes) -> None:
+    """What a proxy says in the place of a hub that it lost is no refusal: the same line is sent again, or waits."""
+    hostile.middle.refuse, hostile.middle.refusal = 3, (status, body)
+    with pytest.raises(HubUnreachable, match=f"proxy.*{status}"):
+        hostile.client.publish(draft("first", release_to=["id-police"]))
+    assert [WAITING] == [each.state for each in hostile.state.outgoing()]
+
+    (made,) = hostile.client.flush()
+
+    assert [made.id] == accepted(hostile)
+    assert 1 == len(set(posts(hostile)))
 
 
 @both_ways
@@ -863,6 +883,52 @@ def test_async_client_of_an_identity_file(hostile: Hostile, tmp_path: Path) -> N
     events, url = asyncio.run(sync())
 
     assert (True, True, "http://127.0.0.1:9") == (events > 0, path.with_suffix(".state").exists(), url)
+
+
+def _sync(path: Path, passphrase: bytes, **options: Any) -> int:
+    with Client.open(path, passphrase, **options) as client:
+        return client.sync().size
+
+
+def _sync_awaited(path: Path, passphrase: bytes, **options: Any) -> int:
+    async def sync() -> int:
+        async with AsyncClient.open(path, passphrase, **options) as client:
+            return (await client.sync()).size
+
+    return asyncio.run(sync())
+
+
+def test_hub_with_a_certificate_of_its_own(
+    exercise_data: Path, clock: ShiftedClock, quick: None, tmp_path: Path
+) -> None:
+    """Both clients talk to a hub whose certificate the named authority vouches for, and to no other."""
+    names = "ours", "theirs"
+    pairs = {name: make_certificate(("127.0.0.1",)) for name in names}
+    for name, (authority, own) in pairs.items():
+        (tmp_path / f"{name}-ca.pem").write_bytes(authority)
+        (tmp_path / f"{name}.pem").write_bytes(own)
+    path, passphrase = exercise_data / "agencies/sg-fiu.json", (exercise_data / "passphrase").read_bytes().strip()
+    hub = open_hub(read_settings({}, data=str(exercise_data)), clock)
+    hub.start()
+
+    with served(hub, ssl_certfile=tmp_path / "ours.pem") as url:
+        for opened in (_sync, _sync_awaited):
+            assert opened(path, passphrase, hub=url, ca=tmp_path / "ours-ca.pem") > 0
+            for ca in (tmp_path / "theirs-ca.pem", None):
+                with pytest.raises(HubUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
+                    opened(path, passphrase, hub=url, ca=ca)
+    hub.stop()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_no_certificates(tmp_path: Path, content: bytes | None) -> None:
+    """A file without certificates is named as the setting that is wrong, instead of trusting whoever is there."""
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(BadSettings, match=r"LINTAS_CA: .*ca\.pem"):
+        trusted(path)
 
 
 def test_both_clients_offer_the_same() -> None:

@@ -146,6 +146,17 @@ def test_without_a_stream(hostile: Hostile, draft: Draw, *, poll: bool) -> None:
     assert waited <= 4
 
 
+def test_a_proxy_that_lost_the_hub(hostile: Hostile, draft: Draw) -> None:
+    """While a proxy says that the hub is not there a follower asks for its stream again, and does not begin to poll."""
+    hostile.middle.tamper_stream, hostile.middle.no_stream = None, 502
+    follower = Follower(hostile)
+    wait_until(lambda: asked(hostile) >= 4)
+    hostile.middle.tamper_stream = iter
+    publish(hostile, draft, "first")
+
+    follower.wait_for("first")
+
+
 def test_a_stream_that_something_keeps(hostile: Hostile, draft: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream from which nothing comes at all is given up for long polls."""
 
