@@ -19,6 +19,7 @@ from lintas.errors import LogHalted
 from lintas.header import KEY
 from lintas.keys import SigningKey
 from lintas.line import Line
+from lintas.note import SignerKey
 from lintas.receipt import check_receipt, parse_receipt
 from tests.broker.conftest import Desks, Template, problem_of
 from tests.conftest import ShiftedClock, served
@@ -155,7 +156,7 @@ def test_replica_with_another_log_key(replicas: Replicas) -> None:
     assert newest is not None
     signed = checkpoint.open_checkpoint(newest[1], origin=hub.signer.origin, key=hub.signer.verifier)
     hub.signer._frontier = type(hub.signer._frontier)(0, ())
-    hub.signer._key = type(hub.signer._key).from_seed(hub.signer.origin, SigningKey.generate().seed)
+    hub.signer._held[hub.signer.verifier] = SignerKey.from_seed(hub.signer.origin, SigningKey.generate().seed)
 
     with pytest.raises(LogHalted, match=f"Another checkpoint of size {signed.size}"):
         hub.signer.sign_new()
