@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from broker.fsck import check_everything
 from broker.hub import open_hub
 from broker.settings import read_settings
 from broker.store import log
+from clients.cli import cli as agency
 from lintas import note, sync
 from lintas.checkpoint import Checkpoint, format_checkpoint, open_by_any
 from lintas.client import Client
@@ -24,6 +26,7 @@ from lintas.cosignature import cosign
 from lintas.draft import read_draft
 from lintas.errors import BadNote, BadReceipt, BadSettings, InconsistentLog, LintasError, LogHalted, Unpinned
 from lintas.header import ORDER
+from lintas.keys import save_identity
 from lintas.line import Line
 from lintas.log_keys import LogKeys
 from lintas.note import SignerKey, VerifierKey
@@ -31,7 +34,7 @@ from lintas.quorum import parse_policy
 from lintas.receipt import Receipt, format_receipt, parse_receipt
 from lintas.state import State
 from lintas.wire import check_consistent
-from tests.broker.conftest import REGISTRAR, Desks, Template, problem_of
+from tests.broker.conftest import AUDITOR, REGISTRAR, Desks, Template, problem_of
 from tests.conftest import ShiftedClock, served
 from tests.witnesses import TWO_OF_THREE, WITNESSES
 
@@ -456,3 +459,26 @@ def test_outside_the_protocol(desks: Desks, client_of: ClientOf) -> None:
 
     with pytest.raises(InconsistentLog, match="does not tell of the key that is pinned"):
         client.sync()
+
+
+def test_commands(desks: Desks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Operator and administrators rotate with their commands alone; an invitation made then carries the new key."""
+    (tmp_path / "passphrase").write_text("correct horse")
+    monkeypatch.setenv("LINTAS_PASSPHRASE_FILE", str(tmp_path / "passphrase"))
+
+    def run(party: str, *words: str) -> str:
+        path = tmp_path / f"{party.replace('/', '-')}.json"
+        if not path.exists():
+            save_identity(path, desks.identity_of(party).with_url(desks.url), b"correct horse")
+        monkeypatch.setenv("LINTAS_IDENTITY", str(path))
+        return CliRunner().invoke(agency, ["admin", *words], catch_exceptions=False, standalone_mode=False).output
+
+    made = CliRunner().invoke(cli, ["log-key", "new", "--data", str(desks.hub.settings.data)], catch_exceptions=False)
+    key = made.output.splitlines()[-1]
+    waiting = run(REGISTRAR, "log-key", key, "--overlap-days", "1")
+    run(AUDITOR, "countersign", waiting.split()[-1], "--yes")
+    run(REGISTRAR, "pending")
+    run(REGISTRAR, "invite", "id-police", "--out", str(tmp_path / "letter"))
+
+    assert key == desks.hub.signer.verifier.text()
+    assert key == json.loads((tmp_path / "letter").read_text())["log_key"]
