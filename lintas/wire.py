@@ -120,8 +120,9 @@ def _cross(session: Session, note: bytes) -> Operation[None]:
             # No key follows: the note is a stranger's, as its opening will say.
             return
         crossed = read_crossing(response.body, session.log_keys)
-        session.crossed = crossed
+        # Held against what was kept by the keys that were known before, so that a fork shows as one.
         yield from check_consistent(session, parse_receipt(response.body).checkpoint)
+        session.crossed = crossed
 
 
 def renew_keys(session: Session, note: bytes) -> Operation[None]:

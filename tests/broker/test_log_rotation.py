@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import text
 
 from broker import keyfile
 from broker.cli import cli
@@ -25,17 +24,21 @@ from lintas.client import Client
 from lintas.cosignature import cosign
 from lintas.draft import read_draft
 from lintas.errors import BadNote, BadReceipt, BadSettings, InconsistentLog, LintasError, LogHalted, Unpinned
+from lintas.event import Event, encode, entry_of
 from lintas.header import ORDER
 from lintas.keys import save_identity
 from lintas.line import Line
 from lintas.log_keys import LogKeys
+from lintas.merkle import leaf_hash
 from lintas.note import SignerKey, VerifierKey
 from lintas.quorum import parse_policy
 from lintas.receipt import Receipt, format_receipt, parse_receipt
+from lintas.request import Request, Response
 from lintas.state import State
 from lintas.wire import check_consistent
 from tests.broker.conftest import AUDITOR, REGISTRAR, Desks, Template, problem_of
 from tests.conftest import ShiftedClock, served
+from tests.databases import spoil
 from tests.witnesses import TWO_OF_THREE, WITNESSES
 
 ISSUER, READER = "my-police", "sg-fiu"
@@ -237,6 +240,44 @@ def test_announcement_without_an_order(desks: Desks, client_of: ClientOf) -> Non
     assert [1, 1] == [len(client.session.log_keys.keys) for client in (follower, away)]
 
 
+def test_announcement_that_the_new_key_does_not_sign(
+    desks: Desks, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub that goes on with the former key alone is refused by who sees the announcement, ordered as it is."""
+    client, former = client_of(READER), held(desks)[0]
+    client.sync()
+    monkeypatch.setattr(desks.hub.signer, "_signers", lambda _wanted: [former])
+    rotate(desks)
+
+    with pytest.raises(InconsistentLog, match="not signed with the keys that it tells of"):
+        client.sync()
+
+    assert (former.verifier,) == client.session.log_keys.keys
+
+
+def test_crossing_in_another_history(desks: Desks, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An announcement under a checkpoint that does not fit the one kept is evidence of a fork, whoever signed it."""
+    client, talk = client_of(READER), Client._talk
+    client.sync()
+    second = rotate(desks)
+    former, new = held(desks)
+    end_overlap(desks)
+    detail = {"log_key": second.text(), "former": former.verifier.text(), "until": 1}
+    body = encode(Event("log.key", 1, "*", 1, None, detail), bytes(16))
+    root = leaf_hash(entry_of(body))
+    signed = note.sign_note(format_checkpoint(Checkpoint(former.name, 1, root)), former, new)
+
+    def forge(self: Client, request: Request) -> Response:
+        is_crossing = request.path.startswith("/v1/log/key/")
+        return Response(200, {}, format_receipt(Receipt(0, (), signed, body))) if is_crossing else talk(self, request)
+
+    monkeypatch.setattr(Client, "_talk", forge)
+    with pytest.raises(InconsistentLog, match="No proof"):
+        client.sync()
+
+    assert signed in {client.session.state.get(f"conflict.{name}") for name in ("known", "shown")}
+
+
 def test_key_that_was_never_announced(desks: Desks, client_of: ClientOf) -> None:
     """A checkpoint by a key of the right name that the log never told of is nobody's checkpoint."""
     client = client_of(READER)
@@ -269,6 +310,12 @@ def test_thief_of_the_former_key(desks: Desks, client_of: ClientOf) -> None:
         client.verify(line.raw, format_receipt(Receipt(good.index, good.proof, forged, good.extra)))
 
 
+def replace_checkpoint(desks: Desks, **values: Any) -> None:
+    """Change a stored checkpoint, as somebody with a hand in the database would."""
+    with desks.hub.store.write() as conn:
+        spoil(conn, "UPDATE checkpoint SET note = :note WHERE size = :size", **values)
+
+
 def test_old_key_that_goes_on_signing(desks: Desks) -> None:
     """A checkpoint that carries the former key's line after the overlap is a fault of the log, as is a missing line."""
     first, _ = held(desks)[0], rotate(desks)
@@ -281,27 +328,13 @@ def test_old_key_that_goes_on_signing(desks: Desks) -> None:
         with desks.hub.store.read() as conn:
             good = log.checkpoint_at(conn, size)
         assert good is not None
-        put_checkpoint(desks, size, note.sign_note(note.split_note(good)[0], *keys))
+        replace_checkpoint(desks, note=note.sign_note(note.split_note(good)[0], *keys), size=size)
         with pytest.raises(LogHalted, match="not signed with the keys of its time"):
             check(desks, first.verifier)
-        put_checkpoint(desks, size, good)
+        replace_checkpoint(desks, note=good, size=size)
 
     assert signed == newest(desks)
     check(desks, first.verifier)
-
-
-def put_checkpoint(desks: Desks, size: int, signed: bytes) -> None:
-    """Change a stored checkpoint, as somebody with a hand in the database would."""
-    with desks.hub.store.write() as conn:
-        names = conn.execute(
-            text("SELECT name, sql FROM sqlite_master WHERE tbl_name = 'checkpoint' AND type = 'trigger'")
-        )
-        triggers = names.all()
-        for name, _ in triggers:
-            conn.execute(text(f"DROP TRIGGER {name}"))
-        conn.execute(text("UPDATE checkpoint SET note = :note WHERE size = :size"), {"note": signed, "size": size})
-        for _, sql in triggers:
-            conn.execute(text(sql))
 
 
 def test_fsck_by_a_stranger(desks: Desks) -> None:
@@ -403,6 +436,20 @@ def test_replica_without_the_new_key(desks: Desks) -> None:
     again = open_hub(read_settings({}, data=str(desks.hub.settings.data)), desks.clock)
     with pytest.raises(LogHalted, match="that line of another replica"):
         again.start()
+    again.stop()
+
+
+def test_start_without_the_new_key(desks: Desks) -> None:
+    """A process that lacks the key that signs now does not start, though nothing waits to be signed."""
+    path, first = desks.hub.settings.log_key_file, held(desks)[0]
+    rotate(desks)
+    desks.hub.stop()
+    path.write_text(first.text())
+    again = open_hub(read_settings({}, data=str(desks.hub.settings.data)), desks.clock)
+
+    with pytest.raises(LogHalted, match="that line of another replica"):
+        again.signer.start()
+
     again.stop()
 
 
