@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import click
 
 from broker import backup as backups
 from broker import exercise as exercises
-from broker import status
+from broker import keyfile, status
 from broker.demo import run_demo
 from broker.fsck import Report, check_everything
 from broker.hub import open_hub, purge_all, read_log_key
@@ -25,6 +26,7 @@ from broker.reindex import fits, reindex
 from broker.secret import read_secret
 from broker.serving import run_server
 from broker.settings import Settings, read_settings
+from broker.signer import read_keys
 from broker.store import log, migrate
 from broker.store.engine import DatabaseFault, Store
 from lintas.clock import now_us
@@ -127,6 +129,53 @@ def migrate_command(data: Path | None) -> None:
         size, _ = log.head(conn)
         counted = reindex(conn, key, now=now_us() // US_PER_S, progress=lambda seq: progress(seq + 1, size))
     click.echo(f"The database is at this version's schema; {counted} bulletins are in the index.")
+
+
+@cli.group("log-key")
+def log_key() -> None:
+    """Change the key that the log is signed with.
+
+    \b
+    lintas-broker log-key new --data hub       # then two administrators: lintas admin log-key KEY
+    lintas-broker log-key retire --data hub    # after the overlap
+    """
+
+
+@log_key.command("new")
+@data_option
+def log_key_new(data: Path | None) -> None:
+    """Make the log's next key beside the present one, and print the line that administrators order it with.
+
+    It signs nothing until two of them did. Replicas need the same log.key file before that.
+
+    \b
+    Example: lintas-broker log-key new --data hub
+    """
+    path = read_settings(data=str(data) if data else None).log_key_file
+    click.echo(
+        f"The next key is in {path}. Copy that file to every replica; then two administrators order it:", err=True
+    )
+    click.echo(keyfile.add_log_key(path).verifier.text())
+
+
+@log_key.command("retire")
+@data_option
+def log_key_retire(data: Path | None) -> None:
+    """Destroy the private keys that sign the log no more, once the overlap is over. Run it at every replica.
+
+    \b
+    Example: lintas-broker log-key retire --data hub
+    """
+    settings = read_settings(data=str(data) if data else None)
+    with _store(settings) as store, store.read() as conn:
+        migrate.check_current(conn)
+        known, (size, time) = read_keys(conn), log.head(conn)
+    assert known is not None
+    number = keyfile.retire_log_keys(settings.log_key_file, known, size=size, second=time // US_PER_S)
+    click.echo(f"{number} former key{'' if number == 1 else 's'} destroyed; {known.newest.text()} signs")
+    if len(known.signing(size, time // US_PER_S)) > 1:
+        until = datetime.fromtimestamp(known.entries[-1].until, UTC)
+        click.echo(f"the former key signs too until the first event after {until:%Y-%m-%dT%H:%M:%SZ}", err=True)
 
 
 @cli.command()

@@ -1,9 +1,9 @@
 """Re-deriving everything from the rows until the first fault.
 
 Checked: every event body against its entry, every entry against the tree, the columns beside a body, every checkpoint
-against the tree of its size and the log key, every cosignature against its checkpoint, gapless numbering per party,
-every missing body against the purge that names it, every stored line against its id, its header columns and the event
-that accepted it, the directory against the lines behind it.
+against the tree of its size and the log's keys of its time, every cosignature against its checkpoint, gapless numbering
+per party, every missing body against the purge that names it, every stored line against its id, its header columns and
+the event that accepted it, the directory against the lines behind it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from broker.signer import extend
+from broker.signer import extend, follow, read_keys
 from broker.store import cosignatures, lines, log
 from broker.store.engine import Connection, Store
 from broker.writer import replay
@@ -19,9 +19,10 @@ from lintas import checkpoint, merkle, note, purge
 from lintas.cosignature import check_cosignatures
 from lintas.directory import CONTROL_KINDS
 from lintas.errors import LintasError, LogHalted
-from lintas.event import parse_event
+from lintas.event import US_PER_S, parse_event
 from lintas.header import ACK, BULLETIN, Header
 from lintas.line import line_id, parse
+from lintas.log_keys import LogKeys
 from lintas.receipt import ACK_KINDS, named
 from lintas.strict import parse_object
 from lintas.vocabulary import tlp_rank
@@ -38,7 +39,10 @@ class Report:
 
 
 def check_everything(store: Store, key: note.VerifierKey, progress: Callable[[int, int], None]) -> Report:
-    """Check the whole database; raise LogHalted naming the first fault. `progress` gets rows done and rows in all."""
+    """Check the whole database; raise LogHalted naming the first fault. `progress` gets rows done and rows in all.
+
+    `key` is one that the log has, or had: the log tells of the others.
+    """
     with store.read() as conn:
         size, _ = log.head(conn)
         notes = log.checkpoints(conn)
@@ -58,6 +62,9 @@ def _check_log(
 ) -> tuple[bytes, int]:
     size, _ = log.head(conn)
     frontier = merkle.Frontier(0, ())
+    keys, known = LogKeys.of(key), read_keys(conn)
+    if known is not None and key not in known.keys:
+        raise LogHalted("The log has another key than the one given.")
     numbers: dict[str, int] = {}
     holes: dict[tuple[str, int], bytes] = {}
     signed = 0
@@ -68,8 +75,9 @@ def _check_log(
             raise LogHalted(f"Row {row.seq}: the events of {row.party} are not numbered without a gap.")
         numbers[row.party] = row.party_seq
         _check_hole(row, holes)
+        keys = follow(keys, row.kind, row.seq, row.body) or keys
         if pending is not None and pending[0] == frontier.size:
-            _check_checkpoint(pending[1], key, frontier)
+            _check_checkpoint(pending[1], keys, frontier, row.time // US_PER_S)
             signed += 1
             pending = next(notes, None)
         progress(row.seq + 1)
@@ -95,11 +103,13 @@ def _check_hole(row: log.LogRow, holes: dict[tuple[str, int], bytes]) -> None:
                 raise LogHalted(f"Row {row.seq}: it purged event {number} of {row.party}, whose body is there.")
 
 
-def _check_checkpoint(signed: bytes, key: note.VerifierKey, frontier: merkle.Frontier) -> None:
+def _check_checkpoint(signed: bytes, keys: LogKeys, frontier: merkle.Frontier, second: int) -> None:
     try:
-        found = checkpoint.open_checkpoint(signed, origin=key.name, key=key)
+        found, signers = checkpoint.open_by_any(signed, keys.keys)
     except LintasError as fault:
         raise LogHalted(f"The checkpoint of size {frontier.size} does not verify: {fault}") from fault
+    if signers != {*keys.signing(frontier.size, second)}:
+        raise LogHalted(f"The checkpoint of size {frontier.size} is not signed with the keys of its time.")
     if (found.size, found.root) != (frontier.size, frontier.root()):
         raise LogHalted(f"The checkpoint of size {frontier.size} is of another tree.")
 

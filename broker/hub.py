@@ -14,6 +14,7 @@ from typing import IO
 from broker import matching, reindex
 from broker.auth import Tokens
 from broker.batch import Batch, Head
+from broker.keyfile import read_log_keys
 from broker.lifecycle import Expiry
 from broker.outside import Outside
 from broker.retention import Retention, step
@@ -108,12 +109,12 @@ class Hub:
 
 def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
     """Wire a hub from its settings; raise BadSettings when there is none at the data directory."""
-    key = read_log_key(settings.log_key_file)
-    witnesses = read_policy(settings.witnesses, key.verifier)
+    keys = read_log_keys(settings.log_key_file)
+    witnesses = read_policy(settings.witnesses, *(key.verifier for key in keys))
     lock = _lock(settings.data / "hub.lock")
     secret = read_secret(settings.secret_file)
     store = Store(settings.database)
-    signer = LogSigner(store, key, Outside(settings.checkpoint))
+    signer = LogSigner(store, keys[0], Outside(settings.checkpoint), lambda: read_log_keys(settings.log_key_file))
     strangers, retention, wakeup, tally = Strangers(clock), Retention(settings.purge_after_days), Wakeup(), Tally()
     due = (strangers.record, Expiry().record, retention.record, matching.tick, tally.see)
     writer = Writer(store, signer, clock, index_key=secret.index_key, due=due)
@@ -210,12 +211,5 @@ def _lock(path: Path) -> IO[str]:
 
 
 def read_log_key(path: Path) -> note.SignerKey:
-    """Read the log's signing key; raise BadSettings when it is missing or readable by others."""
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text().strip()
-    except OSError as fault:
-        raise BadSettings(f"No hub at {path.parent}: make one with `lintas-broker init`.") from fault
-    if mode & 0o077:
-        raise BadSettings(f"{path} can be read by others: run `chmod 600` on it, and consider the key known.")
-    return note.parse_signer_key(text)
+    """Read a key of the log, the one that signs or signed last; raise BadSettings when none is there for us alone."""
+    return read_log_keys(path)[0]

@@ -20,9 +20,10 @@ from broker.reach import Allowed
 from broker.store import invites
 from lintas.decide import INVITE_S, changes, check_signatures
 from lintas.directory import Change, Directory
-from lintas.errors import BadInvite, Refusal
+from lintas.errors import BadInvite, OrderConflict, Refusal
 from lintas.header import KEY, ORDER
 from lintas.line import Line, parse
+from lintas.note import VerifierKey, parse_vkey
 from lintas.orders import Enrol, check_indicators, open_key_line, open_order
 from lintas.strict import unb64u
 
@@ -63,10 +64,18 @@ def open_control(raw: bytes, typ: str, directory: Directory) -> Line:
     return line
 
 
-def admit_control(batch: Batch, line: Line, source: str, allow: Sequence[Allowed] = ()) -> Ordered | Refusal:
+def admit_control(
+    batch: Batch,
+    line: Line,
+    source: str,
+    allow: Sequence[Allowed] = (),
+    *,
+    holds: Callable[[VerifierKey], bool] = lambda _key: False,
+) -> Ordered | Refusal:
     """Carry out a key line or order, or record its refusal and return it.
 
-    `source` is the sender's address, `allow` are the operator's exceptions for webhooks.
+    `source` is the sender's address, `allow` are the operator's exceptions for webhooks; `holds` tells whether the hub
+    has the private half of a key for the log.
     """
     seq = batch.known.get(line.id)
     if seq is not None:
@@ -75,7 +84,7 @@ def admit_control(batch: Batch, line: Line, source: str, allow: Sequence[Allowed
     try:
         decided = changes(batch.directory, line, now=batch.now)
         _check_code(batch, line, source)
-        _check_order(batch, line, allow)
+        _check_order(batch, line, allow, holds)
     except Refusal as refusal:
         # An enrolment proves possession of its own key only: anyone can make one, so it is counted, not logged singly.
         if line.header.kid in batch.directory.keys:
@@ -84,10 +93,15 @@ def admit_control(batch: Batch, line: Line, source: str, allow: Sequence[Allowed
     return _carry_out(batch, line, decided)
 
 
-def _check_order(batch: Batch, line: Line, allow: Sequence[Allowed]) -> None:
+def _check_order(batch: Batch, line: Line, allow: Sequence[Allowed], holds: Callable[[VerifierKey], bool]) -> None:
     if line.header.typ != ORDER:
         return
     order = open_order(line)
+    if order.act == "log-key" and not holds(parse_vkey(order.args["log_key"])):
+        # Once it is announced nothing is signed without it.
+        raise OrderConflict(
+            "The hub does not hold this key; make it with `lintas-broker log-key new`.", member="log_key"
+        )
     if order.act == "webhook":
         webhook_orders.check(batch, order, allow)
     elif order.act in matching.CHECKS:

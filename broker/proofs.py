@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from base64 import b64encode
 
+from broker.signer import read_keys
 from broker.store import log
 from broker.store.engine import Connection
 from lintas import merkle
@@ -24,6 +26,19 @@ def receipt(conn: Connection, seq: int, covered: tuple[int, bytes] | None = None
         raise Purged(seq=seq)
     size, note = covered
     return format_receipt(Receipt(index=seq, proof=inclusion(conn, seq, size), checkpoint=note, extra=row.body))
+
+
+def crossing(conn: Connection, key_id: str) -> bytes:
+    """Return the receipt of the event that announced the key of the log after this one.
+
+    From the rows, not from what the signer knows: another replica may have announced it a moment ago.
+    """
+    known = read_keys(conn)
+    pairs = itertools.pairwise(() if known is None else known.entries)
+    seq = next((new.seq for old, new in pairs if old.key.key_id.hex() == key_id), None)
+    if seq is None:
+        raise NotFound("No key of the log followed this one.")
+    return receipt(conn, seq)
 
 
 def proof(conn: Connection, seq: int, size: int | None) -> bytes:

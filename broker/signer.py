@@ -2,7 +2,8 @@
 
 After each commit the signer reads the new rows again, hashes body to entry to leaf to nodes, compares each with what
 is stored and only then extends its own frontier and signs. A mismatch halts the log before a signature exists: a
-public log once died of one flipped bit. Its state (the verified frontier) is written by the writer's thread alone.
+public log once died of one flipped bit. Which keys sign is what those rows say, so all replicas change over at one
+index. Its state (the verified frontier, the keys) is written by the writer's thread alone.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ from broker.outside import Outside
 from broker.store import log
 from broker.store.engine import Connection, Store
 from lintas import checkpoint, merkle, note
-from lintas.errors import BadProof, LogBehind, LogHalted
-from lintas.event import entry_of, parse_event
+from lintas.errors import BadNote, BadProof, LogBehind, LogHalted
+from lintas.event import US_PER_S, entry_of, parse_event
+from lintas.log_keys import LogKeys, opened
 from lintas.receipt import Receipt, format_receipt
 
 TAIL_ROWS = 10_000
 """Rows that are re-derived at start; `fsck` re-derives all."""
+
+
+LOG_KEY_KINDS = frozenset({"log.opened", "log.key"})
+"""The events that tell of the log's keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +44,42 @@ class Signed:
 
 
 class LogSigner:
-    """Holds the log key and the frontier it has verified."""
+    """Holds the private keys of the log and the frontier it has verified."""
 
-    def __init__(self, store: Store, key: note.SignerKey, outside: Outside) -> None:
-        """Take the store to read back from; `start` must run before `sign_new`."""
+    def __init__(
+        self,
+        store: Store,
+        key: note.SignerKey,
+        outside: Outside,
+        read_keys: Callable[[], Sequence[note.SignerKey]] = tuple,
+    ) -> None:
+        """Take the store to read back from and a key of the log; `start` must run before `sign_new`.
+
+        `read_keys` gives all private keys there are now, when one is asked for that was not there yet.
+        """
         self._store = store
         self._key = key
         self._outside = outside
+        self._read_keys = read_keys
+        self._held = {key.verifier: key}
         self._frontier = merkle.Frontier(0, ())
+        self.log_keys = LogKeys.of(key.verifier)
 
     @property
     def origin(self) -> str:
-        """The log's origin, which is the name of its key."""
+        """The log's origin, which is the name of its keys."""
         return self._key.name
 
     @property
     def verifier(self) -> note.VerifierKey:
-        """The key that verifies what this signer signs."""
-        return self._key.verifier
+        """The newest key of the log."""
+        return self.log_keys.newest
+
+    def holds(self, key: note.VerifierKey) -> bool:
+        """Tell whether the private half of this key is there, so that it can sign."""
+        if key not in self._held:
+            self._held |= {each.verifier: each for each in self._read_keys()}
+        return key in self._held
 
     def start(self, progress: Callable[[int], None] | None = None, *, rows_max: int = TAIL_ROWS) -> None:
         """Check the newest checkpoint and re-derive up to `rows_max` newest rows; raise LogHalted on any mismatch.
@@ -68,19 +92,30 @@ class LogSigner:
         with self._store.read() as conn:
             newest = log.newest_checkpoint(conn)
             size = newest[0] if newest else 0
+            self._learn_keys(conn)
             start = max(0, size - rows_max)
             frontier = derive(conn, log.frontier(conn, start), start, size, progress)
             if newest is not None:
-                signed = checkpoint.open_checkpoint(newest[1], origin=self.origin, key=self.verifier)
+                signed = checkpoint.open_checkpoint(newest[1], origin=self.origin, key=self.log_keys)
                 if (signed.size, signed.root) != (frontier.size, frontier.root()):
                     raise LogHalted(f"The checkpoint of size {size} does not fit the rows.")
             self._check_outside(conn, kept)
         self._frontier = frontier
 
+    def _learn_keys(self, conn: Connection) -> None:
+        known = read_keys(conn)
+        if known is None:
+            return
+        if self._key.verifier not in known.keys:
+            raise LogHalted("The key in the key file is none of this log's: put the right file back.")
+        self.log_keys = known
+        self._signers([known.newest])
+
     def _check_outside(self, conn: Connection, kept: bytes | None) -> None:
         if kept is None:
             return
-        seen = checkpoint.open_checkpoint(kept, origin=self.origin, key=self.verifier)
+        # Of a later time it may be by a key that this database does not tell of yet.
+        seen, _ = checkpoint.open_by_any(kept, {*self.log_keys.keys, *(each.verifier for each in self._read_keys())})
         size, _ = log.head(conn)
         if size < seen.size:
             raise LogBehind(f"The log has {size} rows, yet {seen.size} were published: {seen.size - size} missing.")
@@ -96,22 +131,33 @@ class LogSigner:
             size, _ = log.head(conn)
             if size == before.size:
                 return None
-            frontier = before
+            frontier, keys, second = before, self.log_keys, 0
             for row in log.rows(conn, before.size, size):
-                frontier = extend(frontier, row)
+                frontier, second = extend(frontier, row), row.time // US_PER_S
+                keys = follow(keys, row.kind, row.seq, row.body) or keys
                 bodies[row.seq] = row.body or b""
                 nodes.update(_addressed(row))
         if frontier.size != size:
             raise LogHalted(f"Row {frontier.size} is missing.")
-        signed = self._sign(frontier)
-        self._frontier = frontier
+        signed = self._sign(frontier, self._signers(keys.signing(size, second)))
+        self._frontier, self.log_keys = frontier, keys
         return Signed(size=size, note=signed, bodies=bodies, nodes=nodes)
 
-    def _sign(self, frontier: merkle.Frontier) -> bytes:
+    def _signers(self, wanted: Sequence[note.VerifierKey]) -> list[note.SignerKey]:
+        for key in wanted:
+            if not self.holds(key):
+                # Nothing is signed with fewer keys than the log says: a replica that has them all signs these rows.
+                raise LogHalted(
+                    f"The log is signed with the key {key.key_id.hex()} now, which is not in this hub's key file: put "
+                    "that line of another replica's log.key into it, then start again."
+                )
+        return [self._held[key] for key in wanted]
+
+    def _sign(self, frontier: merkle.Frontier, keys: Sequence[note.SignerKey]) -> bytes:
         text = checkpoint.format_checkpoint(
             checkpoint.Checkpoint(origin=self.origin, size=frontier.size, root=frontier.root())
         )
-        signed = note.sign_note(text, self._key)
+        signed = note.sign_note(text, *keys)
         # Kept before anybody sees it: a receipt asked for again is then the same bytes.
         with self._store.write() as conn:
             kept = log.add_checkpoint(conn, frontier.size, signed)
@@ -120,6 +166,25 @@ class LogSigner:
             raise LogHalted(f"Another checkpoint of size {frontier.size} was signed: this log has forked.")
         self._outside.keep(signed)
         return signed
+
+
+def read_keys(conn: Connection) -> LogKeys | None:
+    """Return the keys that the events of a log tell of, None for an empty one; raise LogHalted."""
+    known = None
+    for row in log.events_of_kinds(conn, LOG_KEY_KINDS, after=-1):
+        known = follow(known, row.kind, row.seq, row.body)
+    return known
+
+
+def follow(known: LogKeys | None, kind: str, seq: int, body: bytes | None) -> LogKeys | None:
+    """Return the keys after a stored event, which may tell of one; raise LogHalted for a key out of place."""
+    if kind not in LOG_KEY_KINDS:
+        return known
+    try:
+        detail = parse_event(body or b"").detail
+        return opened(detail) if known is None or kind == "log.opened" else known.then(seq, detail)
+    except (BadNote, BadProof) as fault:
+        raise LogHalted(f"Row {seq}: {fault}") from fault
 
 
 def derive(

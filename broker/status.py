@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
@@ -17,7 +17,7 @@ from typing import Any
 
 from broker import approvals
 from broker.exposition import PREFIX
-from broker.hub import read_log_key
+from broker.keyfile import read_log_keys
 from broker.outside import Outside
 from broker.settings import Settings
 from broker.signer import LogSigner
@@ -60,9 +60,9 @@ class Finding:
 
 def examine(settings: Settings, *, now: int) -> list[Finding]:
     """Look at everything; raise BadSettings when there is no hub at the data directory."""
-    key = read_log_key(settings.log_key_file).verifier
+    keys = [each.verifier for each in read_log_keys(settings.log_key_file)]
     free = shutil.disk_usage(settings.data).free
-    name, release = key.name.partition("/log/")[0], version("lintas")
+    name, release = keys[0].name.partition("/log/")[0], version("lintas")
     found = [
         Finding("hub", f"{name}, version {release}", facts={"name": name, "version": release}),
         Finding(
@@ -74,13 +74,13 @@ def examine(settings: Settings, *, now: int) -> list[Finding]:
     ]
     store = Store(settings.database)
     try:
-        found += _stored(settings, store, key, now)
+        found += _stored(settings, store, keys, now)
     except DatabaseFault as fault:
         first = next(iter(str(fault).splitlines()), type(fault).__name__)
         found.append(Finding("database", f"does not answer: {first}", BROKEN))
     finally:
         store.close()
-    return [*found, *_served(settings, key)]
+    return [*found, *_served(settings, keys)]
 
 
 def worst(found: list[Finding]) -> str:
@@ -88,8 +88,8 @@ def worst(found: list[Finding]) -> str:
     return max((each.level for each in found), key=LEVELS.index, default=OK)
 
 
-def _stored(settings: Settings, store: Store, key: note.VerifierKey, now: int) -> Iterator[Finding]:
-    policy = read_policy(settings.witnesses, key)
+def _stored(settings: Settings, store: Store, keys: Sequence[note.VerifierKey], now: int) -> Iterator[Finding]:
+    policy = read_policy(settings.witnesses, *keys)
     with store.read() as conn:
         kind = "Postgres" if store.is_shared else "SQLite"
         revision = migrate.revision(conn)
@@ -119,7 +119,8 @@ def _log(settings: Settings, store: Store, found: Survey, now: int) -> Iterator[
 def _checkpoint(settings: Settings, store: Store) -> tuple[str, str]:
     outside = Outside(settings.checkpoint)
     try:
-        LogSigner(store, read_log_key(settings.log_key_file), outside).start(rows_max=ROWS_MAX)
+        keys = read_log_keys(settings.log_key_file)
+        LogSigner(store, keys[0], outside, lambda: keys).start(rows_max=ROWS_MAX)
     except LogBehind as behind:
         return f"READ-ONLY: {behind}", BROKEN
     except (LogHalted, Evidence) as fault:
@@ -187,14 +188,14 @@ def _purge(found: Survey) -> Finding:
 # --- what the serving process says ---
 
 
-def _served(settings: Settings, key: note.VerifierKey) -> Iterator[Finding]:
+def _served(settings: Settings, keys: Sequence[note.VerifierKey]) -> Iterator[Finding]:
     host = ANYWHERE.get(settings.host, settings.host)
     told = _ask(host, settings.port, "/.well-known/lintas")
     place = f"{host}:{settings.port}"
     if told is None:
         yield Finding("serving", f"no: nothing answers at {place}", ATTENTION, {"serving": False})
         return
-    if _members(told[1]).get("log_key") != key.text():
+    if _members(told[1]).get("log_key") not in {key.text() for key in keys}:
         yield Finding("serving", f"no: another program answers at {place}", ATTENTION, {"serving": False})
         return
     ready = _ask(host, settings.port, "/readyz")

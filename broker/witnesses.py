@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from broker.store import cosignatures, log
@@ -30,6 +30,7 @@ from lintas.errors import (
     Refusal,
     UnknownWitness,
 )
+from lintas.log_keys import LogKeys
 from lintas.note import VerifierKey, open_note, split_note
 from lintas.quorum import Policy, for_log, parse_policy
 
@@ -61,17 +62,16 @@ class Kept:
     is_witnessed: bool
 
 
-def read_policy(path: Path | None, key: VerifierKey) -> Policy:
+def read_policy(path: Path | None, *keys: VerifierKey) -> Policy:
     """Read the policy of this hub; without a file nobody's cosignature is asked for. Raise BadPolicy."""
     if path is None:
-        return Policy(logs=(key,))
+        return Policy()
     try:
-        policy = for_log(parse_policy(path.read_bytes()), key)
+        return for_log(parse_policy(path.read_bytes()), *keys)
     except OSError as fault:
         raise BadPolicy(f"LINTAS_WITNESSES: {path} cannot be read: {fault.strerror}.") from fault
     except BadPolicy as fault:
         raise BadPolicy(f"LINTAS_WITNESSES: {path}: {fault.detail}") from fault
-    return replace(policy, logs=policy.logs or (key,))
 
 
 def open_cosignatures(note: bytes, policy: Policy, *, now: int) -> Posted:
@@ -92,11 +92,11 @@ def open_cosignatures(note: bytes, policy: Policy, *, now: int) -> Posted:
     return Posted(text, tree, note, {each.witness.text(): each.signature.line() for each in found})
 
 
-def keep(conn: Connection, posted: Posted, policy: Policy, key: VerifierKey) -> Kept | Refusal:
+def keep(conn: Connection, posted: Posted, policy: Policy, keys: LogKeys) -> Kept | Refusal:
     """Keep cosignatures on a checkpoint that was published here; of each witness and size the first counts."""
     published = log.checkpoint_at(conn, posted.tree.size)
     if published is None or split_note(published)[0] != posted.text:
-        _alarm(posted, key)
+        _alarm(posted, keys)
         return NotFound("No such checkpoint was published here.")
     new = cosignatures.add(conn, posted.tree.size, posted.lines)
     return Kept(posted.tree.size, new, _is_enough(policy, cosignatures.at(conn, posted.tree.size)))
@@ -145,10 +145,16 @@ def _is_enough(policy: Policy, cosigned: cosignatures.Cosigned) -> bool:
     return policy.quorum is not None and policy.holds(_known(policy, cosigned))
 
 
-def _alarm(posted: Posted, key: VerifierKey) -> None:
+def _alarm(posted: Posted, keys: LogKeys) -> None:
     try:
-        open_note(posted.note, [key])
+        signed_by = open_note(posted.note, keys.keys).verified
     except BadNote:
+        return
+    if keys.newest not in signed_by:
+        # Nobody who crossed believes it; the others must hear that somebody has the former key.
+        logger.critical(
+            "a former log key has signed another checkpoint of size %d: warn the partners", posted.tree.size
+        )
         return
     # Signed with our own key, and not in our database: it was restored, copied, or the key is known to somebody.
     logger.critical("the log key has signed another checkpoint of size %d: stop the hub", posted.tree.size)

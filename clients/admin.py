@@ -27,6 +27,10 @@ TIME = click.DateTime(["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"])
 
 _TIMES = ("before", "since")
 
+DAY_S = 86_400
+LOG_OVERLAP_DAYS = 14
+"""Lintas clients cross by themselves at any time; this is for whoever checks checkpoints with a key in a script."""
+
 
 @click.group()
 def admin() -> None:
@@ -154,6 +158,26 @@ def purge(before: datetime) -> None:
     Example: lintas admin purge --before 2026-11-20T00:00:00Z
     """
     _order("purge", before=int(before.replace(tzinfo=UTC).timestamp()))
+
+
+@admin.command("log-key")
+@click.argument("key")
+@click.option(
+    "--overlap-days",
+    default=LOG_OVERLAP_DAYS,
+    show_default=True,
+    type=click.IntRange(1, 30),
+    help="The former key signs beside it for so long.",
+)
+def log_key(key: str, overlap_days: int) -> None:
+    """Order that the log is signed with a new key, made with `lintas-broker log-key new`.
+
+    Take its line from the hub's operator over another channel than the hub.
+
+    \b
+    Example: lintas admin log-key "$(cat new-log-key.txt)"
+    """
+    _order("log-key", log_key=key.strip(), overlap_s=overlap_days * DAY_S)
 
 
 @admin.command()
@@ -334,7 +358,8 @@ def _write_letter(client: Client, party: str, answer: Answer, out: Path) -> None
         "party": party,
         "hub": hub.url,
         "name": hub.name,
-        "log_key": hub.log_key,
+        # A newcomer pins the key that signs now, and learns the former ones from the log.
+        "log_key": client.session.log_keys.newest.text(),
         "invite": answer.invite,
         "code": answer.code,
         "expires": answer.expires,

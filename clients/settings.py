@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lintas import Client
 from lintas.errors import BadPolicy, BadSettings
-from lintas.note import VerifierKey
+from lintas.log_keys import LogKeys
 from lintas.quorum import Policy, for_log, parse_policy
 
 HUB = "LINTAS_HUB"
@@ -85,14 +85,17 @@ def open_client(settings: Settings) -> Client:
     return Client.open(settings.identity, settings.passphrase, hub=settings.hub, ca=settings.ca)
 
 
-def read_policy(log_key: VerifierKey, environ: Mapping[str, str] | None = None) -> Policy | None:
-    """Read the policy for this log; None when none is named and none stands beside the identity. Raise BadPolicy."""
+def read_policy(log_keys: LogKeys, environ: Mapping[str, str] | None = None) -> Policy | None:
+    """Read the policy for the log of these keys; None when none is named and none stands beside the identity.
+
+    Raises BadPolicy.
+    """
     given = os.environ if environ is None else environ
     path = Path(given.get(POLICY) or Path(given.get(IDENTITY, "")).with_suffix(".policy"))
     if not given.get(POLICY) and not path.exists():
         return None
     try:
-        return for_log(parse_policy(path.read_bytes()), log_key)
+        return for_log(parse_policy(path.read_bytes()), *log_keys.keys)
     except OSError as fault:
         raise BadPolicy(f"{POLICY}: {path} cannot be read: {fault.strerror}.") from fault
     except BadPolicy as fault:

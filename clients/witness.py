@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import sys
 import time
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from lintas import Client
 from lintas.errors import BadSettings, Evidence, HubUnreachable, LintasError, NotWitnessed, Refusal
 from lintas.evidence import Conflict, Verdict, judge_conflict, judge_dates
 from lintas.keys import SEED_BYTES, Identity, load_identity, write_private
-from lintas.note import ALGORITHM_COSIGNATURE, SignerKey, parse_signer_key, parse_vkey
+from lintas.note import ALGORITHM_COSIGNATURE, SignerKey, VerifierKey, parse_signer_key, parse_vkey
 from lintas.quorum import Policy, parse_policy
 from lintas.state import State
 from lintas.sync import kept_conflict
@@ -77,10 +78,15 @@ def witness(new: Path | None, name: str | None, key: Path | None, evidence: Path
 
 @click.command("evidence")
 @click.argument("folder", type=FOLDER)
-@click.option("--log-key", help="The log's verifier key line, from whoever you trust for it. Judges the folder.")
+@click.option(
+    "--log-key",
+    "log_keys",
+    multiple=True,
+    help="The log's verifier key line, from whoever you trust for it; again for each key it had. Judges the folder.",
+)
 @click.option("--policy", type=KEY_FILE, help="Whose cosignatures count, for evidence about a date (a tlog-policy).")
 @click.option("--export", is_flag=True, help="Write what the client of LINTAS_IDENTITY kept into the folder.")
-def evidence_command(folder: Path, log_key: str | None, policy: Path | None, *, export: bool) -> None:
+def evidence_command(folder: Path, log_keys: tuple[str, ...], policy: Path | None, *, export: bool) -> None:
     """Judge evidence against a hub offline, or export what your client kept when it raised an alarm.
 
     Exit code 0 when it is proven by itself, 1 when the hub has to be asked.
@@ -89,14 +95,14 @@ def evidence_command(folder: Path, log_key: str | None, policy: Path | None, *, 
     Example: lintas evidence found/1f0c... --log-key "$(cat log.vkey)"
     Example: lintas evidence mine --export
     """
-    if export == (log_key is not None):
+    if export == bool(log_keys):
         raise click.UsageError("Name either --log-key VKEY to judge, or --export to write.")
-    if log_key is None:
+    if export:
         settings = read_settings(prompt=prompt)
         with Client.open(settings.identity, settings.passphrase, ca=settings.ca) as client:
             _save(client.session.state, folder)
         return
-    verdict = _judge(folder, log_key.strip(), policy)
+    verdict = _judge(folder, [parse_vkey(each.strip()) for each in log_keys], policy)
     click.echo(f"{'proven' if verdict.is_proven else 'not proven'}: {verdict.text}")
     if not verdict.is_proven:
         sys.exit(EXIT_UNPROVEN)
@@ -104,7 +110,7 @@ def evidence_command(folder: Path, log_key: str | None, policy: Path | None, *, 
 
 def demanded_policy(client: Client) -> Policy:
     """Return the policy of this agency; raise BadSettings when it has none."""
-    policy = read_policy(client.session.log_key)
+    policy = read_policy(client.session.log_keys)
     if policy is None:
         raise BadSettings("LINTAS_POLICY is not set: name the file that says whose cosignatures you demand.")
     return policy
@@ -112,7 +118,7 @@ def demanded_policy(client: Client) -> Policy:
 
 def standing(client: Client, receipt: bytes, *, demanded: bool) -> str:
     """Say who vouches for the checkpoint of a verified receipt; raise NotWitnessed when too few do though demanded."""
-    policy = demanded_policy(client) if demanded else read_policy(client.session.log_key)
+    policy = demanded_policy(client) if demanded else read_policy(client.session.log_keys)
     if policy is None:
         return "logged"
     found = client.judge(receipt, policy)
@@ -185,14 +191,13 @@ def _save(state: State, folder: Path) -> None:
     click.echo(f"evidence  {place}", err=True)
 
 
-def _judge(folder: Path, log_key: str, policy: Path | None) -> Verdict:
-    key = parse_vkey(log_key)
+def _judge(folder: Path, keys: Sequence[VerifierKey], policy: Path | None) -> Verdict:
     if (folder / RECEIPT).exists():
         if policy is None:
             raise click.UsageError("A date is judged by witnesses: name a policy with --policy.")
         witnesses = parse_policy(policy.read_bytes()).witnesses.values()
-        return judge_dates((folder / WITNESSED).read_bytes(), (folder / RECEIPT).read_bytes(), key, witnesses)
-    return judge_conflict(Conflict(**{name: (folder / file).read_bytes() for name, file in CONFLICT.items()}), key)
+        return judge_dates((folder / WITNESSED).read_bytes(), (folder / RECEIPT).read_bytes(), witnesses, *keys)
+    return judge_conflict(Conflict(**{name: (folder / file).read_bytes() for name, file in CONFLICT.items()}), *keys)
 
 
 def _beside(path: Path, suffix: str) -> Path:

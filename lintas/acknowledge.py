@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from lintas import wire
 from lintas.ack import STATES, Ack, is_at_least, open_ack
-from lintas.errors import BadReceipt, LintasError, Refusal
+from lintas.errors import BadReceipt, Evidence, Refusal
 from lintas.header import ACK
 from lintas.line import Line, parse
-from lintas.receipt import Logged, check_receipt, parse_receipt
+from lintas.receipt import Logged
 from lintas.request import Operation, Request, expect
 from lintas.session import Session
 from lintas.state import REFUSED, SENT
@@ -57,7 +57,7 @@ def send(session: Session, line: Line) -> Operation[Told]:
         wire.settle_refusal(session, line.id, refusal)
         raise
     receipt = str(wire.object_of(response.body).get("receipt", "")).encode()
-    logged = _check(session, ack, receipt)
+    logged = yield from _check(session, ack, receipt)
     session.state.settle(line.id, seq=logged.seq, receipt=receipt)
     return Told(ack.id, str(logged.event["kind"]).removeprefix("bulletin."), logged.seq, receipt)
 
@@ -82,14 +82,14 @@ def _sign(session: Session, bulletin_id: str, state: str) -> Line:
     return session.sign_ack(Ack(bulletin_id, state, None if released is None else released.accepted_seq))
 
 
-def _check(session: Session, ack: Ack, receipt: bytes) -> Logged:
+def _check(session: Session, ack: Ack, receipt: bytes) -> Operation[Logged]:
     # The receipt may be of an earlier line of ours that said as much: what counts is that the log has our word.
     try:
-        logged = check_receipt(parse_receipt(receipt), line_id=ack.id, origin=session.origin, key=session.log_key)
+        logged = yield from wire.prove(session, receipt, ack.id)
         noun, _, state = str(logged.event["kind"]).partition(".")
         is_ours = (noun, logged.event.get("party")) == ("bulletin", session.party)
         if not is_ours or state not in STATES or not is_at_least(state, ack.state):
             raise BadReceipt(f"It is of a {logged.event['kind']} event of {logged.event.get('party')}.")
-    except LintasError as fault:
+    except Evidence as fault:
         raise BadReceipt(f"The hub took our word on {ack.id}, but its receipt does not prove it: {fault}") from fault
     return logged

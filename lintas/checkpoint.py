@@ -1,16 +1,18 @@
 """The checkpoint, by which a log commits to its contents.
 
-Size and root are believed only from a note that the pinned key signed for the pinned origin; nothing else a hub says
-about its log counts.
+Size and root are believed only from a note that the log's key signed for the pinned origin: the pinned key, or the one
+that followed it by then. Nothing else a hub says about its log counts.
 Spec: docs/spec/log.md; C2SP tlog-checkpoint.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from lintas.errors import BadCheckpoint, BadProof
+from lintas.errors import BadCheckpoint, BadNote, BadProof
+from lintas.log_keys import LogKeys
 from lintas.merkle import EMPTY_ROOT, HASH_BYTES
 from lintas.note import VerifierKey, b64, open_note, unb64
 
@@ -53,12 +55,31 @@ def parse_checkpoint(text: str) -> Checkpoint:
     return found
 
 
-def open_checkpoint(note: bytes, *, origin: str, key: VerifierKey) -> Checkpoint:
-    """Open a checkpoint that this key signed for the log of this origin; raise BadNote or BadCheckpoint."""
-    found = parse_checkpoint(open_note(note, [key]).text.decode())
+def open_checkpoint(note: bytes, *, origin: str, key: VerifierKey | LogKeys) -> Checkpoint:
+    """Open a checkpoint that this key signed for the log of this origin; raise BadNote or BadCheckpoint.
+
+    Of several keys it must be signed by the one that its size asks for, and no line by another may be bad.
+    """
+    keys = key if isinstance(key, LogKeys) else LogKeys.of(key)
+    opened = open_note(note, keys.keys)
+    found = parse_checkpoint(opened.text.decode())
+    if keys.at(found.size) not in opened.verified:
+        raise BadNote(f"A checkpoint of size {found.size} is signed with the key {keys.at(found.size).key_id.hex()}.")
     if found.origin != origin:
         raise BadCheckpoint(f"The checkpoint is of the log {found.origin}, not of {origin}.")
     return found
+
+
+def open_by_any(note: bytes, keys: Collection[VerifierKey]) -> tuple[Checkpoint, frozenset[VerifierKey]]:
+    """Open a checkpoint that one of these keys of one log signed, at whatever size, and say which did.
+
+    For whoever judges what was signed: what the log holds now is for `open_checkpoint` to say.
+    """
+    opened = open_note(note, [*keys])
+    found = parse_checkpoint(opened.text.decode())
+    if found.origin not in {key.name for key in keys}:
+        raise BadCheckpoint(f"The checkpoint is of another log, {found.origin}.")
+    return found, frozenset(opened.verified)
 
 
 def parse_add_checkpoint(body: bytes) -> tuple[int, tuple[bytes, ...], bytes]:

@@ -32,6 +32,8 @@ from lintas.errors import (
 )
 from lintas.header import KEY, ORDER
 from lintas.line import Line, check
+from lintas.log_keys import LOG_KEYS_MAX
+from lintas.note import parse_vkey
 from lintas.opening import OPENING_LIFE_S
 from lintas.orders import COMPROMISED, Enrol, Opening, Order, Revoke, Rotate, open_key_line, open_order
 from lintas.purge import GRACE_S
@@ -55,7 +57,7 @@ AGENCY_ACTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 """Acts that an agency orders for itself: the event each causes, and the arguments that event tells."""
 
-TWO_PERSON_ACTS = frozenset({"approve", "revoke", "grant", "ceiling", "purge"})
+TWO_PERSON_ACTS = frozenset({"approve", "revoke", "grant", "ceiling", "purge", "log-key"})
 """Acts that two administrators sign once there have been two; so does every act on an administrator."""
 
 
@@ -306,6 +308,22 @@ def _do_purge(_directory: Directory, order: Order, now: int) -> Change:
     return Change("purge.ordered", order.lines[0].header.iss, {"before": order.args["before"]})
 
 
+def _do_log_key(directory: Directory, order: Order, now: int) -> Change:
+    known, text = directory.log_keys, order.args["log_key"]
+    assert known is not None
+    key = parse_vkey(text)
+    if key.name != known.name:
+        raise OrderConflict(f"This is no key of the log {known.name}.", member="log_key")
+    if key.public in {each.public for each in known.keys}:
+        raise OrderConflict("This key signs the log already, or did.", member="log_key")
+    if now < known.entries[-1].until:
+        raise OrderConflict("The former key of the log still signs too; order the next one after that.")
+    if len(known.keys) >= LOG_KEYS_MAX:
+        raise OrderConflict(f"A log has at most {LOG_KEYS_MAX} keys; begin a new epoch.")
+    detail = {"log_key": text, "former": known.newest.text(), "until": now + order.args["overlap_s"]}
+    return Change("log.key", EVERY_PARTNER, detail)
+
+
 def _known_party(directory: Directory, order: Order) -> str:
     agency = str(order.args["agency"])
     if agency not in directory.partners and agency not in directory.admins:
@@ -330,4 +348,5 @@ _EFFECTS = {
     "ceiling": _do_ceiling,
     "community": _do_community,
     "purge": _do_purge,
+    "log-key": _do_log_key,
 }

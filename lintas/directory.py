@@ -16,6 +16,7 @@ from typing import Any
 
 from lintas.errors import ForeignLine, FromTheFuture, KeyNotActive, NotAllowed, Stale, UnknownKey
 from lintas.header import Header
+from lintas.log_keys import LogKeys, opened
 from lintas.strict import unb64u
 from lintas.vocabulary import tlp_rank, topic_covers
 
@@ -143,11 +144,12 @@ def _empty() -> Mapping[str, Any]:
 class Directory:
     """Partners, keys, grants, communities and invitations at one log index. Immutable: `apply` returns the next.
 
-    `openings` are the opening keys that each agency told, in order. `spent` are the lines of first persons whose orders
-    took effect: each works once.
+    `log_keys` are those of the log it is derived from, None before its first event. `openings` are the opening keys
+    that each agency told, in order. `spent` are the lines of first persons whose orders took effect: each works once.
     """
 
     hub: str
+    log_keys: LogKeys | None = None
     keys: Mapping[str, KeyRecord] = field(default_factory=_empty)
     openings: Mapping[str, tuple[OpeningRecord, ...]] = field(default_factory=_empty)
     partners: Mapping[str, Partner] = field(default_factory=_empty)
@@ -232,7 +234,12 @@ def apply(directory: Directory, change: Change, *, seq: int, at: int) -> Directo
 
 
 def _opened(directory: Directory, detail: Mapping[str, Any], _seq: int, _at: int) -> Directory:
-    return replace(directory, hub=detail["hub"])
+    return replace(directory, hub=detail["hub"], log_keys=opened(detail))
+
+
+def _log_key(directory: Directory, detail: Mapping[str, Any], seq: int, _at: int) -> Directory:
+    assert directory.log_keys is not None
+    return replace(directory, log_keys=directory.log_keys.then(seq, detail))
 
 
 def _invited(directory: Directory, detail: Mapping[str, Any], _seq: int, at: int) -> Directory:
@@ -347,6 +354,7 @@ def _ordered(directory: Directory, detail: Mapping[str, Any], _seq: int, _at: in
 _STEPS = {
     "order.accepted": _ordered,
     "log.opened": _opened,
+    "log.key": _log_key,
     "partner.invited": _invited,
     "key.enrolled": _enrolled,
     "key.approved": _approved,

@@ -23,7 +23,7 @@ SALT_BYTES = 16
 
 KINDS: Mapping[str, str] = {
     "log.opened": "done",
-    "log.key": "done",
+    "log.key": "accepted",
     "bulletin.accepted": "accepted",
     "bulletin.released": "done",
     "bulletin.refused": "refused",

@@ -79,13 +79,13 @@ class Face:
         return open_order(line)
 
     def verify(self, raw: bytes, receipt: bytes) -> Logged:
-        """Verify a saved line and its receipt offline, with the pinned log key and the keys known so far.
+        """Verify a saved line and its receipt offline, with the log's keys and the partners' keys known so far.
 
         Raises BadReceipt or Unverified. Returns where and when the line stands in the log.
         """
         line = parse(raw)
         logged = check_receipt(
-            parse_receipt(receipt), line_id=line.id, origin=self.session.origin, key=self.session.log_key
+            parse_receipt(receipt), line_id=line.id, origin=self.session.origin, key=self.session.log_keys
         )
         try:
             check(line, self.directory.key(line.header.kid, line.header.iss).public)
@@ -102,4 +102,4 @@ class Face:
 
     def judge(self, receipt: bytes, policy: Policy) -> Witnessed:
         """Return which witnesses of a policy cosigned the checkpoint of a receipt, and whether that is enough."""
-        return quorum.judge(parse_receipt(receipt).checkpoint, key=self.session.log_key, policy=policy)
+        return quorum.judge(parse_receipt(receipt).checkpoint, key=self.session.log_keys, policy=policy)

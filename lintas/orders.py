@@ -17,6 +17,7 @@ from lintas.errors import MalformedLine, MalformedPayload
 from lintas.header import ADMIN_PATTERN, is_agency, is_case_ref, is_id, is_party
 from lintas.jwk import public_of_jwk, thumbprint
 from lintas.line import Line, is_nested, parse
+from lintas.log_keys import is_log_key
 from lintas.opening import kid_of, load_public
 from lintas.strict import Json, parse_object, unb64u
 from lintas.webhooks import read_url
@@ -25,6 +26,9 @@ TEXT_CHARACTERS_MAX = 200
 COMMUNITY_MEMBERS_MAX = 256
 OVERLAP_S_MAX = 30 * 86_400
 """Old and new key may both sign for at most 30 days after a rotation."""
+
+LOG_OVERLAP_S_MIN = 86_400
+"""Both keys of the log sign for a day at least: the checkpoint over the event that names the new one is by both."""
 
 Checks = Mapping[str, Callable[[object], bool]]
 
@@ -264,6 +268,10 @@ def _is_overlap(value: object) -> bool:
     return type(value) is int and 0 <= value <= OVERLAP_S_MAX
 
 
+def _is_log_overlap(value: object) -> bool:
+    return type(value) is int and LOG_OVERLAP_S_MIN <= value <= OVERLAP_S_MAX
+
+
 def _is_hmac(value: object) -> bool:
     # 32 bytes in base64url have the shape of an id.
     return is_id(value)
@@ -365,6 +373,7 @@ _ACTS: Mapping[str, Mapping[str, Callable[[object], bool]]] = {
     "ceiling": {"agency": is_agency, "tlp": _is_tlp},
     "community": {"name": _is_name, "members": _is_members},
     "purge": {"before": _is_time},
+    "log-key": {"log_key": is_log_key, "overlap_s": _is_log_overlap},
     "interest": {
         "mode": _is_mode,
         "case_ref": is_case_ref,

@@ -15,6 +15,7 @@ from typing import TypeVar
 from lintas.checkpoint import open_checkpoint
 from lintas.cosignature import Cosignature, check_cosignatures
 from lintas.errors import BadNote, BadPolicy
+from lintas.log_keys import LogKeys
 from lintas.note import ALGORITHM_COSIGNATURE, ALGORITHM_ED25519, VerifierKey, parse_vkey, split_note
 
 POLICY_BYTES_MAX = 65_536
@@ -87,7 +88,7 @@ class Witnessed:
     is_enough: bool
 
 
-def judge(note: bytes, *, key: VerifierKey, policy: Policy) -> Witnessed:
+def judge(note: bytes, *, key: VerifierKey | LogKeys, policy: Policy) -> Witnessed:
     """Judge a checkpoint of the pinned log; raise BadNote or BadCheckpoint when a signature in it does not hold."""
     open_checkpoint(note, origin=key.name, key=key)
     found = check_cosignatures(*split_note(note), policy.witnesses.values())
@@ -98,10 +99,10 @@ def judge(note: bytes, *, key: VerifierKey, policy: Policy) -> Witnessed:
     return Witnessed(found, names, len(policy.witnesses), is_enough)
 
 
-def for_log(policy: Policy, key: VerifierKey) -> Policy:
-    """Hold a policy against the pinned log: it names that log or none. Raise BadPolicy."""
-    if policy.logs and key not in policy.logs:
-        raise BadPolicy(f"It is for other logs than {key.name}.")
+def for_log(policy: Policy, *keys: VerifierKey) -> Policy:
+    """Hold a policy against the pinned log: it names one of the keys of that log, or none. Raise BadPolicy."""
+    if policy.logs and not {*policy.logs}.intersection(keys):
+        raise BadPolicy(f"It is for other logs than {keys[0].name}, or for a key that log does not have.")
     return policy
 
 

@@ -16,7 +16,7 @@ from lintas.ack import STATES, Ack, open_ack
 from lintas.errors import LintasError, Unverified
 from lintas.header import ACK, EVERYONE
 from lintas.line import Line, check, parse
-from lintas.receipt import Logged, check_receipt, parse_receipt
+from lintas.receipt import Logged
 from lintas.request import Operation, read
 from lintas.session import Session
 
@@ -68,7 +68,7 @@ def readers(session: Session, line_id: str) -> Operation[tuple[Reader, ...]]:
 def _acceptance(session: Session, line_id: str) -> Operation[Logged]:
     kept = session.state.receipt_of(line_id)
     receipt = kept if kept is not None else (yield from wire.receipt(session, line_id))
-    logged = check_receipt(parse_receipt(receipt), line_id=line_id, origin=session.origin, key=session.log_key)
+    logged = yield from wire.prove(session, receipt, line_id)
     if (logged.event["kind"], logged.event.get("party")) != ("bulletin.accepted", session.party):
         raise Unverified("The receipt is not of our own bulletin.")
     detail = logged.event.get("detail")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from lintas.checkpoint import open_checkpoint, parse_decimal, parse_hash
 from lintas.errors import BadCheckpoint, BadNote, BadProof, BadReceipt
 from lintas.event import KINDS, entry_of
+from lintas.log_keys import LogKeys
 from lintas.merkle import check_inclusion, leaf_hash
 from lintas.note import VerifierKey, b64, unb64
 from lintas.strict import Json, parse_object
@@ -71,7 +72,7 @@ def parse_receipt(data: bytes) -> Receipt:
         raise BadReceipt("The receipt has a line that is not spelt as a tlog-proof spells it.") from fault
 
 
-def check_receipt(receipt: Receipt, *, line_id: str, origin: str, key: VerifierKey) -> Logged:
+def check_receipt(receipt: Receipt, *, line_id: str, origin: str, key: VerifierKey | LogKeys) -> Logged:
     """Return what the receipt proves about this line; raise BadReceipt when it does not."""
     if receipt.extra is None:
         raise BadReceipt("The receipt has no event body.")

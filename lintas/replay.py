@@ -8,7 +8,7 @@ the events it was shown: a partner key swapped or an approval invented by either
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lintas.decide import changes, check_signatures
 from lintas.directory import CONTROL_KINDS, Change, Directory, apply
@@ -53,7 +53,8 @@ class Replay:
     def _open(self, event: Event, seq: int) -> Replay:
         if seq != 0 or event.detail.get("hub") != self.directory.hub:
             raise InconsistentLog(f"Event {seq} opens the log of another hub.")
-        return self
+        change = Change(event.kind, event.party, dict(event.detail))
+        return replace(self, directory=apply(self.directory, change, seq=seq, at=event.time // US_PER_S))
 
     def _decide(self, line: Line, event: Event, seq: int) -> tuple[Change, ...]:
         try:

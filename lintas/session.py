@@ -18,6 +18,7 @@ from lintas.jwk import jwk
 from lintas.keys import Identity, SigningKey, fresh_content_key
 from lintas.line import Line, make_head, parse, sign, sign_under
 from lintas.lint import QUOTING, Finding, lint, lint_quoted, refuse
+from lintas.log_keys import LogKeys, parse_log_keys
 from lintas.opening import OPENING_LIFE_S, OpeningKey
 from lintas.replay import Replay
 from lintas.sealed import HPKE, check_inside, read_sealed, seal, unseal
@@ -47,7 +48,10 @@ class Session:
         self.identity = identity
         self.state = state
         self.clock = clock
-        self.log_key = _pinned(identity)
+        self.pinned = _pinned(identity)
+        self.crossed: LogKeys | None = None
+        self._keys_text: bytes | None = None
+        self._keys = LogKeys.of(self.pinned)
         self._replay: Replay | None = None
         self._replayed_to = -1
         self._tokens: dict[str, tuple[str, int]] = {}
@@ -61,8 +65,21 @@ class Session:
 
     @property
     def origin(self) -> str:
-        """The pinned origin of the log, which is the name of its key."""
-        return self.log_key.name
+        """The pinned origin of the log, which is the name of its keys."""
+        return self.pinned.name
+
+    @property
+    def log_keys(self) -> LogKeys:
+        """The pinned key with those that followed it, as far as the log was replayed.
+
+        While a look at the log crosses to further ones (`crossed`), these too; what they sign is not kept yet.
+        """
+        if self.crossed is not None:
+            return self.crossed
+        kept = self.state.get("log_keys")
+        if kept is not None and kept != self._keys_text:
+            self._keys_text, self._keys = kept, parse_log_keys(kept.decode())
+        return self._keys
 
     def now(self) -> int:
         """Return the time in Unix seconds."""

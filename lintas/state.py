@@ -101,15 +101,15 @@ class State:
     """The file. One process and thread at a time writes; SQLite's lock makes others wait."""
 
     def __init__(self, path: Path | str, *, log_key: str) -> None:
-        """Open or make the file; raise Unpinned when it belongs to another log key."""
+        """Open or make the file; raise Unpinned when it belongs to another log than this key is of."""
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
         # A state that nobody closed closes with its last user.
         weakref.finalize(self, self._db.close)
         self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
-        known = self.get("log_key")
+        known, later = self.get("log_key"), self.get("log_keys") or b""
         if known is None:
             self.put("log_key", log_key.encode())
-        elif known != log_key.encode():
+        elif log_key.encode() not in {known, *(line.split(b" ")[-1] for line in later.splitlines())}:
             raise Unpinned("The state beside this identity belongs to a log with another key.")
 
     def close(self) -> None:

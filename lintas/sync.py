@@ -16,11 +16,12 @@ from lintas import checkpoint as checkpoint_format
 from lintas import feed, merkle, purge, subscription, vocabulary, withdrawal
 from lintas.checkpoint import parse_add_checkpoint
 from lintas.directory import CONTROL_KINDS, EVERY_PARTNER, Directory, Grant
-from lintas.errors import BadProof, InconsistentLog, LintasError
+from lintas.errors import BadNote, BadProof, InconsistentLog, LintasError
 from lintas.event import US_PER_S, Event, entry_of, parse_event
 from lintas.evidence import Conflict, judge_conflict
 from lintas.header import is_id
 from lintas.line import Line, parse
+from lintas.log_keys import LogKeys
 from lintas.note import NOTE_BYTES_MAX
 from lintas.replay import Replay
 from lintas.session import Session
@@ -61,7 +62,7 @@ class Synced:
 
 def open_checkpoint(session: Session, note: bytes) -> checkpoint_format.Checkpoint:
     """Open a checkpoint of the pinned log; raise BadNote or BadCheckpoint."""
-    return checkpoint_format.open_checkpoint(note, origin=session.origin, key=session.log_key)
+    return checkpoint_format.open_checkpoint(note, origin=session.origin, key=session.log_keys)
 
 
 def known_checkpoint(session: Session) -> checkpoint_format.Checkpoint | None:
@@ -90,9 +91,9 @@ def keep_conflict(session: Session, known: bytes, shown: bytes, proof: bytes = b
 
     The first such pair stays, whatever is shown later, unless only the later one proves something by itself.
     """
-    found = Conflict(known, shown, proof if len(proof) <= CONFLICT_BYTES_MAX else b"")
-    is_proven, kept = judge_conflict(found, session.log_key).is_proven, kept_conflict(session.state)
-    if kept is None or (is_proven and not judge_conflict(kept, session.log_key).is_proven):
+    found, keys = Conflict(known, shown, proof if len(proof) <= CONFLICT_BYTES_MAX else b""), session.log_keys.keys
+    is_proven, kept = judge_conflict(found, *keys).is_proven, kept_conflict(session.state)
+    if kept is None or (is_proven and not judge_conflict(kept, *keys).is_proven):
         with session.state.transaction():
             for name, value in (("known", found.known), ("shown", found.shown), ("proof", found.proof)):
                 session.state.put(f"conflict.{name}", value)
@@ -175,8 +176,8 @@ def accept_view(session: Session, view: View, synced: Synced) -> bool:
     with state.transaction():
         if place(session) != view.place:
             return False
-        known = known_checkpoint(session)
-        if known is not None and known.size > open_checkpoint(session, view.note).size:
+        known, size = known_checkpoint(session), open_checkpoint(session, view.note).size
+        if known is not None and known.size > size:
             raise InconsistentLog(f"The view stands under an older checkpoint than that of size {known.size}.")
         replay, newest = session.replay, view.place.time
         for each in view.events:
@@ -186,20 +187,38 @@ def accept_view(session: Session, view: View, synced: Synced) -> bool:
                 replay = _take(session, each, each.body, replay)
             newest = max(newest, each.event.time)
             state.put(f"party_seq:{each.event.party}", each.event.party_seq)
-        size = open_checkpoint(session, view.note).size
         if view.is_complete:
             _close(session, size)
         if known is not None:
             _count_backdated(session, known.size, view.events)
         state.put("events_after", view.events[-1].seq)
         state.put("events_time", newest)
-        state.put("checkpoint", view.note)
-        state.put("checkpoint_at", session.now())
+        _keep_checkpoint(session, view, replay.directory.log_keys)
     session.replay = replay
     synced.alarms = session.alarms()
     synced.events += len(view.events)
     synced.size = size
     return True
+
+
+def _keep_checkpoint(session: Session, view: View, keys: LogKeys | None) -> None:
+    """Keep the checkpoint with the log's keys, as replayed so far.
+
+    One by a key that is announced only on later pages is not kept yet: until then nobody ordered that key.
+    """
+    if keys is None or session.pinned not in keys.keys:
+        if view.is_complete and keys is not None:
+            raise InconsistentLog("The log does not tell of the key that is pinned for it.")
+        keys = LogKeys.of(session.pinned)
+    try:
+        checkpoint_format.open_checkpoint(view.note, origin=session.origin, key=keys)
+    except BadNote as fault:
+        if view.is_complete:
+            raise InconsistentLog(f"The log is not signed with the keys that it tells of. {fault}") from fault
+        return
+    session.state.put("log_keys", keys.text().encode())
+    session.state.put("checkpoint", view.note)
+    session.state.put("checkpoint_at", session.now())
 
 
 def _take(session: Session, each: ProvenEvent, body: bytes, replay: Replay) -> Replay:

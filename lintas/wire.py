@@ -9,14 +9,18 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from lintas import feed, proving, sync, withdrawal
 from lintas.checkpoint import Checkpoint
+from lintas.crossing import read_crossing
 from lintas.draft import Draft
 from lintas.errors import (
+    BadNote,
     BadReceipt,
     Busy,
+    Evidence,
     HubUnreachable,
     InconsistentLog,
     InternalError,
@@ -40,6 +44,8 @@ from lintas.event import KINDS
 from lintas.header import ACK, BULLETIN, KEY, ORDER
 from lintas.keys import fresh_nonce
 from lintas.line import Line, parse
+from lintas.log_keys import LOG_KEYS_MAX
+from lintas.note import split_note
 from lintas.quorum import Policy, judge
 from lintas.receipt import Logged, check_receipt, parse_receipt
 from lintas.request import Operation, Request, Response, expect, given, read
@@ -79,7 +85,15 @@ class Answer:
 
 
 def catch_up(session: Session) -> Operation[sync.Synced]:
-    """Take over every event this party may read, up to now."""
+    """Take over every event this party may read, up to now; where the log has a new key, cross to it."""
+    try:
+        return (yield from _catch_up(session))
+    finally:
+        # What was crossed to counts from here on only if the replay justified it: then it is kept.
+        session.crossed = None
+
+
+def _catch_up(session: Session) -> Operation[sync.Synced]:
     synced = sync.Synced()
     while True:
         asked, nonce = sync.place(session), fresh_nonce()
@@ -87,12 +101,43 @@ def catch_up(session: Session) -> Operation[sync.Synced]:
             session, "/v1/log/events", after=given(asked.after), limit=sync.EVENT_ROWS_MAX, nonce=nonce
         )
         # First of all the checkpoint: where the log has forked, that is what can be proven to others.
+        yield from _cross(session, sync.note_of(response.body))
         yield from check_consistent(session, sync.note_of(response.body))
         view = sync.read_view(session, response.body, asked, nonce)
         if sync.accept_view(session, view, synced) and view.is_complete:
             yield from proving.prove_purges(session)
             session.caught_up_at = session.now()
             return synced
+
+
+def _cross(session: Session, note: bytes) -> Operation[None]:
+    """Ask which keys follow the newest known one, until one is known that signed this note."""
+    for _ in range(LOG_KEYS_MAX):
+        if session.log_keys.knows(split_note(note)[1]):
+            return
+        try:
+            response = yield from read(session, f"/v1/log/key/{session.log_keys.newest.key_id.hex()}")
+        except NotFound:
+            # No key follows: the note is a stranger's, as its opening will say.
+            return
+        crossed = read_crossing(response.body, session.log_keys)
+        # Held against what was kept by the keys that were known before, so that a fork shows as one.
+        yield from check_consistent(session, parse_receipt(response.body).checkpoint)
+        session.crossed = crossed
+
+
+def renew_keys(session: Session, note: bytes) -> Operation[None]:
+    """Catch up with the log when none of the known keys signed this note: it may have a new one."""
+    if not session.log_keys.knows(split_note(note)[1]):
+        yield from catch_up(session)
+
+
+def prove(session: Session, receipt: bytes, line_id: str) -> Operation[Logged]:
+    """Check the receipt of a line by the log's keys; raise BadReceipt."""
+    found = parse_receipt(receipt)
+    with suppress(BadNote):
+        yield from renew_keys(session, found.checkpoint)
+    return check_receipt(found, line_id=line_id, origin=session.origin, key=session.log_keys)
 
 
 def check_consistent(session: Session, note: bytes) -> Operation[Checkpoint]:
@@ -139,11 +184,11 @@ def receipt(session: Session, line_id: str, policy: Policy | None = None) -> Ope
     With a policy it must be witnessed as that demands; raise NotWitnessed until it is.
     """
     response = yield from read(session, f"/v1/bulletins/{line_id}/receipt", witnessed=None if policy is None else 1)
+    logged = yield from prove(session, response.body, line_id)
     found = parse_receipt(response.body)
-    logged = check_receipt(found, line_id=line_id, origin=session.origin, key=session.log_key)
     if logged.event["kind"] not in ("bulletin.accepted", "bulletin.released"):
         raise BadReceipt(f"It is of a {logged.event['kind']} event.")
-    if policy is not None and not judge(found.checkpoint, key=session.log_key, policy=policy).is_enough:
+    if policy is not None and not judge(found.checkpoint, key=session.log_keys, policy=policy).is_enough:
         raise NotWitnessed("Enough for the hub's policy, but not for yours.")
     yield from check_consistent(session, found.checkpoint)
     return response.body
@@ -179,7 +224,7 @@ def send(session: Session, line: Line, *, again: int = SIGN_AGAIN_MAX) -> Operat
             return (yield from send_instead(session, renewed, line, again=again - 1))
         settle_refusal(session, line.id, refusal)
         raise
-    logged = _settled(session, line.id, response.body)
+    logged = yield from _settled(session, line.id, response.body)
     return Published(line.id, logged.seq, response.body)
 
 
@@ -243,13 +288,13 @@ def send_many(session: Session, outgoing: Sequence[Outgoing]) -> Operation[list[
 def post_key(session: Session, line: Line) -> Operation[Answer]:
     """Send a key line and check its receipt."""
     response = yield Request("POST", "/v1/keys", line.raw, f"application/{KEY}")
-    return _answer(session, line, expect(response, 200, 201))
+    return (yield from _answer(session, line, expect(response, 200, 201)))
 
 
 def post_order(session: Session, line: Line) -> Operation[Answer]:
     """Send an order and check its receipt."""
     response = yield Request("POST", "/v1/orders", line.raw, f"application/{ORDER}")
-    return _answer(session, line, expect(response, 200, 201, 202))
+    return (yield from _answer(session, line, expect(response, 200, 201, 202)))
 
 
 def enrol(session: Session, *, invite: str | None, code: str, holder: str) -> Operation[Answer]:
@@ -294,12 +339,12 @@ def _results(response: Response) -> list[Json]:
     return rows
 
 
-def _settled(session: Session, line_id: str, body: bytes) -> Logged:
+def _settled(session: Session, line_id: str, body: bytes) -> Operation[Logged]:
     try:
-        logged = check_receipt(parse_receipt(body), line_id=line_id, origin=session.origin, key=session.log_key)
+        logged = yield from prove(session, body, line_id)
         if logged.event["kind"] != "bulletin.accepted":
             raise BadReceipt(f"It is of a {logged.event['kind']} event.")
-    except LintasError as fault:
+    except Evidence as fault:
         raise BadReceipt(f"The hub accepted {line_id}, but its receipt does not prove it: {fault}") from fault
     session.state.settle(line_id, seq=logged.seq, receipt=body)
     return logged
@@ -314,10 +359,9 @@ def settle_refusal(session: Session, line_id: str, refusal: LintasError) -> None
         session.state.refuse(line_id, refusal.code)
 
 
-def _answer(session: Session, line: Line, response: Response) -> Answer:
+def _answer(session: Session, line: Line, response: Response) -> Operation[Answer]:
     members = object_of(response.body)
-    receipt_bytes = str(members.get("receipt", "")).encode()
-    logged = check_receipt(parse_receipt(receipt_bytes), line_id=line.id, origin=session.origin, key=session.log_key)
+    logged = yield from prove(session, str(members.get("receipt", "")).encode(), line.id)
     if KINDS.get(str(logged.event["kind"])) != "accepted":
         raise BadReceipt(f"The receipt is of a {logged.event['kind']} event.")
     return Answer(

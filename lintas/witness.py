@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from lintas import sync
+from lintas import sync, wire
 from lintas.checkpoint import parse_add_checkpoint
 from lintas.cosignature import cosign
 from lintas.errors import BadProof, Evidence, HubUnreachable, InconsistentLog, NotFound
@@ -34,9 +34,19 @@ class Attended:
 
 def attend(session: Session, key: SignerKey) -> Operation[Attended]:
     """Look at the log once and cosign what is new; raise InconsistentLog when it does not extend what we saw."""
+    has_asked = False
     while True:
         kept = session.state.get("checkpoint")
-        note = yield from _pull(session, kept)
+        body, note = yield from _pull(session, kept)
+        if not has_asked and not session.log_keys.knows_all(split_note(note)[1]):
+            # A new key of the log is learnt as every client learns it, by replaying who ordered it; and at once, so
+            # that whoever gets hold of the former one finds no witness that still goes by it.
+            yield from wire.catch_up(session)
+            sync.open_checkpoint(session, note)
+            has_asked = True
+            continue
+        if kept is not None:
+            sync.check_extends(session, kept, note, body)
         size = sync.open_checkpoint(session, note).size
         if session.state.get_int("cosigned", -1) == size:
             return Attended(size, is_cosigned=False, is_witnessed=False)
@@ -50,8 +60,8 @@ def attend(session: Session, key: SignerKey) -> Operation[Attended]:
             return (yield from _post(session, note, key, time))
 
 
-def _pull(session: Session, kept: bytes | None) -> Operation[bytes]:
-    """Return the checkpoint to cosign next, proven to extend the one kept."""
+def _pull(session: Session, kept: bytes | None) -> Operation[tuple[bytes, bytes]]:
+    """Return the checkpoint to cosign next, after the body that is to prove that it extends the one kept."""
     old = 0 if kept is None else sync.open_checkpoint(session, kept).size
     try:
         response = yield from read(session, "/v1/log/witness", old=old)
@@ -63,17 +73,14 @@ def _pull(session: Session, kept: bytes | None) -> Operation[bytes]:
             sync.keep_conflict(session, kept, response.body)
         raise InconsistentLog(f"The hub denies that its log ever had the size {old}.") from fault
     try:
-        note = parse_add_checkpoint(response.body)[2]
+        return response.body, parse_add_checkpoint(response.body)[2]
     except BadProof as fault:
         raise HubUnreachable(f"The hub's answer cannot be read: {fault}") from fault
-    if kept is not None:
-        sync.check_extends(session, kept, note, response.body)
-    return note
 
 
 def _post(session: Session, note: bytes, key: SignerKey, time: int) -> Operation[Attended]:
     text, signatures = split_note(note)
-    by_log = [each for each in signatures if (each.name, each.key_id) == (session.log_key.name, session.log_key.key_id)]
+    by_log = [each for each in signatures if session.log_keys.knows([each])]
     cosigned = format_note(text, [*by_log, cosign(text, key, time=time)])
     response = yield Request("POST", "/v1/log/cosignatures", cosigned, MEDIA)
     try:

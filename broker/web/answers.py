@@ -169,6 +169,7 @@ ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/v1/webhooks"): (_JSON, {"webhooks": [_EXAMPLE_WEBHOOK]}),
     ("get", "/v1/log/checkpoint"): (PLAIN, _CHECKPOINT),
     ("get", "/v1/log/key"): (PLAIN, "lintas.example-k3v9q2xa/log/1+1b2c3d4e+AQ...\n"),
+    ("get", "/v1/log/key/{key_id}"): (PLAIN, RECEIPT),
     ("get", "/v1/log/policy"): (PLAIN, "log ...\nwitness my-police ...\nquorum my-police\n"),
     ("post", "/v1/log/cosignatures"): (_JSON, {"size": 13, "new": 1, "witnessed": True}),
     ("get", "/v1/log/tile/{path}"): (_OCTETS, "32 bytes a hash"),

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -68,10 +68,22 @@ def _newest(conn: Connection, hub: Hub, *, witnessed: bool) -> tuple[int, bytes]
 
 @router.get("/key", summary="The verifier key of the log (C2SP signed-note)")
 async def key(request: Request) -> Response:
-    """Public. Compare it with what an administrator gave you over another channel; this answer proves nothing."""
+    """Public. Compare it with what an administrator gave you over another channel; this answer proves nothing.
+
+    It is the key that signs now.
+    """
     check_params(request, ())
     public(request)
     return Response(hub_of(request).signer.verifier.text() + "\n", headers=PRIVATE, media_type=TEXT_MEDIA)
+
+
+@router.get("/key/{key_id}", summary="The receipt of the event that announced the key after this one")
+async def next_key(request: Request, key_id: str) -> Response:
+    """Under the first checkpoint over that event, signed with both keys: whoever knows the one crosses to the other."""
+    check_params(request, ())
+    caller_of(request)
+    body = await in_reader(hub_of(request), lambda conn: proofs.crossing(conn, key_id))
+    return Response(body, headers=PRIVATE, media_type=TEXT_MEDIA)
 
 
 @router.get("/policy", summary="The witnesses that this hub asks for (C2SP tlog-policy)")
@@ -79,7 +91,9 @@ async def policy(request: Request) -> Response:
     """Public. A client decides by a policy of its own; this one tells whose cosignatures there are."""
     check_params(request, ())
     public(request)
-    return Response(hub_of(request).witnesses.text(), headers=PRIVATE, media_type=TEXT_MEDIA)
+    hub = hub_of(request)
+    served = replace(hub.witnesses, logs=hub.signer.log_keys.keys)
+    return Response(served.text(), headers=PRIVATE, media_type=TEXT_MEDIA)
 
 
 @router.post("/cosignatures", summary="A checkpoint with cosignatures of witnesses (C2SP tlog-cosignature)")
@@ -93,7 +107,7 @@ async def cosignatures(request: Request) -> Response:
     posted = await asyncio.get_running_loop().run_in_executor(
         hub.readers, lambda: witnesses.open_cosignatures(body, hub.witnesses, now=now)
     )
-    done = await submit(hub, lambda batch: witnesses.keep(batch.conn, posted, hub.witnesses, hub.signer.verifier))
+    done = await submit(hub, lambda batch: witnesses.keep(batch.conn, posted, hub.witnesses, hub.signer.log_keys))
     kept = done.value
     assert isinstance(kept, witnesses.Kept)
     answer = {"size": kept.size, "new": kept.new, "witnessed": kept.is_witnessed}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -81,7 +82,8 @@ async def _post(request: Request, typ: str) -> Response:
     # In a reading thread: checking that a new public key is sound takes milliseconds.
     line = await asyncio.get_running_loop().run_in_executor(hub.readers, open_control, raw, typ, hub.directory)
     source, allow = source_of(request), hub.settings.webhook_allow
-    done = await submit_line(request, lambda batch: admit_control(batch, line, source, allow), line)
+    admit = partial(admit_control, line=line, source=source, allow=allow, holds=hub.signer.holds)
+    done = await submit_line(request, admit, line)
     ordered = done.value
     assert isinstance(ordered, Ordered)
     charge_line(request, line.header, is_new=ordered.is_new)

@@ -271,7 +271,8 @@ def test_page_limit(shared: Desks, path: str, limit: str) -> None:
     "path",
     [
         *("/v1/bulletins", f"/v1/bulletins/{UNKNOWN_ID}", f"/v1/bulletins/{UNKNOWN_ID}/receipt", "/v1/partners"),
-        *("/v1/communities", "/v1/keys", "/v1/log/checkpoint", "/v1/log/key", "/v1/log/proof/1", "/v1/log/witness"),
+        *("/v1/communities", "/v1/keys", "/v1/log/checkpoint", "/v1/log/key", "/v1/log/key/00000000"),
+        *("/v1/log/proof/1", "/v1/log/witness"),
         *("/v1/log/events", "/v1/log/tile/0/000", "/healthz", "/readyz", "/.well-known/lintas"),
     ],
 )

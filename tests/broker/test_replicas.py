@@ -12,6 +12,7 @@ import pytest
 
 from broker.fsck import check_everything
 from broker.hub import Hub, open_hub
+from broker.keyfile import add_log_key
 from broker.settings import read_settings
 from broker.store import log
 from lintas import checkpoint
@@ -19,6 +20,7 @@ from lintas.errors import LogHalted
 from lintas.header import KEY
 from lintas.keys import SigningKey
 from lintas.line import Line
+from lintas.note import SignerKey
 from lintas.receipt import check_receipt, parse_receipt
 from tests.broker.conftest import Desks, Template, problem_of
 from tests.conftest import ShiftedClock, served
@@ -146,6 +148,38 @@ def test_unsigned_rows_of_the_other(replicas: Replicas, monkeypatch: pytest.Monk
     check_receipt(parse_receipt(answer.content), line_id=line.id, origin=hub.signer.origin, key=hub.signer.verifier)
 
 
+def test_rotation_at_both(replicas: Replicas) -> None:
+    """Two replicas change over at one index: each signs what the other would, in the overlap and after it."""
+    first, second = replicas.first, replicas.second
+    path = first.hub.settings.log_key_file
+    key = add_log_key(path).verifier
+    shutil.copy(path, second.hub.settings.log_key_file)
+    assert 201 == first.order("log-key", log_key=key.text(), overlap_s=86_400).status_code
+
+    second.publish(ISSUER, [READER])
+    first.clock.advance(2 * 86_400)
+    lines = [each.publish(ISSUER, [READER]) for each in (first, second, first)]
+
+    assert all(len(replicas.receipts(line)) == 1 for line in lines)
+    assert first.hub.signer.log_keys == second.hub.signer.log_keys
+    assert key == second.hub.signer.verifier
+    assert check_log(second.hub) > 0
+
+
+def test_rotation_at_one(replicas: Replicas) -> None:
+    """A replica without the new key halts with what its file needs; the other signs what it committed."""
+    first, second = replicas.first, replicas.second
+    key = add_log_key(first.hub.settings.log_key_file).verifier
+    first.order("log-key", log_key=key.text(), overlap_s=86_400)
+    line = second.bulletin(ISSUER, [READER])
+
+    refused, answer = second.post(line), first.post(line)
+
+    assert (503, 200) == (refused.status_code, answer.status_code)
+    assert f"key {key.key_id.hex()}" in str(second.hub.writer.halted)
+    assert check_log(first.hub) > 0
+
+
 def test_replica_with_another_log_key(replicas: Replicas) -> None:
     """A checkpoint that another key signed for a size is found before ours is published: the log has forked."""
     hub = replicas.first.hub
@@ -155,7 +189,7 @@ def test_replica_with_another_log_key(replicas: Replicas) -> None:
     assert newest is not None
     signed = checkpoint.open_checkpoint(newest[1], origin=hub.signer.origin, key=hub.signer.verifier)
     hub.signer._frontier = type(hub.signer._frontier)(0, ())
-    hub.signer._key = type(hub.signer._key).from_seed(hub.signer.origin, SigningKey.generate().seed)
+    hub.signer._held[hub.signer.verifier] = SignerKey.from_seed(hub.signer.origin, SigningKey.generate().seed)
 
     with pytest.raises(LogHalted, match=f"Another checkpoint of size {signed.size}"):
         hub.signer.sign_new()

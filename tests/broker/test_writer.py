@@ -333,10 +333,10 @@ def test_failed_signature(inner: Desks, monkeypatch: pytest.MonkeyPatch) -> None
     sign = inner.hub.signer._sign
     broken = iter([True])
 
-    def failing(frontier: Any) -> bytes:
+    def failing(*arguments: Any) -> bytes:
         if next(broken, False):
             raise OSError("no space left")
-        return sign(frontier)
+        return sign(*arguments)
 
     monkeypatch.setattr(inner.hub.signer, "_sign", failing)
     line = inner.bulletin(ISSUER, [READER])

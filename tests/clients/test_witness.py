@@ -14,6 +14,7 @@ from clients.settings import read_policy
 from lintas import note
 from lintas.checkpoint import Checkpoint, format_checkpoint
 from lintas.errors import BadPolicy, BadSettings, InconsistentLog, NotWitnessed
+from lintas.log_keys import LogKeys
 from lintas.note import ALGORITHM_COSIGNATURE, parse_signer_key
 from tests.conftest import ExerciseHub, ShiftedClock
 from tests.databases import spoil
@@ -192,7 +193,7 @@ def test_witnessed_without_a_policy(hub: ExerciseHub, run: Run) -> None:
 
 def test_policy_file(tmp_path: Path) -> None:
     """The policy is the file named, else the one beside the identity; one that cannot be read is an error."""
-    key = note.SignerKey.from_seed("hub.example/log/1", bytes(32)).verifier
+    key = LogKeys.of(note.SignerKey.from_seed("hub.example/log/1", bytes(32)).verifier)
     given = {"LINTAS_IDENTITY": str(tmp_path / "me.json")}
     assert read_policy(key, given) is None
 

@@ -133,7 +133,14 @@ class Ledger:
 def empty_ledger() -> Ledger:
     """The paper of a hub that was just opened."""
     ledger = Ledger()
-    ledger.record(Change("log.opened", "*", {"hub": HUB, "log_key": "none"}), None)
+    ledger.record(
+        Change(
+            "log.opened",
+            "*",
+            {"hub": HUB, "log_key": note.vkey(f"{HUB}/log/1", SigningKey.from_seed(bytes(32)).public)},
+        ),
+        None,
+    )
     return ledger
 
 

@@ -22,7 +22,10 @@ from lintas.errors import (
     UnknownKey,
 )
 from lintas.header import ACK, KEY, ORDER
+from lintas.keys import SigningKey
 from lintas.line import Line, parse
+from lintas.note import vkey
+from tests.lintas.conftest import HUB
 
 if TYPE_CHECKING:
     from tests.lintas.conftest import Ledger
@@ -340,6 +343,7 @@ ORDERS: dict[str, dict[str, Any]] = {
     "grant": {"agency": "sg-fiu", "publish": ["cyber"], "read": ["*"]},
     "ceiling": {"agency": "sg-fiu", "tlp": "AMBER"},
     "community": {"name": "maritime", "members": ["my-police", "sg-fiu"]},
+    "log-key": {"log_key": vkey(f"{HUB}/log/1", SigningKey.from_seed(b"\x01" * 32).public), "overlap_s": DAY},
 }
 EFFECTS = {
     "invite": ("partner.invited", "*"),
@@ -350,6 +354,7 @@ EFFECTS = {
     "grant": ("grant.changed", "sg-fiu"),
     "ceiling": ("grant.changed", "sg-fiu"),
     "community": ("community.changed", "*"),
+    "log-key": ("log.key", "*"),
 }
 
 
@@ -397,8 +402,8 @@ def test_order_of_one(ready: Ledger, act: str) -> None:
 
 
 def test_acts_of_two_persons() -> None:
-    """Approvals, revocations, grants, ceilings and purges take two persons."""
-    assert {"approve", "revoke", "grant", "ceiling", "purge"} == TWO_PERSON_ACTS
+    """Approvals, revocations, grants, ceilings, purges and keys of the log take two persons."""
+    assert {"approve", "revoke", "grant", "ceiling", "purge", "log-key"} == TWO_PERSON_ACTS
 
 
 def test_half_an_order_changes_nothing(ready: Ledger) -> None:

@@ -167,10 +167,12 @@ def test_freshness(ledger: Ledger, lead_s: int, hub: str, refusal: type[Exceptio
 
 
 def test_log_opens(empty_ledger: Ledger) -> None:
-    """The first event names the hub."""
+    """The first event names the hub and the log's first key."""
     opened = apply(Directory(""), empty_ledger.events[0][0], seq=0, at=0)  # type: ignore[arg-type]
 
-    assert Directory("exercise.lintas.example-k3v9q2xa") == opened
+    hub = "exercise.lintas.example-k3v9q2xa"
+    assert opened.log_keys is not None
+    assert (Directory(hub), f"{hub}/log/1") == (replace(opened, log_keys=None), opened.log_keys.name)
 
 
 def test_partner_joins_with_its_first_key(ledger: Ledger) -> None:

@@ -150,7 +150,7 @@ def test_dated_back(size: int, seen_at: int, *, is_proven: bool) -> None:
     """An event dated before a witness saw the log without it is proven to be dated back."""
     checkpoint = witnessed(size, WITNESSES[0], time=seen_at)
 
-    verdict = judge_dates(checkpoint, dated(1_000), KEY, [WITNESSES[0].verifier])
+    verdict = judge_dates(checkpoint, dated(1_000), [WITNESSES[0].verifier], KEY)
 
     assert is_proven == verdict.is_proven
 
@@ -159,7 +159,7 @@ def test_dates_by_strangers() -> None:
     """Only the time of witnesses one believes counts, and without one there is nothing to judge by."""
     checkpoint = witnessed(3, STRANGER, time=5_000)
 
-    assert not judge_dates(checkpoint, dated(1_000), KEY, [WITNESSES[0].verifier]).is_proven
+    assert not judge_dates(checkpoint, dated(1_000), [WITNESSES[0].verifier], KEY).is_proven
 
 
 def test_date_of_no_event() -> None:
@@ -167,4 +167,4 @@ def test_date_of_no_event() -> None:
     checkpoint = witnessed(3, WITNESSES[0], time=5_000)
 
     with pytest.raises(BadReceipt):
-        judge_dates(checkpoint, dated(1_000, tamper=b" "), KEY, [WITNESSES[0].verifier])
+        judge_dates(checkpoint, dated(1_000, tamper=b" "), [WITNESSES[0].verifier], KEY)
