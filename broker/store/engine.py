@@ -68,7 +68,12 @@ class Store:
                 # Taken first: whatever this transaction reads of the log is then the newest there is.
                 conn.execute(_TAKE_LOCK, {"lock": LOCK})
             yield conn
-            conn.commit()
+            try:
+                conn.commit()
+            except BaseException:
+                # SQLAlchemy takes it for ended, and SQLite may still be in it: this connection is not used again.
+                conn.invalidate()
+                raise
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
