@@ -33,7 +33,8 @@ _CLUSTER = pytest.StashKey[Cluster]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a run choose the database."""
+    """Let a run choose the database, and how long faults go on."""
+    parser.addoption("--kills", type=int, default=12, help="How often tests of faults kill each hub they may kill.")
     parser.addoption("--postgres", action="store_true", help="Give every hub of the tests a real Postgres database.")
 
 
@@ -131,6 +132,13 @@ class ExerciseHub:
 def databases(request: pytest.FixtureRequest) -> Databases:
     """The databases of this run."""
     return Databases(Cluster(os.environ[postgres.URL_NAME]) if request.config.getoption("--postgres") else None)
+
+
+@pytest.fixture(scope="session")
+def kills(request: pytest.FixtureRequest) -> int:
+    """How often a hub is killed."""
+    count: int = request.config.getoption("--kills")
+    return count
 
 
 @pytest.fixture(autouse=True)

@@ -28,9 +28,10 @@ _WRITE = re.compile(r'\s*(INSERT|UPDATE|DELETE|COPY)(?: OR \w+)?(?: INTO| FROM)?
 
 @dataclass
 class Injector:
-    """The one fault that comes next, and every write that was seen."""
+    """The one fault that comes next, and every write that was seen. `is_full`: Postgres finds no room for any."""
 
     armed: tuple[str, str] | None = None
+    is_full: bool = False
     seen: set[str] = field(default_factory=set)
 
     def arm(self, write: str, fault: str) -> None:
@@ -40,6 +41,8 @@ class Injector:
     def at(self, write: str, act: Callable[[], Any], fail: Callable[[], None]) -> Any:
         """Do a write, with the fault that is armed for it; `fail` reports the error as the driver would."""
         self.seen.add(write)
+        if self.is_full and write.startswith(("INSERT", "UPDATE", "COPY")):
+            raise psycopg.errors.DiskFull("could not extend file: No space left on device")
         if self.armed is None or self.armed[0] != write:
             return act()
         (_, fault), self.armed = self.armed, None
