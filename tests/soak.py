@@ -312,7 +312,8 @@ def soak(folder: Path, url: str, *, seconds: float, kill_every_s: float, pause_s
     try:
         posters, followers, posting, following = run_clients(replicas, identities, pause_s=pause_s)
         end = time.monotonic() + seconds
-        while time.monotonic() < end and not any(each.fault for each in (*posters, *followers)):
+        clients: list[Poster | Follower] = [*posters, *followers]
+        while time.monotonic() < end and not any(each.fault for each in clients):
             time.sleep(kill_every_s * random.uniform(0.5, 1.5))
             replicas.kill(random.randrange(len(replicas.folders)))
             say(f"{replicas.kills} kills, {sum(len(each.acknowledged) for each in posters)} acknowledged")

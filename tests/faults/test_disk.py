@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from broker.fsck import check_everything
+from broker.retention import step
+from broker.store import lines as lines_of
 from lintas.client import Client
 from lintas.draft import read_draft
 from lintas.errors import StorageFull, StorageUnreachable
+from lintas.line import Line
 from lintas.state import SENT, WAITING, State
 from tests.broker.conftest import Desks, Template
 from tests.conftest import ShiftedClock, served, wait_until
-from tests.faults.injection import Injector
+from tests.faults.injection import LOST, Injector
 from tests.faults.plays import READER, Stage
 from tests.faults.test_table import opened
 
@@ -62,7 +65,8 @@ def test_full_disk(
     found, injector = stage
     hub, before = found.desks.hub, found.published()
     make_room = fill(found, injector)
-    lines, statuses = [], []
+    lines: list[Line] = []
+    statuses: list[int] = []
     with caplog.at_level(logging.ERROR):
         while 507 not in statuses and len(lines) < FILL:
             lines.append(found.bulletin())
@@ -133,6 +137,24 @@ def test_idle_hub_publishes_what_a_full_disk_left(
     make_room()
 
     wait_until(lambda: int(found.desks.hub.settings.checkpoint.read_bytes().split(b"\n")[1]) > event.seq)
+
+
+def test_purge_step_that_was_lost(stage: tuple[Stage, Injector]) -> None:
+    """A run takes again what a step purged in a commit that was lost, and counts it once."""
+    found, injector = stage
+    hub, line = found.desks.hub, found.published(life_s=3_600)
+    found.desks.clock.advance(3 * 86_400)
+    run = hub.writer.submit(hub.retention.begin).result(20).value
+    injector.arm("COMMIT batch", LOST)
+    with pytest.raises(StorageUnreachable):
+        hub.writer.submit(lambda batch: step(batch, run)).result(20)
+    while not run.is_over:
+        hub.writer.submit(lambda batch: step(batch, run)).result(20)
+
+    with hub.store.read() as conn:
+        stored = lines_of.by_id(conn, line.id)
+    assert stored is not None
+    assert (None, 1) == (stored.raw, run.purged)
 
 
 @pytest.mark.parametrize("refusal", [StorageFull, StorageUnreachable])
