@@ -2,8 +2,9 @@
 
 Checked: every event body against its entry, every entry against the tree, the columns beside a body, every checkpoint
 against the tree of its size and the log's keys of its time, every cosignature against its checkpoint, gapless numbering
-per party, every missing body against the purge that names it, every stored line against its id, its header columns and
-the event that accepted it, the directory against the lines behind it.
+per party, every missing body against the purge that names it, every stored line against its id, its columns, what it
+refers to and the event that accepted it, who it went to against the events that say so, the directory against the lines
+behind it.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from broker.intake import PART
 from broker.signer import extend, follow, read_keys
-from broker.store import cosignatures, lines, log
+from broker.store import cosignatures, delivery, lines, log
 from broker.store.engine import Connection, Store
 from broker.writer import replay
-from lintas import checkpoint, merkle, note, purge
+from lintas import bulletin, checkpoint, merkle, note, purge
 from lintas.cosignature import check_cosignatures
 from lintas.directory import CONTROL_KINDS
 from lintas.errors import LintasError, LogHalted
 from lintas.event import US_PER_S, parse_event
 from lintas.header import ACK, BULLETIN, Header
-from lintas.line import line_id, parse
+from lintas.line import Line, line_id, parse
 from lintas.log_keys import LogKeys
 from lintas.receipt import ACK_KINDS, named
 from lintas.strict import parse_object
@@ -49,6 +51,7 @@ def check_everything(store: Store, key: note.VerifierKey, progress: Callable[[in
         root, signed = _check_log(conn, key, notes, lambda done: progress(done, size))
         _check_cosignatures(conn)
         counted = _check_lines(conn)
+        _check_readers(conn)
         rows = log.events_of_kinds(conn, CONTROL_KINDS, after=-1)
         try:
             replay(rows, lines.by_ids(conn, {row.object for row in rows if row.object is not None}))
@@ -139,17 +142,60 @@ def _check_lines(conn: Connection) -> int:
         event = log.event_at(conn, stored.seq)
         if event is not None and (stored.raw is None) != (event.body is None):
             raise LogHalted(f"Line {stored.id}: its bytes and its event were not purged together.")
+        if event is not None and stored.at != event.time // US_PER_S:
+            raise LogHalted(f"Line {stored.id}: the columns differ from the event that accepted it.")
         if stored.raw is None:
             continue
         if line_id(stored.raw) != stored.id:
             raise LogHalted(f"Line {stored.id}: its bytes have another hash.")
         if event is None or not _is_of(event, stored):
             raise LogHalted(f"Line {stored.id}: the event at its index {stored.seq} is of another line.")
-        if _columns(parse(stored.raw).header) != _stored_columns(stored):
+        line = parse(stored.raw)
+        if _columns(line.header) != _stored_columns(stored):
             raise LogHalted(f"Line {stored.id}: the columns differ from its header.")
-        if stored.typ == BULLETIN and _released(event) != lines.recipients(conn, stored.seq):
-            raise LogHalted(f"Line {stored.id}: its recipients are not those that the log released it to.")
+        if stored.typ == BULLETIN:
+            _check_bulletin(conn, stored, line, event)
     return counted
+
+
+def _check_bulletin(conn: Connection, stored: lines.StoredLine, line: Line, event: log.EventRow) -> None:
+    if _released(event) != lines.recipients(conn, stored.seq):
+        raise LogHalted(f"Line {stored.id}: its recipients are not those that the log released it to.")
+    for agency, seq in lines.released_seqs(conn, stored.seq).items():
+        release = log.event_at(conn, seq)
+        if release is None or not _names(release, agency, stored.seq):
+            raise LogHalted(f"Line {stored.id}: the event at index {seq} does not release it to {agency}.")
+    content = None if line.header.enc is not None else bulletin.parse(line.payload, kind=line.header.kind or "")
+    is_partial = content is not None and bulletin.is_partial_recall(content)
+    refs = {_stored_ref(ref, is_partial=is_partial) for ref in line.header.refs}
+    if refs != lines.said(conn, stored.seq):
+        raise LogHalted(f"Line {stored.id}: what is stored of its `refs` is not what it says.")
+    # Whether it withdraws something follows from grants of that time; only that it can is derived here.
+    withdraws = stored.withdraws and not line.header.targets("recalls", "supersedes")
+    if withdraws or stored.is_personal != (content is None or bulletin.has_person_data(content)):
+        raise LogHalted(f"Line {stored.id}: the columns differ from its content.")
+
+
+def _names(release: log.EventRow, agency: str, seq: int) -> bool:
+    if (release.kind, release.party) != ("bulletin.released", agency):
+        return False
+    return release.body is None or seq in parse_event(release.body).detail["seqs"]
+
+
+def _stored_ref(ref: str, *, is_partial: bool) -> tuple[str, str]:
+    relation, target = ref.split(":", 1)
+    return (PART if relation == "recalls" and is_partial else relation), target
+
+
+def _check_readers(conn: Connection) -> None:
+    for find, fault in (
+        (delivery.unsent, "no event sent it to"),
+        (delivery.unreceived, "no event says that it was received by"),
+        (delivery.unsaid, "no event has the acknowledgement by"),
+    ):
+        found = find(conn)
+        if found is not None:
+            raise LogHalted(f"The bulletin at index {found.seq}: {fault} {found.agency}, yet a row says so.")
 
 
 def _is_of(event: log.EventRow, stored: lines.StoredLine) -> bool:

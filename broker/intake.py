@@ -9,16 +9,19 @@ The data-protection checks of the text run at the door too; they refuse only aft
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from broker import policy
 from broker.batch import Batch
 from lintas import bulletin
 from lintas.directory import Directory
-from lintas.errors import MalformedPayload, Refusal
+from lintas.errors import BadRequest, Evidence, MalformedPayload, Refusal
+from lintas.event import US_PER_S, parse_event
 from lintas.header import BULLETIN
 from lintas.line import Line, check, parse
 from lintas.lint import QUOTING, Finding, codes, lint, lint_quoted, refuse
+from lintas.note import VerifierKey
+from lintas.receipt import check_receipt, parse_receipt
 from lintas.sealed import Sealed, read_sealed
 from lintas.vocabulary import TLP
 
@@ -28,13 +31,17 @@ PART = "recalls-part"
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A bulletin whose signature is good. A payload that breaks its schema is refused only after policy had its say."""
+    """A bulletin whose signature is good. A payload that breaks its schema is refused only after policy had its say.
+
+    `logged_at` is the second at which a log accepted it before, as a receipt proves.
+    """
 
     line: Line
     content: bulletin.Bulletin | None = None
     sealed: Sealed | None = None
     fault: MalformedPayload | None = None
     findings: tuple[Finding, ...] = ()
+    logged_at: int | None = None
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -78,6 +85,22 @@ def open_bulletin(raw: bytes, directory: Directory) -> Submission:
     return Submission(line, content, findings=lint(content, topic=line.header.topic or "", tlp=line.header.tlp or ""))
 
 
+def open_logged(body: bytes, directory: Directory, keys: Sequence[VerifierKey]) -> Submission:
+    """Read a bulletin that comes back with the receipt of a log that had it, under one of its keys; raise a Refusal."""
+    raw, _, receipt = body.partition(b"\n")
+    submission = open_bulletin(raw, directory)
+    for key in keys:
+        try:
+            found = parse_receipt(receipt)
+            check_receipt(found, line_id=submission.line.id, origin=key.name, key=key)
+            event = parse_event(found.extra or b"")
+        except Evidence:
+            continue
+        if event.kind == "bulletin.accepted":
+            return replace(submission, logged_at=event.time // US_PER_S)
+    raise BadRequest("The receipt does not prove that this log ever accepted the line.", member="receipt")
+
+
 def admit_bulletins(batch: Batch, submissions: Sequence[Submission | Refusal]) -> list[Accepted | Refusal]:
     """Admit submissions in order; each refusal is recorded as an event of its issuer and returned in its place."""
     return [admit_bulletin(batch, each) if isinstance(each, Submission) else each for each in submissions]
@@ -98,6 +121,7 @@ def admit_bulletin(batch: Batch, submission: Submission) -> Accepted | Refusal:
             topics=submission.topics,
             now=batch.now,
             sealed_to=None if submission.sealed is None else submission.sealed.to.keys(),
+            logged_at=submission.logged_at,
         )
         if submission.fault is not None:
             raise submission.fault

@@ -7,10 +7,14 @@ another disk), and a start demands that the database extends it.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
-from lintas.errors import BadSettings
+from lintas.errors import BadSettings, StorageFull, StorageUnreachable
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+RETRY_AFTER_S = 30
 
 
 class Outside:
@@ -30,7 +34,14 @@ class Outside:
             raise BadSettings(f"The checkpoint kept at {self._path} cannot be read: {fault.strerror}.") from fault
 
     def keep(self, note: bytes) -> None:
-        """Replace what is kept, whole or not at all. Not synced: after a power cut an older one is there, as true."""
+        """Replace what is kept, whole or not at all; raise StorageFull or StorageUnreachable.
+
+        Not synced: after a power cut an older one is there, as true.
+        """
         aside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        aside.write_bytes(note)
-        aside.replace(self._path)
+        try:
+            aside.write_bytes(note)
+            aside.replace(self._path)
+        except OSError as fault:
+            refusal = StorageFull if fault.errno in FULL else StorageUnreachable
+            raise refusal(retry_after=RETRY_AFTER_S) from fault

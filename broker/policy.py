@@ -77,7 +77,7 @@ class Reading:
     only_withdrawals: bool
 
 
-def admit(
+def admit(  # noqa: PLR0913 - what a decision takes, it takes as values
     header: Header,
     directory: Directory,
     *,
@@ -85,14 +85,17 @@ def admit(
     topics: Collection[str],
     now: int,
     sealed_to: Collection[str] | None = None,
+    logged_at: int | None = None,
 ) -> Admission:
     """Decide on a bulletin whose signature is good. `topics` are the further ones of a clear payload.
 
-    `sealed_to` are the opening kids that a sealed payload names; None when it names none that can be read.
+    `sealed_to` are the opening kids that a sealed payload names; None when it names none that can be read. A line that
+    a log had before (`logged_at`, as its receipt proves) is as fresh, its keys as current, as they were then.
     Checks in the order of docs/spec/line.md: freshness, standing, sealing, references, grants, recipients.
     """
-    check_fresh(header, hub=directory.hub, now=now)
-    directory.active_key(header.kid, header.iss, now)
+    then = now if logged_at is None else logged_at
+    check_fresh(header, hub=directory.hub, now=then)
+    directory.active_key(header.kid, header.iss, then)
     assert header.exp is not None
     if header.exp <= now:
         raise Expired(member="exp")
@@ -109,7 +112,7 @@ def admit(
     admission = _release(header, directory, holders, is_held=is_held)
     _check_holders(header, targets, admission)
     if header.enc is not None and sealed_to is not None:
-        _check_opening_keys(header, directory, sealed_to, now)
+        _check_opening_keys(header, directory, sealed_to, then)
     return admission
 
 

@@ -41,19 +41,21 @@ ORDERED = "purge.ordered"
 class Run:
     """One walk over all that ended by second `until`: first by their ends, then by their recalls.
 
-    `expired`, `recalls`: how far each part got, None at its end. `waiting`: found, not yet purged.
+    `expired`, `recalls`: how far each part got, None at its end. `waiting`: found, not yet purged. `taken`: what the
+    last step purged, unless its commit was lost.
     """
 
     until: int
     expired: endings.Mark | None = endings.START
     recalls: int | None = -1
     waiting: list[endings.Ended] = field(default_factory=list)
+    taken: list[endings.Ended] = field(default_factory=list)
     purged: int = 0
 
     @property
     def is_over(self) -> bool:
         """Tell whether the walk is at its end."""
-        return self.expired is None and self.recalls is None and not self.waiting
+        return self.expired is None and self.recalls is None and not self.waiting and not self.taken
 
 
 @dataclass(slots=True)
@@ -100,6 +102,7 @@ def ordered_until(batch: Batch) -> int:
 
 def step(batch: Batch, run: Run) -> None:
     """Purge the next few bulletins of a run, with the record of it."""
+    _settle(batch, run)
     if not run.waiting:
         _look_on(batch, run)
     ended, run.waiting = run.waiting[:LINES_MAX], run.waiting[LINES_MAX:]
@@ -110,7 +113,15 @@ def step(batch: Batch, run: Run) -> None:
     chosen = [each for each in ended if each.seq not in kept]
     if chosen:
         _purge(batch, chosen)
-        run.purged += len(chosen)
+        run.taken = chosen
+
+
+def _settle(batch: Batch, run: Run) -> None:
+    """Count what the last step purged; what is still there comes first again, because that commit was lost."""
+    left = endings.unpurged(batch.conn, [each.seq for each in run.taken])
+    run.purged += len(run.taken) - len(left)
+    run.waiting = [each for each in run.taken if each.seq in left] + run.waiting
+    run.taken = []
 
 
 def _look_on(batch: Batch, run: Run) -> None:
@@ -143,7 +154,7 @@ def _is_to_empty(batch: Batch, event: endings.Emptied) -> bool:
     # A release keeps its body for as long as one of its bulletins has content.
     if event.kind != "bulletin.released" or event.body is None:
         return True
-    return endings.left(batch.conn, json.loads(event.body)["detail"]["seqs"]) == 0
+    return not endings.unpurged(batch.conn, json.loads(event.body)["detail"]["seqs"])
 
 
 def _concerned(

@@ -160,11 +160,11 @@ class LogSigner:
         signed = note.sign_note(text, *keys)
         # Kept before anybody sees it: a receipt asked for again is then the same bytes.
         with self._store.write() as conn:
-            kept = log.add_checkpoint(conn, frontier.size, signed)
-        if kept != signed:
-            # Ed25519 signs the same text the same way: another note is another root or another key.
-            raise LogHalted(f"Another checkpoint of size {frontier.size} was signed: this log has forked.")
-        self._outside.keep(signed)
+            if log.add_checkpoint(conn, frontier.size, signed) != signed:
+                # Ed25519 signs the same text the same way: another note is another root or another key.
+                raise LogHalted(f"Another checkpoint of size {frontier.size} was signed: this log has forked.")
+            # Before the commit that publishes it: what is kept outside is never behind what anybody saw.
+            self._outside.keep(signed)
         return signed
 
 

@@ -26,7 +26,17 @@ from broker.store.engine import Connection, Store
 from broker.wakeup import News
 from lintas.clock import Clock
 from lintas.directory import CONTROL_KINDS, Directory
-from lintas.errors import Busy, InternalError, LintasError, LogBehind, LogHalted, ReadOnly, Refusal
+from lintas.errors import (
+    Busy,
+    InternalError,
+    LintasError,
+    LogBehind,
+    LogHalted,
+    ReadOnly,
+    Refusal,
+    StorageFull,
+    StorageUnreachable,
+)
 from lintas.event import parse_event
 from lintas.line import parse
 from lintas.replay import Replay
@@ -195,6 +205,12 @@ class Writer:
             answers, signed = self._commit(entries)
         except LogHalted as halted:
             self._halt(halted, entries)
+        except (StorageUnreachable, StorageFull) as refusal:
+            # Nobody's own fault, so nobody is tried apart. Whether COMMIT took effect is unknown here, too.
+            logger.error("batch of %d failed: %s: %s", len(entries), refusal.code, refusal.__cause__)  # noqa: TRY400
+            self._forget()
+            for entry in entries:
+                entry.future.set_exception(refusal)
         except Exception:
             # Whether COMMIT took effect is unknown: believe only what is read again, and answer nobody with success.
             logger.exception("batch of %d failed", len(entries))

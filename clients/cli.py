@@ -21,6 +21,7 @@ from clients.arguments import IdCommand
 from clients.exchange import READING, print_said, said_members
 from clients.keys import renew_if_due, reseal, rotate
 from clients.matching import interest, watch
+from clients.outbox import outbox, resend
 from clients.purpose import purpose_options, with_purpose
 from clients.readers import ack, status, tell_opened
 from clients.settings import read_settings
@@ -41,11 +42,11 @@ from clients.workflow import SIGNING
 from lintas import vocabulary
 from lintas.client import Client
 from lintas.draft import Draft, read_draft
-from lintas.errors import BadRequest, Evidence, HubUnreachable, LintasError, MalformedPayload, Refusal
+from lintas.errors import BadRequest, Evidence, HubUnreachable, LintasError, MalformedPayload
 from lintas.feed import begin_again
 from lintas.keys import Hub, Identity, SigningKey, fresh_opening, save_identity
 from lintas.orders import REASONS
-from lintas.state import REFUSED, WAITING, State
+from lintas.state import State
 from lintas.strict import parse_object
 
 EXIT_REFUSED = 1
@@ -69,7 +70,7 @@ def cli() -> None:
 
 
 _GROUPS = (admin, subscription, interest, watch, webhook, witness)
-for _command in (*_GROUPS, ack, status, rotate, reseal, evidence_command, *READING, *SIGNING):
+for _command in (*_GROUPS, outbox, resend, ack, status, rotate, reseal, evidence_command, *READING, *SIGNING):
     cli.add_command(_command)
 
 
@@ -314,25 +315,6 @@ def token(scope: str, **reason: str | None) -> None:
     """
     with acting() as client:
         click.echo(with_purpose(client, **reason).token(scope))
-
-
-@cli.command()
-@click.option("--send", is_flag=True, help="Send what waits.")
-def outbox(*, send: bool) -> None:
-    """List signed lines that the hub has not accepted, and send them again.
-
-    \b
-    Example: lintas outbox --send
-    """
-    with acting() as client:
-        if send:
-            outcomes = client.flush()
-            click.echo(f"{sum(not isinstance(each, Refusal) for each in outcomes)} of {len(outcomes)} accepted")
-        state = client.session.state
-        rows = [
-            (each.id, each.state, each.problem or "") for each in (*state.outgoing(WAITING), *state.outgoing(REFUSED))
-        ]
-        print_table(("line", "state", "problem"), rows)
 
 
 def main() -> None:

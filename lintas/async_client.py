@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import acknowledge, endpoints, matching, pages, readers, sealing, subscribe, sync, wire, witness
+from lintas import acknowledge, endpoints, matching, pages, readers, resend, sealing, subscribe, sync, wire, witness
 from lintas import due as dues
 from lintas import follow as following
 from lintas import thread as threads
@@ -35,6 +35,7 @@ from lintas.pages import Pulled
 from lintas.quorum import Policy
 from lintas.readers import Reader
 from lintas.request import Operation, Request, Response
+from lintas.resend import Held, Resent
 from lintas.state import State
 from lintas.subscribe import Subscription
 from lintas.thread import Thread
@@ -152,6 +153,11 @@ class AsyncClient(Face):
     async def flush(self) -> list[Published | Told | Refusal]:
         """As `Client.flush`."""
         return await self.run(acknowledge.flush(self.session))
+
+    async def resend(self, bulletins: Iterable[Held] | None = None) -> list[Resent | Refusal]:
+        """As `Client.resend`."""
+        given = resend.held(self.session) if bulletins is None else bulletins
+        return await self.run(resend.resend(self.session, given))
 
     async def pull(self, subscription: str | None = None) -> Pulled:
         """As `Client.pull`."""

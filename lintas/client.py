@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from lintas import acknowledge, endpoints, matching, pages, readers, sealing, subscribe, sync, wire, witness
+from lintas import acknowledge, endpoints, matching, pages, readers, resend, sealing, subscribe, sync, wire, witness
 from lintas import due as dues
 from lintas import follow as following
 from lintas import thread as threads
@@ -36,6 +36,7 @@ from lintas.pages import Pulled
 from lintas.quorum import Policy
 from lintas.readers import Reader
 from lintas.request import Operation, Request, Response
+from lintas.resend import Held, Resent
 from lintas.state import State
 from lintas.subscribe import Subscription
 from lintas.thread import Thread
@@ -155,6 +156,10 @@ class Client(Face):
     def flush(self) -> list[Published | Told | Refusal]:
         """Send everything that waits in the outbox; one outcome a line."""
         return self.run(acknowledge.flush(self.session))
+
+    def resend(self, bulletins: Iterable[Held] | None = None) -> list[Resent | Refusal]:
+        """Post again what the hub once accepted (by default all of the outbox), for a log that may have lost it."""
+        return self.run(resend.resend(self.session, resend.held(self.session) if bulletins is None else bulletins))
 
     def pull(self, subscription: str | None = None) -> Pulled:
         """Return the next verified page of the feed, or of a subscription; `confirm` it once it is taken over."""

@@ -17,7 +17,7 @@ LintasError
 │   ├── NotAllowed · OrderConflict · LifeTooLong
 │   ├── Unauthorized · NotFound · Recalled · Superseded · NoLongerValid · Purged
 │   ├── TooLarge · UnsupportedMediaType · RequestTimeout · MethodNotAllowed
-│   └── Busy · ReadOnly · InternalError
+│   └── Busy · ReadOnly · StorageUnreachable · StorageFull · InternalError
 ├── Evidence                     what the hub showed does not prove what it claims: nothing of it is shown
 │   └── BadNote · BadCheckpoint · BadProof · BadReceipt · InconsistentLog · Unverified · Withheld · Unpinned
 └── Trouble                      the agency's own side needs attention
@@ -248,6 +248,14 @@ class ReadOnly(Refusal):
     """The hub accepts nothing at present: its log is halted for inspection. Keep the line; send it again later."""
 
 
+class StorageUnreachable(Refusal):
+    """The hub cannot reach its storage; nothing was acknowledged. Send the same bytes again after `Retry-After`."""
+
+
+class StorageFull(Refusal):
+    """The hub has no room left; nothing was acknowledged. Keep the line, tell the operator, send it again later."""
+
+
 class InternalError(Refusal):
     """The hub failed; nothing was acknowledged. Send the same bytes again, and tell the operator if it persists."""
 
@@ -370,6 +378,8 @@ STATUS: dict[type[LintasError], int] = {
     InternalError: 500,
     Busy: 503,
     ReadOnly: 503,
+    StorageUnreachable: 503,
+    StorageFull: 507,
 }
 """Every refusal the hub answers with, and its HTTP status."""
 

@@ -20,6 +20,9 @@ HEADER_BYTES_MAX = 4096
 """Room for every agency of the region as a recipient, and small enough to parse before knowing the sender."""
 
 BULLETIN = "vnd.lintas.bulletin"
+LOGGED = "vnd.lintas.logged-bulletin"
+"""A bulletin with the receipt of a log that had it: line, line feed, receipt. A way of posting, never a `typ`."""
+
 KEY = "vnd.lintas.key"
 ORDER = "vnd.lintas.order"
 ACK = "vnd.lintas.ack"

@@ -36,6 +36,8 @@ from lintas.errors import (
     RequestTimeout,
     SealedToOldKey,
     Stale,
+    StorageFull,
+    StorageUnreachable,
     Superseded,
     WrongOpeningKeys,
     from_problem,
@@ -354,7 +356,8 @@ def settle_refusal(session: Session, line_id: str, refusal: LintasError) -> None
     """Note in the outbox that the hub refused a line, unless that may pass by itself."""
     # The line is left waiting then, and so it is by what no hub says but a proxy before it: the same
     # bytes are sent again.
-    may_pass = Busy | RateLimited | ReadOnly | InternalError | RequestTimeout | KeyNotActive
+    waits = Busy | RateLimited | ReadOnly | StorageUnreachable | StorageFull
+    may_pass = waits | InternalError | RequestTimeout | KeyNotActive
     if type(refusal) is not Refusal and not isinstance(refusal, may_pass):
         session.state.refuse(line_id, refusal.code)
 

@@ -55,8 +55,9 @@ _CLUSTER = pytest.StashKey[Cluster]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a run choose the database, and how much is tried."""
+    """Let a run choose the database, how much is tried, and how long faults go on."""
     parser.addoption("--fuzz", type=int, default=1, metavar="N", help="Try N times as many inputs of each kind.")
+    parser.addoption("--kills", type=int, default=12, help="How often tests of faults kill each hub they may kill.")
     parser.addoption("--postgres", action="store_true", help="Give every hub of the tests a real Postgres database.")
 
 
@@ -163,6 +164,13 @@ def _unlocked(locked: bytes, passphrase: bytes) -> Identity:
 def databases(request: pytest.FixtureRequest) -> Databases:
     """The databases of this run."""
     return Databases(Cluster(os.environ[postgres.URL_NAME]) if request.config.getoption("--postgres") else None)
+
+
+@pytest.fixture(scope="session")
+def kills(request: pytest.FixtureRequest) -> int:
+    """How often a hub is killed."""
+    count: int = request.config.getoption("--kills")
+    return count
 
 
 @pytest.fixture(autouse=True)

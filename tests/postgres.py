@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ class Cluster:
 
     url: str
     process: subprocess.Popen[bytes] | None = None
+    command: Sequence[str | Path] = ()
+    log: Path = Path()
 
     def create(self, name: str, *, template: str = "template0") -> str:
         """Make a database, empty or a copy of another that nobody uses; return its URL."""
@@ -52,18 +55,27 @@ class Cluster:
         head, _, query = self.url.partition("?")
         return f"{head.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
 
-    def stop(self) -> None:
-        """End the server if it is ours: fast, with its connections."""
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End the server if it is ours: fast, with its connections; by SIGQUIT as a crash would."""
         if self.process is not None:
-            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(how)
             self.process.wait(timeout=START_S_MAX)
+
+    def run(self) -> None:
+        """Begin to serve, for the first time or after a stop."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, **_as(_user()))
+        _wait(self, self.log)
 
 
 def start(folder: Path) -> Cluster:
     """Start a cluster below this folder, or take the server that the environment names."""
     named = os.environ.get(URL_NAME)
-    if named:
-        return Cluster(named)
+    return Cluster(named) if named else start_own(folder)
+
+
+def start_own(folder: Path) -> Cluster:
+    """Start a cluster below this folder, which the caller may stop and run again."""
     folder.mkdir(parents=True)
     binaries = _binaries(folder)
     data, sockets = folder / "data", folder / "sockets"
@@ -77,10 +89,8 @@ def start(folder: Path) -> Cluster:
     command: list[str | Path] = [binaries / "postgres", "-D", data, "-k", sockets]
     for option in OPTIONS:
         command += ["-c", option]
-    with (folder / "log").open("wb") as log:
-        process: subprocess.Popen[bytes] = subprocess.Popen(command, stdout=log, stderr=log, **_as(user))
-    cluster = Cluster(f"postgresql://lintas@/postgres?host={sockets}", process)
-    _wait(cluster, folder / "log")
+    cluster = Cluster(f"postgresql://lintas@/postgres?host={sockets}", command=command, log=folder / "log")
+    cluster.run()
     return cluster
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, and_, insert, or_, select, update
 
-from broker.store.tables import ack, delivery, insert_new
+from broker.store.tables import ack, delivery, event, insert_new, line
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,14 @@ class Acknowledged:
     agency: str
     state: str
     seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A row about a bulletin (`seq`) and an agency that no event of the log stands behind."""
+
+    seq: int
+    agency: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,30 @@ def acks(conn: Connection, seq: int, agency: str | None = None) -> list[Acknowle
     if agency is not None:
         statement = statement.where(ack.c.agency == agency)
     return [Acknowledged(*row) for row in conn.execute(statement)]
+
+
+def unsent(conn: Connection) -> Misfit | None:
+    """Return a delivery whose sending is not in the log; None when there is none."""
+    return _misfit(conn, delivery, delivery.c.sent_seq, event.c.kind != "bulletin.sent")
+
+
+def unreceived(conn: Connection) -> Misfit | None:
+    """Return a delivery that is called received though the log does not say so."""
+    return _misfit(conn, delivery, delivery.c.received_seq, event.c.kind != "bulletin.received")
+
+
+def unsaid(conn: Connection) -> Misfit | None:
+    """Return an acknowledgement that is not in the log."""
+    other = (event.c.kind != "bulletin." + ack.c.state) | (event.c.object != line.c.id)
+    return _misfit(conn, ack, ack.c.ack_seq, other)
+
+
+def _misfit(conn: Connection, table: Table, place: Column[Any], other: ColumnElement[bool]) -> Misfit | None:
+    rows = table.join(line, line.c.seq == table.c.seq).outerjoin(event, event.c.seq == place)
+    no_event = or_(event.c.seq.is_(None), event.c.party != table.c.agency, other)
+    statement: Select[Any] = select(table.c.seq, table.c.agency).select_from(rows)
+    row = conn.execute(statement.where(and_(place.is_not(None), no_event)).limit(1)).first()
+    return None if row is None else Misfit(row.seq, row.agency)
 
 
 def _unreceived(agency: str, ways: Collection[str], until: int) -> tuple[ColumnElement[bool], ...]:

@@ -146,10 +146,9 @@ def events_about(conn: Connection, ended: Collection[Ended], acked: Collection[i
     return [found[seq] for seq in sorted(found)]
 
 
-def left(conn: Connection, seqs: Collection[int]) -> int:
-    """Return how many of these lines still have their content."""
-    statement = select(func.count()).select_from(line).where(line.c.seq.in_(seqs), line.c.raw.is_not(None))
-    return conn.scalar(statement) or 0
+def unpurged(conn: Connection, seqs: Collection[int]) -> set[int]:
+    """Return which of these lines still have their content."""
+    return set(conn.scalars(select(line.c.seq).where(line.c.seq.in_(seqs), line.c.raw.is_not(None)))) if seqs else set()
 
 
 def empty_lines(conn: Connection, seqs: Sequence[int]) -> None:

@@ -3,7 +3,8 @@
 SQLite runs in WAL mode with ``synchronous=FULL``, Postgres with ``synchronous_commit=on``: a commit that returned
 survives a power cut, which is what a signed checkpoint promises. One writer at a time: on SQLite by BEGIN IMMEDIATE,
 on Postgres by an advisory lock that all replicas of a hub share and that ends with the transaction. Readers see the
-snapshot of their transaction.
+snapshot of their transaction. A database that does not answer, or has no room, is a Refusal that says when to come
+back; whether a commit took effect is then unknown.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import SQLAlchemyError as DatabaseFault
 
-from lintas.errors import BadSettings
+from lintas.errors import BadSettings, Refusal, StorageFull, StorageUnreachable
 
 # The rest of the hub passes connections on without knowing SQLAlchemy: it imports the name from here.
 __all__ = ["READERS", "Connection", "DatabaseFault", "Store"]
@@ -41,6 +42,21 @@ PAUSE_S = 0.5
 logger = logging.getLogger("lintas.store")
 
 SQLITE, POSTGRES = "sqlite", "postgresql"
+
+FULL = ("SQLITE_FULL", "53100")
+"""What SQLite and Postgres call it when there is no room; the others are SQLSTATEs too."""
+
+STANDBY = "25006"
+"""Postgres takes no writes: it is (still) the standby."""
+
+OURS = "SQLITE_ERROR"
+"""SQLite calls a statement that is wrong an operational error; that is a fault of the hub's, not of the machine's."""
+
+RETRY_AFTER_S = 1
+RETRY_WHEN_FULL_S = 30
+
+_ALIVE = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 20_000}
+"""A database whose machine fell silent is given up after some 20 seconds, not after the system's quarter of an hour."""
 
 
 class Store:
@@ -86,24 +102,49 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Yield the one writing connection inside a transaction; commit at the end, roll back on any error."""
-        with self._write.connect() as conn:
+        with _refusing(), self._write.connect() as conn:
             conn.begin()
             if self.is_shared:
                 # Taken first: whatever this transaction reads of the log is then the newest there is.
                 conn.execute(_TAKE_LOCK, {"lock": LOCK})
             yield conn
-            conn.commit()
+            try:
+                conn.commit()
+            except BaseException:
+                # SQLAlchemy takes it for ended, and SQLite may still be in it: this connection is not used again.
+                conn.invalidate()
+                raise
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Yield a reading connection with a stable snapshot."""
-        with self._read.connect() as conn, conn.begin():
+        with _refusing(), self._read.connect() as conn, conn.begin():
             yield conn
 
     def close(self) -> None:
         """Close every connection."""
         self._write.dispose()
         self._read.dispose()
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as fault:
+        refusal = _refusal(fault)
+        if refusal is None:
+            raise
+        raise refusal from fault
+
+
+def _refusal(fault: DBAPIError) -> Refusal | None:
+    found = getattr(fault.orig, "sqlite_errorname", None) or getattr(fault.orig, "sqlstate", None)
+    if found in FULL:
+        return StorageFull(retry_after=RETRY_WHEN_FULL_S)
+    if (isinstance(fault, OperationalError) and found != OURS) or fault.connection_invalidated or found == STANDBY:
+        return StorageUnreachable(retry_after=RETRY_AFTER_S)
+    return None
 
 
 def read_url(url: str) -> URL:
@@ -123,6 +164,7 @@ _TAKE_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
 
 
 def _open_sqlite(url: URL, *, size: int, is_writer: bool = False) -> Engine:
+    # Here and below: what was to be written is never part of an error that is logged.
     engine = create_engine(url, pool_size=size, max_overflow=0, hide_parameters=True)
     begin = "BEGIN IMMEDIATE" if is_writer else "BEGIN"
     event.listen(engine, "connect", _set_up_sqlite)
@@ -142,7 +184,7 @@ def _open_postgres(url: URL, *, size: int, is_writer: bool = False) -> Engine:
         # A database that was restarted left its connections dead: they are tried before use and made anew.
         pool_pre_ping=True,
         isolation_level=level,
-        connect_args={"options": "-c synchronous_commit=on -c lock_timeout=30s -c timezone=UTC"},
+        connect_args={"options": "-c synchronous_commit=on -c lock_timeout=30s -c timezone=UTC", **_ALIVE},
     )
 
 

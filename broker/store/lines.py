@@ -167,6 +167,12 @@ def released_seq(conn: Connection, seq: int, agency: str) -> int | None:
     return conn.scalar(statement)
 
 
+def said(conn: Connection, seq: int) -> set[tuple[str, str]]:
+    """Return what a bulletin says of earlier ones: relation, id."""
+    statement = select(ref.c.relation, line.c.id).join_from(ref, line, ref.c.target == line.c.seq)
+    return {(row.relation, row.id) for row in conn.execute(statement.where(ref.c.seq == seq))}
+
+
 def references(conn: Connection, seqs: Collection[int]) -> list[Reference]:
     """Return what later bulletins say of these, oldest first."""
     statement = (

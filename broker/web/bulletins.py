@@ -26,7 +26,7 @@ from broker.delivery import (
     submit_as,
 )
 from broker.hub import Hub
-from broker.intake import Accepted, Submission, admit_bulletin, admit_bulletins, open_bulletin
+from broker.intake import Accepted, Submission, admit_bulletin, admit_bulletins, open_bulletin, open_logged
 from broker.standing import readable
 from broker.store import lines
 from broker.store.engine import Connection
@@ -57,11 +57,15 @@ from lintas.errors import (
     Refusal,
     TooLarge,
 )
-from lintas.header import BULLETIN, LINE_BYTES_MAX, Header, is_id
+from lintas.header import BULLETIN, LINE_BYTES_MAX, LOGGED, Header, is_id
 from lintas.line import line_id
 from lintas.strict import canonical
 
 BULLETIN_MEDIA = f"application/{BULLETIN}"
+LOGGED_MEDIA = f"application/{LOGGED}"
+RECEIPT_BYTES_MAX = 65_536
+"""The event of a bulletin for every partner, a proof, a checkpoint with all witnesses: a fifth of it."""
+
 BATCH_MEDIA = frozenset({LINES_MEDIA, "application/x-ndjson", "text/plain"})
 BATCH_LINES_MAX = 1_000
 BATCH_BYTES_MAX = 16 * 1024 * 1024
@@ -82,9 +86,11 @@ FEED_PARAMS = frozenset({"after", "limit", "ref", *filters.MEMBERS})
 async def publish(request: Request) -> Response:
     """Accept one line or many."""
     check_params(request, ())
-    found = expect_media(request, BATCH_MEDIA | {BULLETIN_MEDIA})
+    found = expect_media(request, BATCH_MEDIA | {BULLETIN_MEDIA, LOGGED_MEDIA})
     if found == BULLETIN_MEDIA:
         return await _publish_one(request)
+    if found == LOGGED_MEDIA:
+        return await _publish_again(request)
     return await _publish_many(request)
 
 
@@ -95,6 +101,19 @@ async def _publish_one(request: Request) -> Response:
         submission = await asyncio.get_running_loop().run_in_executor(hub.readers, open_bulletin, raw, hub.directory)
     else:
         submission = open_bulletin(raw, hub.directory)
+    return await _admitted(request, submission)
+
+
+async def _publish_again(request: Request) -> Response:
+    hub = hub_of(request)
+    body = await read_body(request, LINE_BYTES_MAX[BULLETIN] + 1 + RECEIPT_BYTES_MAX)
+    loop = asyncio.get_running_loop()
+    keys = hub.signer.log_keys.keys
+    return await _admitted(request, await loop.run_in_executor(hub.readers, open_logged, body, hub.directory, keys))
+
+
+async def _admitted(request: Request, submission: Submission) -> Response:
+    hub = hub_of(request)
     done = await submit_line(request, lambda batch: admit_bulletin(batch, submission), submission.line)
     accepted = done.value
     assert isinstance(accepted, Accepted)

@@ -11,7 +11,7 @@ from broker.web.answers import ANSWERS, COSIGNED, EVENTS, EXAMPLE_ID, LINE, PLAI
 from broker.web.http import JSON_MEDIA, LINES_MEDIA, PROBLEM_MEDIA
 from lintas import filter as filters
 from lintas.errors import STATUS, NotFound, Unauthorized
-from lintas.header import ACK, BULLETIN, KEY, ORDER
+from lintas.header import ACK, BULLETIN, KEY, LOGGED, ORDER
 
 _TEXT: dict[str, Any] = {"type": "string"}
 _OBJECT: dict[str, Any] = {"type": "object"}
@@ -115,7 +115,13 @@ def _publish() -> dict[str, Any]:
         "operationId": "publish",
         "summary": "Publish one signed line, or many",
         "description": "One line answers with its receipt; many lines with one result a line, in order.",
-        "requestBody": _content({f"application/{BULLETIN}": LINE, LINES_MEDIA: f"{LINE}\n{LINE}\n"})
+        "requestBody": _content(
+            {
+                f"application/{BULLETIN}": LINE,
+                f"application/{LOGGED}": f"{LINE}\n{RECEIPT}",
+                LINES_MEDIA: f"{LINE}\n{LINE}\n",
+            }
+        )
         | {"required": True},
         "responses": {
             "201": _content({"text/plain": RECEIPT}, "Accepted: the receipt (C2SP tlog-proof)."),

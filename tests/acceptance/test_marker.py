@@ -27,7 +27,7 @@ from lintas.sealed import _INFO, _SUITE, read_sealed
 from lintas.state import State
 from lintas.strict import unb64u
 from tests.conftest import wait_until
-from tests.faults.test_kill import free_port
+from tests.processes import free_port
 
 ISSUER, READER, ADMIN = "my-police", "sg-fiu", "admin/auditor"
 PIECE_BYTES = 1 << 20

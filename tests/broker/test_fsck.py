@@ -7,10 +7,11 @@ from functools import partial
 import pytest
 from sqlalchemy import text
 
+from broker.batch import Batch
 from broker.fsck import Report, check_everything
 from broker.hub import Hub, read_log_key
 from broker.intake import admit_bulletin, open_bulletin
-from broker.store import cosignatures, log
+from broker.store import cosignatures, delivery, log
 from lintas import checkpoint, note
 from lintas.cosignature import cosign
 from lintas.errors import LogHalted
@@ -121,6 +122,38 @@ FAULTS = {
         (f"UPDATE recipient SET state = 'suspended' WHERE seq = {BULLETIN} AND agency = 'sg-fiu'",),
         "its recipients are not those",
     ),
+    "urgency": ((f"UPDATE line SET urgency = 'flash' WHERE seq = {BULLETIN}",), "the columns differ from its header"),
+    "accepted-at": ((f"UPDATE line SET at = at + 1 WHERE seq = {BULLETIN}",), "the columns differ from the event"),
+    "withdrawing": (
+        (f"UPDATE line SET withdraws = (1 = 1) WHERE seq = {BULLETIN}",),
+        "the columns differ from its content",
+    ),
+    "person-data": (
+        (f"UPDATE line SET is_personal = NOT is_personal WHERE seq = {BULLETIN}",),
+        "the columns differ from its content",
+    ),
+    "release-of-another": (
+        (f"UPDATE recipient SET released_seq = released_seq + 1 WHERE seq = {BULLETIN} AND agency = 'sg-fiu'",),
+        "does not release it to sg-fiu",
+    ),
+    "release-at-no-event": (
+        (f"UPDATE recipient SET released_seq = 9999 WHERE seq = {BULLETIN} AND agency = 'sg-fiu'",),
+        "the event at index 9999 does not release it",
+    ),
+    "reference-lost": (("DELETE FROM ref",), "what is stored of its `refs`"),
+    "reference-of-another-kind": (("UPDATE ref SET relation = 'recalls-part'",), "what is stored of its `refs`"),
+    "sent-by-no-event": (
+        (f"INSERT INTO delivery VALUES ('sg-fiu', 'fetch', {BULLETIN}, 5, NULL)",),
+        "no event sent it to sg-fiu",
+    ),
+    "sent-at-no-event": (
+        (f"INSERT INTO delivery VALUES ('sg-fiu', 'fetch', {BULLETIN}, 9999, NULL)",),
+        "no event sent it to sg-fiu",
+    ),
+    "acknowledged-by-no-event": (
+        (f"INSERT INTO ack VALUES ({BULLETIN}, 'sg-fiu', 'opened', 5)",),
+        "no event has the acknowledgement by sg-fiu",
+    ),
     "line-behind-a-key": (
         ("DELETE FROM line WHERE seq = (SELECT min(seq) FROM event WHERE kind = 'key.enrolled')",),
         "The directory does not follow from its lines",
@@ -135,6 +168,23 @@ def test_fault(used: Desks, statements: tuple[str, ...], fault: str) -> None:
     corrupt(used.hub, *statements)
 
     with pytest.raises(LogHalted, match=fault):
+        check(used.hub)
+
+
+def test_received_by_no_event(used: Desks) -> None:
+    """A row that calls a bulletin received, without the event, is found."""
+    with used.hub.store.read() as conn:
+        seq = conn.execute(text(f"SELECT {BULLETIN}")).scalar_one()
+
+    def send(batch: Batch) -> None:
+        sent = batch.append("bulletin.sent", READER, detail={"way": "fetch", "from": seq, "to": seq, "count": 1})
+        delivery.insert_sent(batch.conn, READER, "fetch", [seq], sent_seq=sent)
+
+    used.hub.writer.submit(send).result(20)
+    check(used.hub)
+    corrupt(used.hub, "UPDATE delivery SET received_seq = sent_seq")
+
+    with pytest.raises(LogHalted, match="no event says that it was received by sg-fiu"):
         check(used.hub)
 
 

@@ -178,6 +178,36 @@ def test_key_not_active(changes: dict[str, Any]) -> None:
     assert (KeyNotActive, "kid") == (type(found), found.member)
 
 
+def readmit(key: dict[str, Any], **changes: Any) -> Admission:
+    """Admit, at NOW, what a log had ten days before, signed by a key of a month."""
+    month, then = NOW - 30 * 86_400, NOW - 10 * 86_400
+    record = key_of("my-police", **({"not_before": month, "active_from": month} | key))
+    directory = replace(DIRECTORY, keys={**DIRECTORY.keys, "my-police": record})
+    return admit(header_of(iat=then, **changes), directory, targets={}, topics=(), now=NOW, logged_at=then + 60)
+
+
+@pytest.mark.parametrize("changes", [{}, {"not_after": NOW - 1}, {"superseded_at": NOW - 1}])
+def test_logged_before(changes: dict[str, Any]) -> None:
+    """What a log had before is as fresh, and its key as current, as they were then."""
+    assert ("sg-fiu",) == readmit(changes).released
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "kind"),
+    [
+        ({"exp": NOW}, {}, Expired),
+        ({"aud": "policy.example-bbbbbbbb"}, {}, ForeignLine),
+        ({}, {"revoked_seq": 5}, KeyNotActive),
+        ({}, {"active_from": NOW - 86_400}, KeyNotActive),
+        ({}, {"superseded_at": NOW - 20 * 86_400}, KeyNotActive),
+    ],
+)
+def test_logged_before_and_refused(changes: dict[str, Any], key: dict[str, Any], kind: type[Refusal]) -> None:
+    """It is refused all the same when it ended, its key was revoked, or was not active then."""
+    with pytest.raises(kind):
+        readmit(key, **changes)
+
+
 def test_suspended_issuer() -> None:
     """A suspended agency publishes nothing new."""
     found = refusal(header_of(), suspend(DIRECTORY, "my-police"))

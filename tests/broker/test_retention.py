@@ -216,7 +216,7 @@ def acknowledge(desks: Desks, line: Line) -> int:
     ack = desks.session(READER).sign_line("vnd.lintas.ack", canonical({"id": line.id, "state": "opened"}))
 
     def job(batch: Batch) -> int:
-        seq = batch.append("bulletin.opened", READER, object_id=ack.id, detail={"id": line.id})
+        seq = batch.append("bulletin.opened", READER, object_id=line.id, detail={"ack": ack.id})
         batch.keep(ack, seq)
         target = batch.find(line.id)
         assert target is not None

@@ -7,7 +7,8 @@ import json
 import multiprocessing
 import os
 import random
-import time
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ from lintas.session import Session
 from lintas.state import State
 from lintas.strict import canonical
 from tests.conftest import enrol_few
+from tests.databases import Databases
 
-KILLS = 12
+KILLS = 5
 SEED = 20261127
-LINES = 600
+LINES = 240
 LATER_US = 60 * 86_400 * 1_000_000
 PARTIES = ("my-police", "sg-fiu", "vn-police")
 
@@ -39,11 +41,18 @@ def later() -> int:
     return now_us() + LATER_US
 
 
-def purge(data: str) -> None:
-    """Purge a hub in a process of its own, two months from now."""
+def purge(data: str, kill_after_s: float | None) -> None:
+    """Purge a hub in a process of its own, two months from now; it is killed so long after its first step."""
     hub = open_hub(read_settings({}, data=data), later)
     hub.start()
-    purge_all(hub, lambda _text: None)
+    timers: list[threading.Timer] = []
+
+    def progress(_text: str) -> None:
+        if kill_after_s is not None and not timers:
+            timers.append(threading.Timer(kill_after_s, os.kill, (os.getpid(), signal.SIGKILL)))
+            timers[0].start()
+
+    purge_all(hub, progress)
     hub.stop()
     os._exit(0)
 
@@ -81,9 +90,9 @@ def publish(hub: Hub, identity: Identity) -> None:
         hub.writer.submit(lambda batch, part=opened[start : start + 50]: admit_bulletins(batch, part)).result(60)  # type: ignore[misc]
 
 
-def test_purge_killed_again_and_again(tmp_path: Path) -> None:
+def test_purge_killed_again_and_again(tmp_path: Path, databases: Databases) -> None:
     """After each of many kills everything verifies, and a last run finishes the purge; nothing is told twice."""
-    settings = read_settings({}, data=str(tmp_path / "hub"))
+    settings = databases.settings(tmp_path / "hub")
     enrol(settings)
     key, chance = read_log_key(settings.log_key_file).verifier, random.Random(SEED)
     context = multiprocessing.get_context("forkserver")
@@ -91,11 +100,9 @@ def test_purge_killed_again_and_again(tmp_path: Path) -> None:
     left: list[int] = []
     named: list[bytes] = []
     for kill in range(KILLS + 1):
-        process = context.Process(target=purge, args=(str(settings.data),), daemon=True)
+        after_s = chance.uniform(0, 0.02) if kill < KILLS else None
+        process = context.Process(target=purge, args=(str(settings.data), after_s), daemon=True)
         process.start()
-        if kill < KILLS:
-            time.sleep(chance.uniform(0.1, 0.6))
-            process.kill()
         process.join(60)
         store = Store(settings.database)
         check_everything(store, key, lambda _done, _all: None)

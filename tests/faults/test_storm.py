@@ -29,7 +29,7 @@ from lintas.errors import LintasError, Unauthorized
 from lintas.keys import Identity, load_identity
 from lintas.state import State
 from tests.conftest import wait_until
-from tests.faults.test_kill import free_port, start
+from tests.processes import free_port, start
 
 SEED = 20261127
 KILLS = 12
