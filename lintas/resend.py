@@ -64,5 +64,5 @@ def _again(session: Session, each: Held) -> Operation[Resent]:
         asked = Request("POST", "/v1/bulletins", each.line.raw + b"\n" + each.receipt, f"application/{LOGGED}")
     response = expect((yield asked), 200, CREATED)
     receipt = parse_receipt(response.body)
-    logged = check_receipt(receipt, line_id=each.line.id, origin=session.origin, key=session.log_key)
+    logged = check_receipt(receipt, line_id=each.line.id, origin=session.origin, key=session.log_keys)
     return Resent(each.line.id, logged.seq, is_new=response.status == CREATED)

@@ -124,8 +124,8 @@ class Poster(threading.Thread):
 
     def _keep(self, raws: list[bytes], answer: bytes) -> None:
         if len(raws) == 1:
-            key, posted = self._session.log_key, line_id(raws[0])
-            logged = check_receipt(parse_receipt(answer), line_id=posted, origin=key.name, key=key)
+            session, posted = self._session, line_id(raws[0])
+            logged = check_receipt(parse_receipt(answer), line_id=posted, origin=session.origin, key=session.log_keys)
             self.acknowledged[posted] = logged.seq
         else:
             rows = [json.loads(row) for row in answer.splitlines()]

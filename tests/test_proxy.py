@@ -31,7 +31,7 @@ from deploy.make_secrets import make_certificate
 from lintas.errors import RateLimited, TooLarge, from_problem
 from lintas.transport import trusted
 from tests.conftest import wait_until
-from tests.faults.test_kill import free_port
+from tests.processes import free_port
 from tests.topology import CONFIGURATION, find_proxy
 
 TEXT = CONFIGURATION.read_text()

@@ -37,7 +37,7 @@ from lintas.draft import Draft, read_draft
 from lintas.keys import save_identity
 from tests import postgres
 from tests.conftest import enrol_few, wait_until
-from tests.faults.test_kill import free_port
+from tests.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGURATION = ROOT / "deploy" / "haproxy.cfg"

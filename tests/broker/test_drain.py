@@ -39,7 +39,7 @@ from lintas.wire import Published
 from tests.broker.conftest import Template
 from tests.conftest import wait_until
 from tests.databases import Databases
-from tests.faults.test_kill import free_port, start
+from tests.processes import free_port, start
 
 PUBLISHERS = ("my-police", "th-cert", "vn-police")
 READER = "sg-fiu"

@@ -27,7 +27,7 @@ from lintas.header import BULLETIN
 from lintas.state import State
 from tests.broker.conftest import Template
 from tests.conftest import wait_until
-from tests.faults.test_kill import free_port
+from tests.processes import free_port
 
 logger = logging.getLogger("lintas.test")
 

@@ -21,7 +21,7 @@ from lintas.note import SignerKey
 from tests.broker.conftest import FEW, Desks, Template
 from tests.conftest import ShiftedClock, served
 from tests.databases import spoil
-from tests.faults.test_kill import free_port
+from tests.processes import free_port
 from tests.witnesses import TWO_OF_THREE
 
 
@@ -96,7 +96,7 @@ def test_halted_hub(serving: tuple[Hub, Settings]) -> None:
 def test_another_program(stopped: Settings, serving: tuple[Hub, Settings]) -> None:
     """A hub with another log key at the port is not taken for this one."""
     key = SignerKey.from_seed("other.example-12345678/log/1", bytes(32))
-    found = status._served(replace(stopped, port=serving[1].port), key.verifier)
+    found = status._served(replace(stopped, port=serving[1].port), [key.verifier])
 
     assert [(ATTENTION, True)] == [(each.level, "another program" in each.text) for each in found]
 

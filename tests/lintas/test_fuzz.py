@@ -252,7 +252,7 @@ PARSERS: dict[str, Parser] = {
         lambda data: evidence.judge_conflict(evidence.Conflict(NOTE, COSIGNED, data), LOG.verifier), (PROOF,)
     ),
     "evidence of dates": Parser(
-        lambda data: evidence.judge_dates(COSIGNED, data, LOG.verifier, [WITNESS.verifier]), (RECEIPT,)
+        lambda data: evidence.judge_dates(COSIGNED, data, [WITNESS.verifier], LOG.verifier), (RECEIPT,)
     ),
     "tile path": Parser(
         lambda data: merkle.parse_tile_path(data.decode("latin-1")), (b"tile/0/x001/067.p/12", b"tile/entries/000")

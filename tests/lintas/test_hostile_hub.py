@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from broker import batch as batch_module
-from broker.web import http
 from lintas import feed, note, sync
 from lintas.checkpoint import Checkpoint, format_checkpoint
 from lintas.client import Client
@@ -137,11 +136,11 @@ def test_refusals_remembered_are_bounded(
 
 def test_room_for_bodies_is_bounded() -> None:
     """Bodies that come in at once share one bounded room, given back when they are done."""
-    room = http.BodyRoom()
-    room.take(http.BODIES_BYTES_MAX)
+    room = charging.BodyRoom()
+    room.take(charging.BODIES_BYTES_MAX)
 
     with pytest.raises(Busy):
         room.take(1)
 
-    room.give(http.BODIES_BYTES_MAX)
+    room.give(charging.BODIES_BYTES_MAX)
     room.take(1)
