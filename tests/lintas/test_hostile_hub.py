@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from broker import batch as batch_module
+from broker.web import charging
 from lintas import feed, note, sync
 from lintas.checkpoint import Checkpoint, format_checkpoint
 from lintas.client import Client
@@ -137,10 +138,10 @@ def test_refusals_remembered_are_bounded(
 def test_room_for_bodies_is_bounded() -> None:
     """Bodies that come in at once share one bounded room, given back when they are done."""
     room = charging.BodyRoom()
-    room.take(charging.BODIES_BYTES_MAX)
+    room.take("127.0.0.1", charging.BODIES_BYTES_MAX)
 
     with pytest.raises(Busy):
-        room.take(1)
+        room.take("192.0.2.1", 1)
 
-    room.give(charging.BODIES_BYTES_MAX)
-    room.take(1)
+    room.give("127.0.0.1", charging.BODIES_BYTES_MAX)
+    room.take("192.0.2.1", 1)
