@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from broker.catchup import replay
 from broker.signer import extend
 from broker.store import cosignatures, lines, log
 from broker.store.engine import Connection, Store
-from broker.writer import replay
 from lintas import checkpoint, merkle, note, purge
 from lintas.cosignature import check_cosignatures
 from lintas.directory import CONTROL_KINDS

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from broker.outside import Outside
 from broker.store import log
 from broker.store.engine import Connection, Store
+from broker.wakeup import News
 from lintas import checkpoint, merkle, note
 from lintas.errors import BadProof, LogBehind, LogHalted
 from lintas.event import entry_of, parse_event
@@ -63,6 +64,8 @@ class LogSigner:
         Rows after the newest checkpoint (a crash between commit and signature) are left for `sign_new`. Raises
         LogBehind when the database does not extend the checkpoint that is kept outside it.
         """
+        # Read before the snapshot is taken: another replica may be keeping newer ones in the same place.
+        kept = self._outside.read()
         with self._store.read() as conn:
             newest = log.newest_checkpoint(conn)
             size = newest[0] if newest else 0
@@ -72,11 +75,10 @@ class LogSigner:
                 signed = checkpoint.open_checkpoint(newest[1], origin=self.origin, key=self.verifier)
                 if (signed.size, signed.root) != (frontier.size, frontier.root()):
                     raise LogHalted(f"The checkpoint of size {size} does not fit the rows.")
-            self._check_outside(conn)
+            self._check_outside(conn, kept)
         self._frontier = frontier
 
-    def _check_outside(self, conn: Connection) -> None:
-        kept = self._outside.read()
+    def _check_outside(self, conn: Connection, kept: bytes | None) -> None:
         if kept is None:
             return
         seen = checkpoint.open_checkpoint(kept, origin=self.origin, key=self.verifier)
@@ -86,8 +88,11 @@ class LogSigner:
         if log.frontier(conn, seen.size).root() != seen.root:
             raise LogBehind(f"The log is another one than was published at size {seen.size}.")
 
-    def sign_new(self) -> Signed | None:
-        """Verify the rows committed since the last call, sign and keep a checkpoint; None when there are none."""
+    def sign_new(self, news: News | None = None) -> Signed | None:
+        """Verify the rows committed since the last call, sign and keep a checkpoint; None when there are none.
+
+        `news` is what these rows brought, told to other replicas with the checkpoint.
+        """
         before = self._frontier
         nodes = dict(zip(merkle.frontier_nodes(before.size), before.roots, strict=True))
         bodies: dict[int, bytes] = {}
@@ -102,11 +107,11 @@ class LogSigner:
                 nodes.update(_addressed(row))
         if frontier.size != size:
             raise LogHalted(f"Row {frontier.size} is missing.")
-        signed = self._sign(frontier)
+        signed = self._sign(frontier, news or News())
         self._frontier = frontier
         return Signed(size=size, note=signed, bodies=bodies, nodes=nodes)
 
-    def _sign(self, frontier: merkle.Frontier) -> bytes:
+    def _sign(self, frontier: merkle.Frontier, news: News) -> bytes:
         text = checkpoint.format_checkpoint(
             checkpoint.Checkpoint(origin=self.origin, size=frontier.size, root=frontier.root())
         )
@@ -114,6 +119,10 @@ class LogSigner:
         # Kept before anybody sees it: a receipt asked for again is then the same bytes.
         with self._store.write() as conn:
             kept = log.add_checkpoint(conn, frontier.size, signed)
+            # With the signature, not with the rows: nobody is called to what a halted log would take back. Kept and
+            # told in one transaction: a replica that dies before it leaves rows which the next batch of another one
+            # signs and tells, after it nothing is left to tell.
+            self._store.notify(conn, news.text(frontier.size))
         if kept != signed:
             # Ed25519 signs the same text the same way: another note is another root or another key.
             raise LogHalted(f"Another checkpoint of size {frontier.size} was signed: this log has forked.")
