@@ -27,6 +27,7 @@ from broker.web import (
     subscriptions,
 )
 from broker.web import webhooks as webhooks_page
+from broker.web.current import Current
 from broker.webhooks import Webhooks
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -38,6 +39,7 @@ def build_app(hub: Hub, outbound: Outbound | None = None) -> FastAPI:
     `outbound` calls the webhooks; without it the hub's settings make one.
     """
     app = _new(_pushing(hub, outbound))
+    app.add_middleware(Current, hub=hub)
     app.state.hub = hub
     app.state.body_room = http.BodyRoom()
     app.state.streams = Streams(hub)

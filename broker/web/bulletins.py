@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +29,7 @@ from broker.intake import Accepted, Submission, admit_bulletin, admit_bulletins,
 from broker.standing import readable
 from broker.store import lines
 from broker.store.engine import Connection
+from broker.web.current import catch_up, opened
 from broker.web.http import (
     LINES_MEDIA,
     PRIVATE,
@@ -46,7 +46,17 @@ from broker.web.http import (
 )
 from broker.web.waiting import resume_after, stream, wait_of, waited, wants_events, while_there
 from lintas import filter as filters
-from lintas.errors import BadRequest, LintasError, MalformedPayload, NotFound, PurposeNeeded, Refusal, TooLarge
+from lintas.directory import Directory
+from lintas.errors import (
+    BadRequest,
+    LintasError,
+    MalformedPayload,
+    NotFound,
+    PurposeNeeded,
+    Refusal,
+    TooLarge,
+    UnknownKey,
+)
 from lintas.header import BULLETIN, LINE_BYTES_MAX, is_id
 from lintas.line import line_id
 from lintas.strict import canonical
@@ -78,10 +88,8 @@ async def publish(request: Request) -> Response:
 async def _publish_one(request: Request) -> Response:
     hub = hub_of(request)
     raw = (await read_body(request, LINE_BYTES_MAX[BULLETIN] + 1)).removesuffix(b"\n")
-    if len(raw) > INLINE_BYTES_MAX:
-        submission = await asyncio.get_running_loop().run_in_executor(hub.readers, open_bulletin, raw, hub.directory)
-    else:
-        submission = open_bulletin(raw, hub.directory)
+    is_short = len(raw) <= INLINE_BYTES_MAX
+    submission = await opened(hub, lambda directory: open_bulletin(raw, directory), inline=is_short)
     done = await submit(hub, lambda batch: admit_bulletin(batch, submission), _asked(submission))
     accepted = done.value
     assert isinstance(accepted, Accepted)
@@ -101,7 +109,9 @@ async def _publish_many(request: Request) -> Response:
     if body.count(b"\n", 0, -1) >= BATCH_LINES_MAX:
         raise TooLarge(f"A batch has at most {BATCH_LINES_MAX} lines.")
     raws = body.removesuffix(b"\n").split(b"\n") if body else []
-    submissions = await asyncio.get_running_loop().run_in_executor(hub.readers, _open_all, hub, raws)
+    submissions = await opened(hub, lambda directory: _open_all(raws, directory))
+    if any(isinstance(each, UnknownKey) for each in submissions) and await catch_up(hub):
+        submissions = await opened(hub, lambda directory: _open_all(raws, directory))
     for each in submissions:
         if isinstance(each, Refusal):
             hub.strangers.count(source_of(request), each.code)
@@ -115,14 +125,14 @@ async def _publish_many(request: Request) -> Response:
     )
 
 
-def _open_all(hub: Hub, raws: list[bytes]) -> list[Submission | Refusal]:
-    opened: list[Submission | Refusal] = []
+def _open_all(raws: list[bytes], directory: Directory) -> list[Submission | Refusal]:
+    found: list[Submission | Refusal] = []
     for raw in raws:
         try:
-            opened.append(open_bulletin(raw, hub.directory))
+            found.append(open_bulletin(raw, directory))
         except Refusal as refusal:
-            opened.append(refusal)
-    return opened
+            found.append(refusal)
+    return found
 
 
 def _asked(submission: Submission) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from broker.web.bulletins import BATCH_BYTES_MAX, BATCH_LINES_MAX, PAGE_MAX
 from broker.web.http import check_params, hub_of, json_response, rfc3339
 from broker.writer import read_only
 from lintas.ed25519 import public_key_of
+from lintas.errors import Busy
 from lintas.header import LINE_BYTES_MAX
 from lintas.webhooks import key_text
 
@@ -26,11 +27,13 @@ async def healthz(request: Request) -> Response:
 
 @router.get("/readyz", summary="The hub accepts and serves")
 async def readyz(request: Request) -> Response:
-    """503 while the log is halted or the database does not answer."""
+    """503 while the log is halted, the database does not answer, or other replicas are not heard."""
     check_params(request, ())
     hub = hub_of(request)
     if hub.writer.halted is not None:
         raise read_only(hub.writer.halted)
+    if not hub.replica.is_hearing:
+        raise Busy("Other replicas are not heard here: every request looks at the log first.", retry_after=1)
     newest = await in_reader(hub, log.newest_checkpoint)
     return json_response({"status": "ready", "size": newest[0] if newest else 0})
 

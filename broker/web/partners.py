@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -13,6 +12,7 @@ from broker.delivery import in_reader, submit, submit_as
 from broker.partners import DEFERRED, Ordered, admit_control, open_control
 from broker.store import lines, log
 from broker.store.engine import Connection
+from broker.web.current import opened
 from broker.web.http import (
     PRIVATE,
     caller_of,
@@ -87,7 +87,7 @@ async def _post(request: Request, typ: str) -> Response:
     hub = hub_of(request)
     raw = await read_line(request, typ, LINE_BYTES_MAX[typ])
     # In a reading thread: checking that a new public key is sound takes milliseconds.
-    line = await asyncio.get_running_loop().run_in_executor(hub.readers, open_control, raw, typ, hub.directory)
+    line = await opened(hub, lambda directory: open_control(raw, typ, directory))
     source, allow = source_of(request), hub.settings.webhook_allow
     done = await submit(hub, lambda batch: admit_control(batch, line, source, allow), (line.id,))
     ordered = done.value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
@@ -12,6 +11,7 @@ from broker.acks import Acked, admit_ack, open_posted
 from broker.delivery import in_reader, submit, submit_as
 from broker.readers import Reader, Step, readers_of
 from broker.web.bulletins import viewed
+from broker.web.current import opened
 from broker.web.http import (
     PRIVATE,
     agency_of,
@@ -32,7 +32,7 @@ async def post_ack(request: Request, line_id: Annotated[str, Path(alias="id")]) 
     check_params(request, ())
     hub = hub_of(request)
     raw = await read_line(request, ACK, LINE_BYTES_MAX[ACK])
-    word = await asyncio.get_running_loop().run_in_executor(hub.readers, open_posted, raw, hub.directory, line_id)
+    word = await opened(hub, lambda directory: open_posted(raw, directory, line_id))
     done = await submit(hub, lambda batch: admit_ack(batch, word), (word.line.id,))
     acked = done.value
     assert isinstance(acked, Acked)

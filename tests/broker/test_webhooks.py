@@ -839,4 +839,4 @@ def test_no_task_without_webhooks(inner: Desks) -> None:
         return counts
 
     assert [0, 0] == asyncio.run(tasks())
-    assert [inner.hub.wakeup.tell] == inner.hub.writer.on_commit
+    assert [] == inner.hub.wakeup.watchers
