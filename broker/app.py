@@ -39,11 +39,13 @@ def build_app(hub: Hub, outbound: Outbound | None = None) -> FastAPI:
     `outbound` calls the webhooks; without it the hub's settings make one.
     """
     app = _new(_pushing(hub, outbound))
-    app.add_middleware(Current, hub=hub)
     app.state.hub = hub
     app.state.body_room = http.BodyRoom()
     app.state.streams = Streams(hub)
-    return _routes(app)
+    _routes(app)
+    # Outermost: whatever answers comes after it.
+    app.add_middleware(Current, hub=hub)
+    return app
 
 
 def _pushing(hub: Hub, outbound: Outbound | None) -> Lifespan:
@@ -71,7 +73,7 @@ def _new(lifespan: Lifespan) -> FastAPI:
     )
 
 
-def _routes(app: FastAPI) -> FastAPI:
+def _routes(app: FastAPI) -> None:
     http.install_problems(app)
     # The hot paths skip FastAPI's own route handling, which costs more than a signature check.
     app.router.routes.append(Route("/v1/bulletins", bulletins.publish, methods=["POST"]))
@@ -93,4 +95,3 @@ def _routes(app: FastAPI) -> FastAPI:
     ):
         app.include_router(module.router)
     openapi.install(app)
-    return app

@@ -23,17 +23,22 @@ from lintas.replay import Replay
 
 @dataclass(frozen=True, slots=True)
 class Caught:
-    """The head of the log with the directory at it, and what is new since the head that was known."""
+    """The head of the log with the directory at it, and what is new since the head that was known.
+
+    `untold` is the part of the news that other replicas may not have been told: rows that nobody signed yet.
+    """
 
     head: Head
     directory: Directory
     news: News
+    untold: News
 
 
 def catch_up(conn: Connection, known: Head | None, directory: Directory) -> Caught | None:
     """Return where the log is now, None when that is known. Without a known head everything is derived anew."""
     if known is None:
-        return Caught(Head.load(conn), _replayed(conn), News(directory_changed=True))
+        everything = News(directory_changed=True)
+        return Caught(Head.load(conn), _replayed(conn), everything, everything)
     size, time = log.head(conn)
     if size == known.size:
         return None
@@ -51,7 +56,9 @@ def catch_up(conn: Connection, known: Head | None, directory: Directory) -> Caug
         head.remember_refused(line_id)
     changed = newer is not directory
     news = News(since.touched(conn, known.size), directory_changed=changed, has_withdrawn=withdrawn is not None)
-    return Caught(head, newer, news)
+    newest = log.newest_checkpoint(conn)
+    is_signed = newest is not None and newest[0] == size
+    return Caught(head, newer, news, News() if is_signed else news)
 
 
 def _replayed(conn: Connection, directory: Directory | None = None, *, size: int = 0) -> Directory:

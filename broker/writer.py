@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from broker.batch import Batch, Head
-from broker.catchup import catch_up
+from broker.catchup import Caught, catch_up
 from broker.signer import LogSigner, Signed
 from broker.store import lines
 from broker.store.engine import Connection, Store
@@ -201,7 +201,7 @@ class Writer:
 
     def _commit(self, entries: list[_Entry]) -> tuple[list[Any], Signed | None]:
         with self._store.write() as conn:
-            others = self._catch_up(conn)
+            caught = self._catch_up(conn)
             assert self._head is not None
             batch = Batch(conn, self._head, self.directory, now_us=self._clock(), index_key=self._index_key)
             wanted = [line_id for entry in entries for line_id in entry.ids]
@@ -211,32 +211,31 @@ class Writer:
             for due in self._due:
                 due(batch)
             head = batch.finish()
-        if head is None and others is None:
+        if head is None and caught is None:
             return answers, None
-        news = others or News()
+        news = News()
         if head is not None:
             is_other, has_withdrawn = batch.directory is not self.directory, head.withdrawn != self._head.withdrawn
-            news |= News(batch.touched, directory_changed=is_other, has_withdrawn=has_withdrawn)
+            news = News(batch.touched, directory_changed=is_other, has_withdrawn=has_withdrawn)
             self._head, self.directory = head, batch.directory
         # Also what an earlier commit left unsigned, ours or another replica's: who asks for it again needs its receipt.
-        signed = self._signer.sign_new(news)
+        signed = self._signer.sign_new(news | caught.untold if caught else news)
         # Not before the signature: a reader must not be shown what a halted log would take back.
-        self._tell(news)
+        self._tell(news | caught.news if caught else news)
         return answers, signed
 
     def _tell(self, news: News) -> None:
         for tell in self.on_commit:
             tell(news)
 
-    def _catch_up(self, conn: Connection) -> News | None:
+    def _catch_up(self, conn: Connection) -> Caught | None:
         """Bring head and directory to where the log is now; return what others brought, None when nobody wrote."""
         if self._head is not None and not self._store.is_shared:
             return None
         caught = catch_up(conn, self._head, self.directory)
-        if caught is None:
-            return None
-        self._head, self.directory = caught.head, caught.directory
-        return caught.news
+        if caught is not None:
+            self._head, self.directory = caught.head, caught.directory
+        return caught
 
     def _forget(self) -> None:
         self._head = None

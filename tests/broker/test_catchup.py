@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from broker.batch import Batch, Head
 from broker.catchup import Caught, catch_up
 from broker.intake import admit_bulletin, open_bulletin
@@ -124,3 +126,23 @@ def test_refused_ids_are_bounded(inner: Desks) -> None:
         head.remember_refused(str(number))
 
     assert (100_000, False, True) == (len(head.refused), "0" in head.refused, "100000" in head.refused)
+
+
+def test_untold(inner: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is signed was told to other replicas with the signature; what is not is told by who finds it."""
+    before = known(inner)
+    post(inner, inner.bulletin(ISSUER, [READER]))
+    signed = caught(inner, *before)
+    before = known(inner)
+
+    def die(*_: object) -> None:
+        raise RuntimeError("killed between commit and signature")
+
+    monkeypatch.setattr(inner.hub.signer, "sign_new", die)
+    post(inner, inner.bulletin(ISSUER, [OTHER]))
+    unsigned = caught(inner, *before)
+
+    assert signed is not None
+    assert unsigned is not None
+    assert (News(frozenset((ISSUER, READER))), News()) == (signed.news, signed.untold)
+    assert (unsigned.news, frozenset((ISSUER, OTHER))) == (unsigned.untold, unsigned.untold.agencies)

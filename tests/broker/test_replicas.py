@@ -17,6 +17,7 @@ from broker import lifecycle, retention, writer
 from broker.retention import Run
 from broker.signer import LogSigner
 from broker.store import log
+from broker.wakeup import News
 from lintas import checkpoint
 from lintas.errors import Busy, LogHalted
 from lintas.header import KEY, TOKEN
@@ -224,6 +225,19 @@ def test_idle_replica_finds_what_nobody_told(
         idle.first.post(line)
 
         assert line.raw in asked.result(WAIT_S).content
+
+
+def test_told_once(pair: Replicas) -> None:
+    """Whoever accepted tells its own readers once, and does not hear itself."""
+    told: list[News] = []
+    wakeup = pair.first.hub.wakeup
+    wakeup.watchers.append(told.append)
+    pair.first.publish(ISSUER, [FOURTH])
+    pair.second.publish(ISSUER, [THIRD])
+    wait_until(lambda: any(THIRD in news.agencies for news in told))
+    wakeup.watchers.remove(told.append)
+
+    assert [News(frozenset({ISSUER, FOURTH})), News(frozenset({ISSUER, THIRD}))] == told
 
 
 # --- one directory ---

@@ -5,23 +5,30 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from broker import writer
-from broker.hub import Hub, open_hub
+from broker.delivery import Source, Window, read_page
+from broker.hub import Hub, open_hub, read_log_key
+from broker.outbound import Outbound
 from broker.outside import Outside
 from broker.settings import read_settings
 from broker.store import listening, log
-from lintas.errors import BadSettings
+from broker.store.webhooks import Webhook
+from broker.webhooks import Push
+from lintas.errors import BadNote, BadSettings, LogHalted
 from lintas.header import KEY, ORDER
-from tests.broker.conftest import Template, problem_of
+from lintas.note import SignerKey
+from tests.broker.conftest import Desks, Template, problem_of
 from tests.broker.replicas import Replicas, deafen, served_pair
 from tests.broker.streaming import listening as streaming
-from tests.conftest import ShiftedClock, wait_until
+from tests.conftest import ShiftedClock, served, wait_until
 from tests.databases import Databases
+from tests.processes import free_port, start
 from tests.receiver import Receiver
 
 ISSUER, READER, OTHER = "my-police", "sg-fiu", "th-cert"
@@ -181,6 +188,101 @@ def test_lead_is_handed_over(replicas: Replicas) -> None:
     assert 1 == len(leading(replicas))
 
 
+def test_withdrawn_elsewhere(replicas: Replicas) -> None:
+    """Of a page that was recorded the rest does not leave once this replica has heard of a change."""
+    hub = replicas.first.hub
+    replicas.first.publish(ISSUER, [READER])
+    source = Source(READER, "webhook/feed")
+    with hub.store.read() as conn:
+        page = read_page(conn, hub.directory, source, window=Window(-1, 8), now=hub.now())
+    hook = Webhook(READER, "feed", "https://receiver.example/", "active", 0, 0, None, None, 0, "")
+    push = Push(hub, Outbound(()), hook)
+    before = push._is_current(page)
+    hub.replica._due = hub.writer.size + 1
+
+    assert [True, False] == [before, push._is_current(page)]
+
+
+def test_killed(few: Template, tmp_path: Path, clock: ShiftedClock, receiver: Receiver) -> None:
+    """When a hub process is killed the other's streams go on, and it takes the webhooks over."""
+    if not few.databases.is_postgres:
+        pytest.skip("SQLite has one process; run with --postgres")
+    data, port = few.copy(tmp_path / "one"), free_port()
+    with (data / "settings.toml").open("a") as file:
+        file.write(f"webhook_allow = '127.0.0.1:{receiver.port}'\n")
+    shutil.copytree(data, tmp_path / "two")
+    process = start(data, port)
+    hub = open_hub(read_settings({}, data=str(tmp_path / "two")), clock)
+    hub.start()
+    with served(hub) as url:
+        identity_of = few.identities.__getitem__
+        replicas = Replicas(
+            Desks(hub, identity_of, clock, f"http://127.0.0.1:{port}"), Desks(hub, identity_of, clock, url)
+        )
+        order_webhook(replicas, receiver)
+        with streaming(f"{url}/v1/bulletins", replicas.second.session(READER).token()) as listener:
+            lines = [replicas.first.publish(ISSUER, [READER])]
+            receiver.wait(1)
+            assert not hub.replica.is_leading
+            process.kill()
+            process.join()
+            lines.append(replicas.second.publish(ISSUER, [READER]))
+            receiver.wait(2)
+            wait_until(lambda: len(listener.rows) == 2)
+        replicas.first.close()
+        replicas.second.close()
+    hub.stop()
+
+    raws = [line.raw for line in lines]
+    assert raws == [row["line"].encode() for row in listener.rows]
+    # What was on its way when it died may come again, in its order.
+    assert raws == list(dict.fromkeys(got.body for got in receiver.deliveries))
+
+
+def test_connections(replicas: Replicas) -> None:
+    """Two replicas with much to read at once hold no more than ten connections each."""
+    with ThreadPoolExecutor(24) as threads:
+        list(threads.map(lambda number: get_feed(replicas, number), range(72)))
+        with listening.connect(replicas.first.hub.store.url) as conn:
+            found = conn.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            ).fetchone()
+
+    assert found is not None
+    assert found[0] <= 20
+
+
+def get_feed(replicas: Replicas, number: int) -> None:
+    """Read a page at one of the replicas."""
+    desks = (replicas.first, replicas.second)[number % 2]
+    assert 200 == desks.get("/v1/bulletins", READER).status_code
+
+
+# --- a halted log ---
+
+
+def test_halted_replica(replicas: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replica whose log is halted answers from memory only while nothing was changed elsewhere."""
+    second = replicas.second
+    headers = {"Authorization": f"Bearer {second.session(READER).token()}"}
+
+    def halt(*_: object) -> None:
+        raise LogHalted("Row 1: for a test.")
+
+    monkeypatch.setattr(second.hub.signer, "sign_new", halt)
+    second.post(second.bulletin(ISSUER, [READER]))
+    wait_until(lambda: second.hub.writer.halted is not None)
+    before = second.http.get(f"{second.url}/v1/log/key", headers=headers)
+    session = replicas.first.session(READER)
+    replicas.first.post(session.sign_revocation("unspecified", session.now()), KEY)
+    wait_until(lambda: not second.hub.replica.is_current)
+
+    after = second.http.get(f"{second.url}/v1/log/proof/1", headers=headers)
+
+    assert 200 == before.status_code
+    assert (503, "read-only") == problem_of(after)[:2]
+
+
 # --- what replicas share on disk ---
 
 
@@ -235,6 +337,18 @@ def test_secret_is_copied(few: Template, tmp_path: Path, databases: Databases) -
     with pytest.raises(BadSettings, match=r"hub\.secret is missing: copy it from another replica"):
         open_hub(read_settings({}, data=str(data)))
     assert not (data / "hub.secret").exists()
+
+
+def test_log_key_is_copied(few: Template, tmp_path: Path) -> None:
+    """A replica with a log key of its own does not start: the checkpoints are not by it."""
+    settings = read_settings({}, data=str(few.copy(tmp_path / "hub")))
+    own = SignerKey.from_seed(read_log_key(settings.log_key_file).name, bytes(32))
+    settings.log_key_file.write_text(own.text())
+    hub = open_hub(settings)
+
+    with pytest.raises(BadNote):
+        hub.start()
+    hub.stop()
 
 
 def test_checkpoint_kept_by_two(tmp_path: Path) -> None:
