@@ -97,7 +97,8 @@ def deafen(hub: Hub, patch: pytest.MonkeyPatch) -> Callable[[], None]:
 
     patch.setattr(listening, "connect", refusing)
     cut(hub)
-    wait_until(lambda: not hub.replica.is_hearing)
+    # Sooner than a connection of which nothing is known would be given up.
+    wait_until(lambda: not hub.replica.is_hearing, listening.BELIEVED_S / 2)
 
     def hear_again() -> None:
         is_off[0] = False

@@ -88,12 +88,33 @@ def test_hears_again(replicas: Replicas, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_silent_connection(replicas: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that gives no sign of life is not believed in for long, though nobody says that it ended."""
-    hub = replicas.second.hub
+    wait_until(lambda: len(leading(replicas)) == 1)
+    hub = leading(replicas)[0]
     monkeypatch.setattr(listening, "BELIEVED_S", 0.0)
     wait_until(lambda: not hub.replica.is_hearing)
 
     assert not hub.replica.is_current
     assert not hub.replica.is_leading
+
+
+def test_started_after_a_death(replicas: Replicas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that a replica left unsigned when it died are signed and told by one that starts."""
+    second = replicas.second
+
+    def die(*_: object) -> None:
+        raise RuntimeError("killed between commit and signature")
+
+    with streaming(f"{second.url}/v1/bulletins", second.session(READER).token()) as listener:
+        with monkeypatch.context() as patch:
+            patch.setattr(replicas.first.hub.signer, "sign_new", die)
+            line = replicas.first.bulletin(ISSUER, [READER])
+            assert 500 == replicas.first.post(line).status_code
+        third = open_hub(read_settings({}, data=str(tmp_path / "two")))
+        third.start()
+        wait_until(lambda: len(listener.rows) == 1)
+        third.stop()
+
+    assert line.raw.decode() == listener.rows[0]["line"]
 
 
 # --- a database that is gone ---
