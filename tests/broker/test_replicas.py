@@ -152,7 +152,7 @@ def test_read_at_the_other(pair: Replicas) -> None:
 
 def test_stream_at_the_other(pair: Replicas) -> None:
     """A stream brings at once what another replica accepted, and the record of it stands in the one log."""
-    after = pair.second.hub.writer.size - 1
+    after = pair.second.events()[0].seq
     token = pair.second.session(OTHER).token()
     with listening(f"{pair.second.url}/v1/bulletins?after={after}", token) as listener:
         began = time.monotonic()
@@ -180,7 +180,7 @@ def test_long_poll_at_the_other(pair: Replicas) -> None:
 def waiting(desks: Desks, party: str) -> Future[httpx.Response]:
     """Ask for what comes next, from a thread of its own; return once the request waits."""
     bells, asked = len(desks.hub.wakeup._bells), Future[httpx.Response]()
-    path = f"/v1/bulletins?after={desks.hub.writer.size - 1}"
+    path = f"/v1/bulletins?after={desks.events()[0].seq}"
     ask = threading.Thread(target=lambda: asked.set_result(desks.get(path, party, Prefer="wait=30")), daemon=True)
     ask.start()
     wait_until(lambda: len(desks.hub.wakeup._bells) > bells)
