@@ -32,6 +32,7 @@ from broker.web import (
     subscriptions,
 )
 from broker.web import webhooks as webhooks_page
+from broker.web.current import Current
 from broker.webhooks import Webhooks
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -47,7 +48,10 @@ def build_app(hub: Hub, outbound: Outbound | None = None, limits: Limits | None 
     app.state.body_room = charging.BodyRoom()
     app.state.limits = limits or make_limits(hub.settings)
     app.state.streams = Streams(hub)
-    return _routes(app)
+    _routes(app)
+    # Outermost: whatever answers comes after it.
+    app.add_middleware(Current, hub=hub)
+    return app
 
 
 def make_limits(settings: Settings) -> Limits:
@@ -81,7 +85,7 @@ def _new(lifespan: Lifespan) -> FastAPI:
     )
 
 
-def _routes(app: FastAPI) -> FastAPI:
+def _routes(app: FastAPI) -> None:
     http.install_problems(app)
     app.add_middleware(charging.Releasing)
     # The hot paths skip FastAPI's own route handling, which costs more than a signature check.
@@ -104,7 +108,6 @@ def _routes(app: FastAPI) -> FastAPI:
     ):
         app.include_router(module.router)
     openapi.install(app)
-    return app
 
 
 class _Hot(Route):

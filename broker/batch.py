@@ -51,6 +51,12 @@ class Head:
         # Nobody holds a page read before now, so any index below the size will do for the newest withdrawal.
         return cls(size, time, log.frontier(conn, size), withdrawn=size - 1)
 
+    def remember_refused(self, line_id: str) -> None:
+        """Remember the id of a refused line, and forget the oldest when there are many."""
+        self.refused[line_id] = None
+        if len(self.refused) > REFUSED_MAX:
+            del self.refused[next(iter(self.refused))]
+
 
 class Batch:
     """One transaction's worth of changes, built by the writer's thread."""
@@ -194,12 +200,9 @@ class Batch:
 
     def refuse_once(self, line_id: str) -> bool:
         """Note that this line was refused; False when that is known."""
-        refused = self._head.refused
-        if line_id in refused:
+        if line_id in self._head.refused:
             return False
-        refused[line_id] = None
-        if len(refused) > REFUSED_MAX:
-            del refused[next(iter(refused))]
+        self._head.remember_refused(line_id)
         return True
 
     def refer(self, seq: int, relation: str, target: int) -> None:

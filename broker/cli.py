@@ -234,7 +234,8 @@ def move(data: Path | None, target: str) -> None:
     settings = read_settings(data=str(data) if data else None)
     hub = open_hub(settings)
     try:
-        report = backups.transfer(hub.store, target, hub.signer.verifier, _counting())
+        with hub.replica.alone():
+            report = backups.transfer(hub.store, target, hub.signer.verifier, _counting())
     finally:
         hub.close()
     _tell_whole("moved", report)

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from broker.catchup import replay
 from broker.intake import PART
 from broker.signer import extend, follow, read_keys
 from broker.store import cosignatures, delivery, lines, log
 from broker.store.engine import Connection, Store
-from broker.writer import replay
 from lintas import bulletin, checkpoint, merkle, note, purge
 from lintas.cosignature import check_cosignatures
 from lintas.directory import CONTROL_KINDS

@@ -17,6 +17,7 @@ from broker.batch import Batch, Head
 from broker.keyfile import read_log_keys
 from broker.lifecycle import Expiry
 from broker.outside import Outside
+from broker.replica import Replica
 from broker.retention import Retention, step
 from broker.secret import HubSecret, read_secret
 from broker.settings import Settings
@@ -45,7 +46,9 @@ FIRST_EPOCH = 1
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """A hub that is open. `readers` are the threads that read the database, `lock` keeps other processes away.
+    """A hub that is open. `readers` are the threads that read the database.
+
+    `lock` keeps other processes away from an SQLite database; `replica` hears of those that share a Postgres.
 
     `witnesses` is the policy by which a checkpoint counts as witnessed, `tally` what was counted since it was opened.
     """
@@ -61,9 +64,10 @@ class Hub:
     tally: Tally
     witnesses: Policy
     writer: Writer
+    replica: Replica
     tokens: Tokens
     readers: ThreadPoolExecutor
-    lock: IO[str]
+    lock: IO[str] | None
 
     @property
     def directory(self) -> Directory:
@@ -94,6 +98,7 @@ class Hub:
             self.writer.start_halted(behind)
         else:
             self.writer.start()
+        self.replica.start()
 
     def stop(self) -> None:
         """Finish what is queued, then close."""
@@ -102,18 +107,24 @@ class Hub:
 
     def close(self) -> None:
         """Close the database and let other processes at it."""
+        self.replica.stop()
         self.readers.shutdown()
         self.store.close()
-        self.lock.close()
+        if self.lock is not None:
+            self.lock.close()
 
 
 def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
     """Wire a hub from its settings; raise BadSettings when there is none at the data directory."""
     keys = read_log_keys(settings.log_key_file)
     witnesses = read_policy(settings.witnesses, *(key.verifier for key in keys))
-    lock = _lock(settings.data / "hub.lock")
-    secret = read_secret(settings.secret_file)
     store = Store(settings.database)
+    if store.is_shared and not settings.secret_file.exists():
+        raise BadSettings(
+            f"{settings.secret_file} is missing: copy it from another replica, or run `lintas-broker migrate`."
+        )
+    lock = None if store.file is None else _lock(store.file.with_suffix(".lock"))
+    secret = read_secret(settings.secret_file)
     signer = LogSigner(store, keys[0], Outside(settings.checkpoint), lambda: read_log_keys(settings.log_key_file))
     strangers, retention, wakeup, tally = Strangers(clock), Retention(settings.purge_after_days), Wakeup(), Tally()
     due = (strangers.record, Expiry().record, retention.record, matching.tick, tally.see)
@@ -132,6 +143,7 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
         tally=tally,
         witnesses=witnesses,
         writer=writer,
+        replica=Replica(store, writer, wakeup),
         tokens=Tokens(),
         readers=ThreadPoolExecutor(READERS, thread_name_prefix="lintas-reader"),
         lock=lock,
@@ -195,18 +207,25 @@ def open_log(settings: Settings, name: str, key: note.SignerKey, admin_line: byt
         signer = LogSigner(store, key, Outside(settings.checkpoint))
         signer.start()
         signer.sign_new()
+        # With the hub, not with its first start: replicas copy it.
+        read_secret(settings.secret_file)
     finally:
         store.close()
 
 
 def _lock(path: Path) -> IO[str]:
-    # One process serves a data directory: a second one would only fight the first for every index of the log.
-    file = path.open("w")
+    # One process serves an SQLite database: a second one would hear of nothing that the first accepts.
+    try:
+        file = path.open("w")
+    except OSError as fault:
+        raise BadSettings(f"{path} cannot be written: {fault.strerror}.") from fault
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as fault:
         file.close()
-        raise BadSettings(f"Another process serves the hub at {path.parent}; stop it first.") from fault
+        raise BadSettings(
+            f"Another process serves the hub at {path.parent}: stop it, or move the hub to Postgres."
+        ) from fault
     return file
 
 

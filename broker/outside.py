@@ -8,7 +8,7 @@ another disk), and a start demands that the database extends it.
 from __future__ import annotations
 
 import errno
-import os
+import secrets
 from pathlib import Path
 
 from lintas.errors import BadSettings, StorageFull, StorageUnreachable
@@ -23,6 +23,8 @@ class Outside:
     def __init__(self, path: Path) -> None:
         """Take its place; nothing is read or written yet."""
         self._path = path
+        # Replicas may share the place, each in a container where its process has the same number.
+        self._mark = secrets.token_hex(4)
 
     def read(self) -> bytes | None:
         """Return the note that is kept, None before the first; raise BadSettings when the file cannot be read."""
@@ -38,7 +40,7 @@ class Outside:
 
         Not synced: after a power cut an older one is there, as true.
         """
-        aside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        aside = self._path.with_name(f".{self._path.name}.{self._mark}")
         try:
             aside.write_bytes(note)
             aside.replace(self._path)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from broker.outside import Outside
 from broker.store import log
 from broker.store.engine import Connection, Store
+from broker.wakeup import News
 from lintas import checkpoint, merkle, note
 from lintas.errors import BadNote, BadProof, LogBehind, LogHalted
 from lintas.event import US_PER_S, entry_of, parse_event
@@ -87,7 +88,8 @@ class LogSigner:
         Rows after the newest checkpoint (a crash between commit and signature) are left for `sign_new`. Raises
         LogBehind when the database does not extend the checkpoint that is kept outside it.
         """
-        # Read before the snapshot: beside a hub that serves, it would else be newer than what it is compared with.
+        # Read before the snapshot: beside a hub that serves, or another replica that keeps newer ones in the same
+        # place, it would else be newer than what it is compared with.
         kept = self._outside.read()
         with self._store.read() as conn:
             newest = log.newest_checkpoint(conn)
@@ -122,8 +124,11 @@ class LogSigner:
         if log.frontier(conn, seen.size).root() != seen.root:
             raise LogBehind(f"The log is another one than was published at size {seen.size}.")
 
-    def sign_new(self) -> Signed | None:
-        """Verify the rows committed since the last call, sign and keep a checkpoint; None when there are none."""
+    def sign_new(self, news: News | None = None) -> Signed | None:
+        """Verify the rows committed since the last call, sign and keep a checkpoint; None when there are none.
+
+        `news` is what these rows brought, told to other replicas with the checkpoint.
+        """
         before = self._frontier
         nodes = dict(zip(merkle.frontier_nodes(before.size), before.roots, strict=True))
         bodies: dict[int, bytes] = {}
@@ -139,7 +144,7 @@ class LogSigner:
                 nodes.update(_addressed(row))
         if frontier.size != size:
             raise LogHalted(f"Row {frontier.size} is missing.")
-        signed = self._sign(frontier, self._signers(keys.signing(size, second)))
+        signed = self._sign(frontier, self._signers(keys.signing(size, second)), news or News())
         self._frontier, self.log_keys = frontier, keys
         return Signed(size=size, note=signed, bodies=bodies, nodes=nodes)
 
@@ -153,7 +158,7 @@ class LogSigner:
                 )
         return [self._held[key] for key in wanted]
 
-    def _sign(self, frontier: merkle.Frontier, keys: Sequence[note.SignerKey]) -> bytes:
+    def _sign(self, frontier: merkle.Frontier, keys: Sequence[note.SignerKey], news: News) -> bytes:
         text = checkpoint.format_checkpoint(
             checkpoint.Checkpoint(origin=self.origin, size=frontier.size, root=frontier.root())
         )
@@ -163,6 +168,10 @@ class LogSigner:
             if log.add_checkpoint(conn, frontier.size, signed) != signed:
                 # Ed25519 signs the same text the same way: another note is another root or another key.
                 raise LogHalted(f"Another checkpoint of size {frontier.size} was signed: this log has forked.")
+            # With the signature, not with the rows: nobody is called to what a halted log would take back. Kept and
+            # told in one transaction: a replica that dies before it leaves rows which the next batch of another one
+            # signs and tells, after it nothing is left to tell.
+            self._store.notify(conn, news.text(frontier.size))
             # Before the commit that publishes it: what is kept outside is never behind what anybody saw.
             self._outside.keep(signed)
         return signed

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from typing import Any
 
 from broker import approvals
+from broker.catchup import replay
 from broker.exposition import PREFIX
 from broker.keyfile import read_log_keys
 from broker.outside import Outside
@@ -27,7 +28,6 @@ from broker.store.figures import FAILING, OVERDUE_MAX
 from broker.store.webhooks import DEAD
 from broker.survey import Survey, keys_ending, survey
 from broker.witnesses import read_policy
-from broker.writer import replay
 from lintas import note
 from lintas.directory import CONTROL_KINDS, Directory
 from lintas.errors import BadSettings, Evidence, LogBehind, LogHalted

@@ -1,14 +1,15 @@
 """Telling waiting readers that a commit brought something for them.
 
-Whoever commits calls `tell` once a commit, from any thread: here the writer, elsewhere a thread that listens to the
-notifications of a database. Readers wait on bells of an event loop; nobody looks for news by the clock.
+`tell` is called once a commit, from any thread: by the writer for its own commits, by the thread that listens to the
+database for those of other replicas. Readers wait on bells of an event loop; nobody looks for news by the clock.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -24,12 +25,17 @@ BELLS_PER_AGENCY_MAX = 32
 RETRY_AFTER_S = 5
 
 
+TEXT_BYTES_MAX = 7_000
+"""News for other replicas. Postgres takes a notification of at most 8,000 bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class News:
-    """What one commit brought: whose feeds it touched (``*`` is everyone's), whether the directory changed."""
+    """What commits brought: whose feeds they touched (``*`` is everyone's), which earlier readings hold no more."""
 
     agencies: frozenset[str] = frozenset()
     directory_changed: bool = False
+    has_withdrawn: bool = False
 
     @property
     def is_any(self) -> bool:
@@ -40,6 +46,34 @@ class News:
     def is_for_everyone(self) -> bool:
         """Tell whether every reader must look."""
         return self.directory_changed or EVERY_PARTNER in self.agencies
+
+    def __or__(self, other: News) -> News:
+        """Return both together."""
+        return News(
+            self.agencies | other.agencies,
+            self.directory_changed or other.directory_changed,
+            self.has_withdrawn or other.has_withdrawn,
+        )
+
+    def text(self, size: int) -> str:
+        """Write this for other replicas, with the size of the log that it is about; `read_news` reads it."""
+        text = self._text(size, self.agencies)
+        return text if len(text) <= TEXT_BYTES_MAX else self._text(size, {EVERY_PARTNER})
+
+    def _text(self, size: int, agencies: Collection[str]) -> str:
+        members = {"size": size, "for": sorted(agencies), "directory": self.directory_changed}
+        return json.dumps(members | {"withdrawn": self.has_withdrawn}, separators=(",", ":"))
+
+
+def read_news(text: str) -> tuple[int, News]:
+    """Return the size of the log and the news; raise ValueError for what no replica of this version writes."""
+    try:
+        members = json.loads(text)
+        size, directory, withdrawn = members["size"], members["directory"], members["withdrawn"]
+        news = News(frozenset(map(str, members["for"])), bool(directory), bool(withdrawn))
+        return int(size), news
+    except (KeyError, TypeError) as fault:
+        raise ValueError("These are no news of a replica.") from fault
 
 
 @dataclass(eq=False, slots=True)
@@ -59,6 +93,8 @@ class Wakeup:
     """The bells of one process. All but `tell` belong to the thread of the event loop.
 
     `is_leaving`: the server will stop soon, so readers and publishers should be sent elsewhere. `is_stopping`: it does.
+    Each of `watchers` is told of every commit, also of one that is for no reader, in the thread that tells; it must
+    not wait or raise.
     """
 
     def __init__(self) -> None:
@@ -67,6 +103,7 @@ class Wakeup:
         self._counts: Counter[str] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.is_leaving = False
+        self.watchers: list[Callable[[News], None]] = []
         self.is_stopping = False
 
     @property
@@ -91,6 +128,8 @@ class Wakeup:
 
     def tell(self, news: News) -> None:
         """Ring the bells that this concerns. Any thread may call it; it never waits."""
+        for watcher in tuple(self.watchers):
+            watcher(news)
         if self._loop is None or not news.is_any:
             return
         # A loop that has ended took its readers with it.

@@ -1,9 +1,10 @@
 """Pushing subscriptions to receivers.
 
-One task a webhook, one call at a time, so that no receiver waits for another one's; an agency has few webhooks, which
-bounds tasks, connections and memory. Whatever leaves was recorded first, like any page of a feed. The cursor moves when
-a receiver took a bulletin over, so a call that failed, a restart or a crash loses nothing: what is sent again has the
-same id. Flash bulletins and withdrawals overtake the rest; what went ahead is remembered until the cursor passes it.
+Of several replicas the one that leads pushes. One task a webhook, one call at a time, so that no receiver waits for
+another one's; an agency has few webhooks, which bounds tasks, connections and memory. Whatever leaves was recorded
+first, like any page of a feed. The cursor moves when a receiver took a bulletin over, so a call that failed, a
+restart or a crash loses nothing: what is sent again has the same id. Flash bulletins and withdrawals overtake the
+rest; what went ahead is remembered until the cursor passes it.
 Everything here runs on the event loop; rows are read in the hub's reading threads and written by its writer.
 Spec: docs/spec/webhooks.md.
 """
@@ -16,6 +17,7 @@ import logging
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from broker import calls
 from broker.batch import Batch
@@ -27,9 +29,8 @@ from broker.store import log, webhooks
 from broker.store.engine import Connection
 from broker.store.lines import Reader
 from broker.store.webhooks import DEAD, PENDING, Webhook
-from broker.wakeup import News as WriterNews
 from lintas.directory import EVERY_PARTNER, Directory
-from lintas.errors import NotFound, Refusal, Unauthorized
+from lintas.errors import Busy, NotFound, Refusal, Unauthorized
 from lintas.filter import Filter, read_filter
 from lintas.strict import b64u, parse_object
 from lintas.webhooks import call_id, read_url, sign_call
@@ -72,31 +73,36 @@ class Webhooks:
         self._looking: asyncio.Task[None] | None = None
         self._has_news = False
         self._seen = -1
-        self._tell: Callable[[WriterNews], None] | None = None
+        self._tell: Callable[[Any], None] | None = None
 
     def start(self) -> None:
-        """Begin with what waits, then go on with every commit."""
+        """Begin with what waits as soon as this replica leads, then go on with every commit."""
         loop = asyncio.get_running_loop()
 
-        def tell(_news: WriterNews) -> None:
-            # The loop may close while the writer is just telling.
+        def look() -> None:
+            # The loop may close while somebody is just telling.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._news)
 
+        def tell(_news: Any) -> None:
+            if self._hub.replica.is_leading:
+                look()
+
         self._tell = tell
-        self._hub.writer.on_commit.append(tell)
-        self._news()
+        self._hub.wakeup.watchers.append(tell)
+        self._hub.replica.want_lead(look)
 
     async def stop(self) -> None:
-        """Break off what is on its way; it is sent again after the next start."""
+        """Break off what is on its way; it is sent again after the next start, or by the next that leads."""
         if self._tell is not None:
-            self._hub.writer.on_commit.remove(self._tell)
+            self._hub.wakeup.watchers.remove(self._tell)
         tasks = [task for _, task in self._tasks.values()]
         if self._looking is not None:
             tasks.append(self._looking)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._hub.replica.leave_lead()
         self._outbound.close()
 
     def _news(self) -> None:
@@ -108,7 +114,8 @@ class Webhooks:
         while self._has_news:
             self._has_news = False
             try:
-                self._settle(await in_reader(self._hub, self._read))
+                is_leading = self._hub.replica.is_leading
+                self._settle(await in_reader(self._hub, self._read) if is_leading else News(-1, [], frozenset()))
             except Exception:
                 logger.exception("webhooks cannot be read")
             # Whatever arrives in this pause is one look more, not one each.
@@ -263,6 +270,8 @@ class Push:
         return replace(page, rows=tuple(calls.as_pushed(row) for row in page.rows if row.seq not in self._ahead))
 
     def _standing(self, batch: Batch) -> Refusal | None:
+        if not self._hub.replica.is_leading:
+            return Busy("Another replica pushes.")
         if not self._is_entitled(batch.directory):
             return Unauthorized("The key that ordered this webhook is revoked.")
         return None if webhooks.is_active(batch.conn, self._hook) else NotFound()
@@ -289,6 +298,9 @@ class Push:
         return done, None
 
     def _is_current(self, page: Page) -> bool:
+        # What another replica withdrew counts from when this one has heard of it.
+        if not self._hub.replica.is_current:
+            return False
         withdrawn = self._hub.writer.withdrawn
         return withdrawn is not None and withdrawn < page.size and self._hub.directory is page.directory
 

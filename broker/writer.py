@@ -20,12 +20,13 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from broker.batch import Batch, Head
+from broker.catchup import Caught, catch_up
 from broker.signer import LogSigner, Signed
-from broker.store import lines, log
+from broker.store import lines
 from broker.store.engine import Connection, Store
 from broker.wakeup import News
 from lintas.clock import Clock
-from lintas.directory import CONTROL_KINDS, Directory
+from lintas.directory import Directory
 from lintas.errors import (
     Busy,
     InternalError,
@@ -37,9 +38,6 @@ from lintas.errors import (
     StorageFull,
     StorageUnreachable,
 )
-from lintas.event import parse_event
-from lintas.line import parse
-from lintas.replay import Replay
 
 QUEUE_MAX = 4_096
 """Jobs waiting; beyond this the hub answers 503 instead of growing."""
@@ -128,6 +126,12 @@ class Writer:
         return None if head is None else head.withdrawn
 
     @property
+    def size(self) -> int:
+        """The size of the log that directory and answers are about, 0 while that is not known."""
+        head = self._head
+        return 0 if head is None else head.size
+
+    @property
     def depth(self) -> int:
         """Jobs waiting now."""
         return self._queue.qsize()
@@ -136,7 +140,8 @@ class Writer:
         """Derive the directory from the log, sign what a crash left unsigned, begin to work."""
         with self._store.write() as conn:
             self._catch_up(conn)
-        self._signer.sign_new()
+        # Whoever left rows unsigned told nobody of them.
+        self._signer.sign_new(News(directory_changed=True))
         self._thread.start()
 
     def start_halted(self, halted: LogBehind) -> None:
@@ -234,10 +239,10 @@ class Writer:
             self._settle([entry])
 
     def _commit(self, entries: list[_Entry]) -> tuple[list[Any], Signed | None]:
-        before = self._head
         with self._store.write() as conn:
-            seen = self._catch_up(conn)
-            batch = Batch(conn, seen, self.directory, now_us=self._clock(), index_key=self._index_key)
+            caught = self._catch_up(conn)
+            assert self._head is not None
+            batch = Batch(conn, self._head, self.directory, now_us=self._clock(), index_key=self._index_key)
             wanted = [line_id for entry in entries for line_id in entry.ids]
             if wanted:
                 batch.known.update(lines.known(conn, wanted))
@@ -245,35 +250,31 @@ class Writer:
             for due in self._due:
                 due(batch)
             head = batch.finish()
-        is_stale = seen is not before
-        if head is None and not is_stale:
+        if head is None and caught is None:
             return answers, None
-        news = News(batch.touched, directory_changed=batch.directory is not self.directory)
+        news = News()
         if head is not None:
+            is_other, has_withdrawn = batch.directory is not self.directory, head.withdrawn != self._head.withdrawn
+            news = News(batch.touched, directory_changed=is_other, has_withdrawn=has_withdrawn)
             self._head, self.directory = head, batch.directory
         # Also what an earlier commit left unsigned, ours or another replica's: who asks for it again needs its receipt.
-        signed = self._signer.sign_new()
+        signed = self._signer.sign_new(news | caught.untold if caught else news)
         # Not before the signature: a reader must not be shown what a halted log would take back.
-        if is_stale:
-            self._tell(News(directory_changed=True))
-        if head is not None:
-            self._tell(news)
+        self._tell(news | caught.news if caught else news)
         return answers, signed
 
     def _tell(self, news: News) -> None:
         for tell in self.on_commit:
             tell(news)
 
-    def _catch_up(self, conn: Connection) -> Head:
-        """Bring head and directory to where the log is now; nothing to do while no other replica wrote."""
-        known = self._head
-        if known is not None and (not self._store.is_shared or known.size == log.head(conn)[0]):
-            return known
-        rows = log.events_of_kinds(conn, CONTROL_KINDS, after=-1 if known is None else known.size - 1)
-        raw = lines.by_ids(conn, {row.object for row in rows if row.object is not None})
-        self.directory = replay(rows, raw, after=None if known is None else self.directory)
-        self._head = Head.load(conn)
-        return self._head
+    def _catch_up(self, conn: Connection) -> Caught | None:
+        """Bring head and directory to where the log is now; return what others brought, None when nobody wrote."""
+        if self._head is not None and not self._store.is_shared:
+            return None
+        caught = catch_up(conn, self._head, self.directory)
+        if caught is not None:
+            self._head, self.directory = caught.head, caught.directory
+        return caught
 
     def _forget(self) -> None:
         self._head = None
@@ -293,25 +294,6 @@ class Writer:
                 return
             if entry is not None and entry.future.set_running_or_notify_cancel():
                 entry.future.set_exception(ReadOnly() if self._halted else Busy(retry_after=RETRY_AFTER_S))
-
-
-def replay(rows: Iterable[log.EventRow], raw: dict[str, bytes], *, after: Directory | None = None) -> Directory:
-    """Derive the directory from stored control events and the lines behind them; raise InconsistentLog.
-
-    `after` is the directory before these events, None before the first of the log.
-    """
-    state = None if after is None else Replay(after)
-    for row in rows:
-        if row.body is None:
-            raise LogHalted(f"Row {row.seq}: a {row.kind} event is never purged, yet its body is gone.")
-        event = parse_event(row.body)
-        if state is None:
-            state = Replay.begin(str(event.detail.get("hub")))
-        line = parse(raw[row.object]) if row.object in raw else None
-        state = state.step(event, seq=row.seq, line=line)
-    if state is None:
-        raise LogHalted("The log is empty: make the hub with `lintas-broker init`.")
-    return state.directory
 
 
 def read_only(halted: LogHalted | LogBehind) -> ReadOnly:

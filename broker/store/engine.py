@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -33,6 +34,9 @@ BUSY_MS = 10_000
 
 LOCK = 0x6C696E746173
 """The advisory lock over the head of the log: the letters of the name."""
+
+CHANNEL = "lintas"
+"""The channel on which replicas tell each other of what they signed."""
 
 WAIT_S = 30.0
 """How long a command waits for a database server that is not there yet: one that starts beside it, or recovers."""
@@ -60,12 +64,13 @@ _ALIVE = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5
 
 
 class Store:
-    """One database, opened for one process. Open it after a fork, never before."""
+    """One database, opened for one process. Open it after a fork, never before. `file` is that of an SQLite one."""
 
     def __init__(self, url: str) -> None:
         """Open the database at an SQLAlchemy URL; raise BadSettings for a kind we do not know. Nothing is created."""
         self.url = read_url(url)
         self.is_shared = self.url.get_backend_name() == POSTGRES
+        self.file = None if self.is_shared or not self.url.database else Path(self.url.database)
         opened = _open_postgres if self.is_shared else _open_sqlite
         self._write, self._read = opened(self.url, size=1, is_writer=True), opened(self.url, size=READERS)
         self.faults = 0
@@ -121,6 +126,11 @@ class Store:
         with _refusing(), self._read.connect() as conn, conn.begin():
             yield conn
 
+    def notify(self, conn: Connection, text: str) -> None:
+        """Tell every process that listens, when this transaction commits. An SQLite database has one process."""
+        if self.is_shared:
+            conn.execute(_NOTIFY, {"channel": CHANNEL, "text": text})
+
     def close(self) -> None:
         """Close every connection."""
         self._write.dispose()
@@ -161,6 +171,7 @@ def read_url(url: str) -> URL:
 
 
 _TAKE_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
+_NOTIFY = text("SELECT pg_notify(:channel, :text)")
 
 
 def _open_sqlite(url: URL, *, size: int, is_writer: bool = False) -> Engine:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +30,7 @@ from broker.standing import readable
 from broker.store import lines
 from broker.store.engine import Connection
 from broker.web.charging import charge_line, charge_rows, count_stranger, let_in, submit_line
+from broker.web.current import catch_up, opened
 from broker.web.http import (
     LINES_MEDIA,
     PRIVATE,
@@ -46,6 +46,7 @@ from broker.web.http import (
 )
 from broker.web.waiting import resume_after, stream, wait_of, waited, wants_events, while_there
 from lintas import filter as filters
+from lintas.directory import Directory
 from lintas.errors import (
     BadRequest,
     BadSignature,
@@ -56,6 +57,7 @@ from lintas.errors import (
     RateLimited,
     Refusal,
     TooLarge,
+    UnknownKey,
 )
 from lintas.header import BULLETIN, LINE_BYTES_MAX, LOGGED, Header, is_id
 from lintas.line import line_id
@@ -97,19 +99,16 @@ async def publish(request: Request) -> Response:
 async def _publish_one(request: Request) -> Response:
     hub = hub_of(request)
     raw = (await read_body(request, LINE_BYTES_MAX[BULLETIN] + 1)).removesuffix(b"\n")
-    if len(raw) > INLINE_BYTES_MAX:
-        submission = await asyncio.get_running_loop().run_in_executor(hub.readers, open_bulletin, raw, hub.directory)
-    else:
-        submission = open_bulletin(raw, hub.directory)
+    is_short = len(raw) <= INLINE_BYTES_MAX
+    submission = await opened(hub, lambda directory: open_bulletin(raw, directory), inline=is_short)
     return await _admitted(request, submission)
 
 
 async def _publish_again(request: Request) -> Response:
     hub = hub_of(request)
     body = await read_body(request, LINE_BYTES_MAX[BULLETIN] + 1 + RECEIPT_BYTES_MAX)
-    loop = asyncio.get_running_loop()
     keys = hub.signer.log_keys.keys
-    return await _admitted(request, await loop.run_in_executor(hub.readers, open_logged, body, hub.directory, keys))
+    return await _admitted(request, await opened(hub, lambda directory: open_logged(body, directory, keys)))
 
 
 async def _admitted(request: Request, submission: Submission) -> Response:
@@ -134,7 +133,9 @@ async def _publish_many(request: Request) -> Response:
     if body.count(b"\n", 0, -1) >= BATCH_LINES_MAX:
         raise TooLarge(f"A batch has at most {BATCH_LINES_MAX} lines.")
     raws = body.removesuffix(b"\n").split(b"\n") if body else []
-    submissions = await asyncio.get_running_loop().run_in_executor(hub.readers, _open_all, hub, raws)
+    submissions = await opened(hub, lambda directory: _open_all(raws, directory))
+    if any(isinstance(each, UnknownKey) for each in submissions) and await catch_up(hub):
+        submissions = await opened(hub, lambda directory: _open_all(raws, directory))
     submissions = _let_in(request, submissions)
     asked = tuple(each.line.id for each in submissions if isinstance(each, Submission))
     done = await submit(hub, lambda batch: admit_bulletins(batch, submissions), asked)
@@ -147,19 +148,19 @@ async def _publish_many(request: Request) -> Response:
     )
 
 
-def _open_all(hub: Hub, raws: list[bytes]) -> list[Submission | Refusal]:
-    opened: list[Submission | Refusal] = []
+def _open_all(raws: list[bytes], directory: Directory) -> list[Submission | Refusal]:
+    found: list[Submission | Refusal] = []
     bad = 0
     for raw in raws:
         if bad >= BAD_SIGNATURES_MAX:
-            opened.append(RateLimited("Too many lines of this batch have bad signatures.", retry_after=1))
+            found.append(RateLimited("Too many lines of this batch have bad signatures.", retry_after=1))
             continue
         try:
-            opened.append(open_bulletin(raw, hub.directory))
+            found.append(open_bulletin(raw, directory))
         except Refusal as refusal:
             bad += isinstance(refusal, BadSignature)
-            opened.append(refusal)
-    return opened
+            found.append(refusal)
+    return found
 
 
 def _let_in(request: Request, submissions: list[Submission | Refusal]) -> list[Submission | Refusal]:

@@ -29,7 +29,7 @@ async def healthz(request: Request) -> Response:
 
 @router.get("/readyz", summary="The hub accepts and serves")
 async def readyz(request: Request) -> Response:
-    """503 while the log is halted, the hub is leaving, or the database does not answer."""
+    """503 while the log is halted, the hub is leaving, the database does not answer, or replicas are not heard."""
     check_params(request, ())
     public(request)
     hub = hub_of(request)
@@ -37,6 +37,8 @@ async def readyz(request: Request) -> Response:
         raise Busy("This hub is stopping. Another one answers, or this one in a moment.", retry_after=RETRY_AFTER_S)
     if hub.writer.halted is not None:
         raise read_only(hub.writer.halted)
+    if not hub.replica.is_hearing:
+        raise Busy("Other replicas are not heard here: every request looks at the log first.", retry_after=1)
     newest = await in_reader(hub, log.newest_checkpoint)
     return json_response({"status": "ready", "size": newest[0] if newest else 0})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import Any
 
@@ -15,6 +14,7 @@ from broker.partners import DEFERRED, Ordered, admit_control, open_control
 from broker.store import lines, log
 from broker.store.engine import Connection
 from broker.web.charging import charge_line, source_of, submit_line
+from broker.web.current import opened
 from broker.web.http import PRIVATE, caller_of, check_params, hub_of, json_response, read_line, rfc3339
 from broker.web.log import event_row
 from lintas import vocabulary
@@ -80,7 +80,7 @@ async def _post(request: Request, typ: str) -> Response:
     hub = hub_of(request)
     raw = await read_line(request, typ, LINE_BYTES_MAX[typ])
     # In a reading thread: checking that a new public key is sound takes milliseconds.
-    line = await asyncio.get_running_loop().run_in_executor(hub.readers, open_control, raw, typ, hub.directory)
+    line = await opened(hub, lambda directory: open_control(raw, typ, directory))
     source, allow = source_of(request), hub.settings.webhook_allow
     admit = partial(admit_control, line=line, source=source, allow=allow, holds=hub.signer.holds)
     done = await submit_line(request, admit, line)

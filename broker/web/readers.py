@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
@@ -13,6 +12,7 @@ from broker.delivery import in_reader, submit_as
 from broker.readers import Reader, Step, readers_of
 from broker.web.bulletins import viewed
 from broker.web.charging import charge_line, submit_line
+from broker.web.current import opened
 from broker.web.http import PRIVATE, agency_of, check_params, hub_of, json_response, read_line, rfc3339
 from lintas.header import ACK, LINE_BYTES_MAX
 
@@ -25,7 +25,7 @@ async def post_ack(request: Request, line_id: Annotated[str, Path(alias="id")]) 
     check_params(request, ())
     hub = hub_of(request)
     raw = await read_line(request, ACK, LINE_BYTES_MAX[ACK])
-    word = await asyncio.get_running_loop().run_in_executor(hub.readers, open_posted, raw, hub.directory, line_id)
+    word = await opened(hub, lambda directory: open_posted(raw, directory, line_id))
     done = await submit_line(request, lambda batch: admit_ack(batch, word), word.line)
     acked = done.value
     assert isinstance(acked, Acked)

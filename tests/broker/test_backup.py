@@ -17,7 +17,7 @@ from broker.settings import Settings, read_settings
 from broker.store.engine import Store
 from lintas.errors import BadSettings, LintasError, LogHalted
 from tests.broker.conftest import Desks, Template, problem_of
-from tests.conftest import ShiftedClock, served
+from tests.conftest import ShiftedClock, served, wait_until
 from tests.databases import Databases, spoil
 
 ISSUER, READER = "my-police", "sg-fiu"
@@ -98,7 +98,9 @@ def test_moved_hub_is_the_same(desks: Desks, tmp_path: Path, databases: Database
 
 def test_move_of_a_serving_hub(desks: Desks, databases: Databases, tmp_path: Path) -> None:
     """A hub that serves is not moved: what it accepts meanwhile would be left behind."""
-    with pytest.raises(BadSettings, match="Another process serves"):
+    wait_until(lambda: desks.hub.replica.is_hearing)
+
+    with pytest.raises(BadSettings, match=r"Another process serves|A replica serves"):
         run("move", "--data", str(desks.hub.settings.data), "--to", databases.url(tmp_path / "moved"))
 
 

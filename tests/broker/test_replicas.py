@@ -1,82 +1,75 @@
-"""Two replicas of one hub on one Postgres: one log, one directory, whoever accepts."""
+"""Replicas of one hub on one Postgres: one log, one directory, whoever accepts and whoever is asked."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from broker.fsck import check_everything
-from broker.hub import Hub, open_hub
+from broker import lifecycle, retention, writer
 from broker.keyfile import add_log_key
-from broker.settings import read_settings
+from broker.retention import Run
+from broker.signer import LogSigner
 from broker.store import log
+from broker.wakeup import News
 from lintas import checkpoint
-from lintas.errors import LogHalted
-from lintas.header import KEY
+from lintas.errors import Busy, LogHalted
+from lintas.header import KEY, TOKEN
 from lintas.keys import SigningKey
-from lintas.line import Line
 from lintas.note import SignerKey
 from lintas.receipt import check_receipt, parse_receipt
-from tests.broker.conftest import Desks, Template, problem_of
-from tests.conftest import ShiftedClock, served
-from tests.databases import Databases
+from lintas.strict import canonical
+from tests.broker.conftest import FEW, Desks, Template, problem_of, sign_bulletin
+from tests.broker.replicas import Replicas, mute, served_pair
+from tests.broker.streaming import listening
+from tests.conftest import ShiftedClock, wait_until
 
-ISSUER, READER = "my-police", "sg-fiu"
+ISSUER, READER, OTHER, THIRD, FOURTH = FEW
 POSTS = 40
+WAIT_S = 20
+AT_ONCE_S = 4.0
+"""Less than any clock in the hub takes to look; what is seen within it was told. A busy machine needs part of it."""
 
 
-@dataclass
-class Replicas:
-    """Desks at each of two replicas."""
+@pytest.fixture(scope="module")
+def pair(few: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicas]:
+    """Two replicas that the tests of this module share: bulletins may be added, nothing else may change.
 
-    first: Desks
-    second: Desks
-
-    def receipts(self, line: Line) -> set[bytes]:
-        """Post a line that was accepted to both; return the receipts they give."""
-        answers = [desks.post(line) for desks in (self.first, self.second)]
-        assert [200, 200] == [answer.status_code for answer in answers]
-        return {answer.content for answer in answers}
+    Their writers do not look by the clock, so what one knows of the other it was told.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer, "IDLE_S", 600.0)
+        with served_pair(few, tmp_path_factory.mktemp("pair"), ShiftedClock()) as found:
+            yield found
 
 
 @pytest.fixture
-def replicas(few: Template, tmp_path: Path, clock: ShiftedClock, databases: Databases) -> Iterator[Replicas]:
-    """Two served replicas with data directories of their own: the same keys, the same database."""
-    if not databases.is_postgres:
-        pytest.skip("SQLite has one process; run with --postgres")
-    one = few.copy(tmp_path / "one")
-    shutil.copytree(one, tmp_path / "two")
-    hubs = [open_hub(read_settings({}, data=str(tmp_path / name)), clock) for name in ("one", "two")]
-    for hub in hubs:
-        hub.start()
-    with served(hubs[0]) as first_url, served(hubs[1]) as second_url:
-        identity_of = few.identities.__getitem__
-        found = Replicas(Desks(hubs[0], identity_of, clock, first_url), Desks(hubs[1], identity_of, clock, second_url))
+def replicas(few: Template, tmp_path: Path, clock: ShiftedClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Replicas]:
+    """Two replicas of a private hub whose writers do not look by the clock."""
+    monkeypatch.setattr(writer, "IDLE_S", 600.0)
+    with served_pair(few, tmp_path, clock) as found:
         yield found
-        found.first.close()
-        found.second.close()
-    for hub in hubs:
-        hub.stop()
 
 
-def check_log(hub: Hub) -> int:
-    """Re-derive everything in the shared database; return the size of the log."""
-    return check_everything(hub.store, hub.signer.verifier, lambda _done, _all: None).size
+# --- one log ---
 
 
-def test_one_log(replicas: Replicas) -> None:
+def test_one_log(pair: Replicas) -> None:
     """What both accept at once is one log without gap or fork, and each gives the same receipt for everything."""
-    hub = replicas.first.hub
-    lines = [replicas.first.bulletin(ISSUER, [READER]) for _ in range(POSTS)]
-    pairs = [(replicas.first if number % 2 else replicas.second, line) for number, line in enumerate(lines)]
+    hub = pair.first.hub
+    lines = [pair.first.bulletin(ISSUER, [READER]) for _ in range(POSTS)]
+    pairs = [(pair.first if number % 2 else pair.second, line) for number, line in enumerate(lines)]
 
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda pair: pair[0].post(pair[1]), pairs))
+        answers = list(threads.map(lambda each: each[0].post(each[1]), pairs))
 
     assert {201} == {answer.status_code for answer in answers}
     seqs = {
@@ -86,65 +79,41 @@ def test_one_log(replicas: Replicas) -> None:
         for answer, line in zip(answers, lines, strict=True)
     }
     assert POSTS == len(seqs)
-    assert all(len(replicas.receipts(line)) == 1 for line in lines[:5])
-    assert check_log(hub) > POSTS
+    assert all(len(pair.receipts(line)) == 1 for line in lines[:5])
+    assert pair.check_log() > POSTS
 
 
-def test_read_at_the_other(replicas: Replicas) -> None:
-    """What one replica accepted is in the feed that the other gives."""
-    line = replicas.first.publish(ISSUER, [READER])
-
-    rows = replicas.second.rows("/v1/bulletins", READER)
-
-    assert line.raw.decode() == rows[-1]["line"]
-
-
-def test_same_line_at_both(replicas: Replicas) -> None:
+def test_same_line_at_both(pair: Replicas) -> None:
     """The same bytes posted to both at once are one entry."""
-    line = replicas.first.bulletin(ISSUER, [READER])
+    line = pair.first.bulletin(ISSUER, [READER])
 
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda desks: desks.post(line), [replicas.first, replicas.second] * 4))
+        answers = list(threads.map(lambda desks: desks.post(line), [pair.first, pair.second] * 4))
 
     assert [200] * 7 + [201] == sorted(answer.status_code for answer in answers)
     assert 1 == len({answer.content for answer in answers})
 
 
-def test_revocation_wins(replicas: Replicas) -> None:
-    """A key revoked at one replica accepts nothing at the other from then on."""
-    replicas.second.publish(ISSUER, [READER])
-    session = replicas.first.session(ISSUER)
-    replicas.first.post(session.sign_revocation("unspecified", session.now()), KEY)
+def test_refused_at_both(pair: Replicas) -> None:
+    """A refusal is logged once, whichever replicas the same line is sent to."""
+    line = pair.first.bulletin(ISSUER, ["ph-police"])
 
-    answer = replicas.second.post(replicas.second.bulletin(ISSUER, [READER]))
+    answers = [desks.post(line) for desks in (pair.first, pair.second, pair.first)]
 
-    assert (403, "key-not-active") == problem_of(answer)[:2]
-
-
-def test_orders_reach_the_other(replicas: Replicas) -> None:
-    """A grant changed at one replica is what the other decides by; both directories are the same in the end."""
-    replicas.first.order("grant", agency=ISSUER, publish=["drugs"], read=["*"])
-
-    answer = replicas.second.post(replicas.second.bulletin(ISSUER, [READER], topic="cyber.scam"))
-
-    assert (403, "topic-not-granted") == problem_of(answer)[:2]
-    assert replicas.first.hub.directory.grants == replicas.second.hub.directory.grants
+    assert [422] * 3 == [answer.status_code for answer in answers]
+    assert 1 == len(pair.first.events(kind="bulletin.refused", object=line.id))
 
 
-def test_unsigned_rows_of_the_other(replicas: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsigned_rows_of_the_other(pair: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a replica committed before it died is signed by the other, which gives its receipt."""
+    die_unsigned(pair.first.hub.signer, monkeypatch)
+    line = pair.first.bulletin(ISSUER, [READER])
+    assert 500 == pair.first.post(line).status_code
 
-    def die() -> None:
-        raise RuntimeError("killed between commit and signature")
-
-    monkeypatch.setattr(replicas.first.hub.signer, "sign_new", die)
-    line = replicas.first.bulletin(ISSUER, [READER])
-    assert 500 == replicas.first.post(line).status_code
-
-    answer = replicas.second.post(line)
+    answer = pair.second.post(line)
 
     assert 200 == answer.status_code
-    hub = replicas.second.hub
+    hub = pair.second.hub
     check_receipt(parse_receipt(answer.content), line_id=line.id, origin=hub.signer.origin, key=hub.signer.verifier)
 
 
@@ -163,7 +132,7 @@ def test_rotation_at_both(replicas: Replicas) -> None:
     assert all(len(replicas.receipts(line)) == 1 for line in lines)
     assert first.hub.signer.log_keys == second.hub.signer.log_keys
     assert key == second.hub.signer.verifier
-    assert check_log(second.hub) > 0
+    assert replicas.check_log() > 0
 
 
 def test_rotation_at_one(replicas: Replicas) -> None:
@@ -177,7 +146,16 @@ def test_rotation_at_one(replicas: Replicas) -> None:
 
     assert (503, 200) == (refused.status_code, answer.status_code)
     assert f"key {key.key_id.hex()}" in str(second.hub.writer.halted)
-    assert check_log(first.hub) > 0
+    assert replicas.check_log() > 0
+
+
+def die_unsigned(signer: LogSigner, patch: pytest.MonkeyPatch) -> None:
+    """Have a replica commit and come no further."""
+
+    def die(*_: object) -> None:
+        raise RuntimeError("killed between commit and signature")
+
+    patch.setattr(signer, "sign_new", die)
 
 
 def test_replica_with_another_log_key(replicas: Replicas) -> None:
@@ -193,3 +171,317 @@ def test_replica_with_another_log_key(replicas: Replicas) -> None:
 
     with pytest.raises(LogHalted, match=f"Another checkpoint of size {signed.size}"):
         hub.signer.sign_new()
+
+
+# --- news ---
+
+
+def test_read_at_the_other(pair: Replicas) -> None:
+    """What one replica accepted is in the feed that the other gives."""
+    line = pair.first.publish(ISSUER, [READER])
+
+    rows = pair.second.rows("/v1/bulletins", READER)
+
+    assert line.raw.decode() in [row["line"] for row in rows]
+
+
+def test_stream_at_the_other(pair: Replicas) -> None:
+    """A stream brings at once what another replica accepted, and the record of it stands in the one log."""
+    after = pair.second.events()[0].seq
+    token = pair.second.session(OTHER).token()
+    with listening(f"{pair.second.url}/v1/bulletins?after={after}", token) as listener:
+        began = time.monotonic()
+        line = pair.first.publish(ISSUER, [OTHER])
+        wait_until(lambda: len(listener.rows) == 1)
+        took_s = time.monotonic() - began
+
+    assert line.raw.decode() == listener.rows[0]["line"]
+    assert took_s < AT_ONCE_S
+    assert listener.seqs == [pair.first.details(kind="bulletin.sent", party=OTHER)[0]["from"]]
+
+
+def test_long_poll_at_the_other(pair: Replicas) -> None:
+    """A request that waits at one replica is answered at once with what another accepted."""
+    asked = waiting(pair.second, THIRD)
+    began = time.monotonic()
+    line = pair.first.publish(ISSUER, [THIRD])
+
+    answer = asked.result(WAIT_S)
+
+    assert line.raw in answer.content
+    assert time.monotonic() - began < AT_ONCE_S
+
+
+def waiting(desks: Desks, party: str) -> Future[httpx.Response]:
+    """Ask for what comes next, from a thread of its own; return once the request waits."""
+    asked = Future[httpx.Response]()
+    path = f"/v1/bulletins?after={desks.events()[0].seq}"
+    ask = threading.Thread(target=lambda: asked.set_result(desks.get(path, party, Prefer="wait=30")), daemon=True)
+    ask.start()
+    wait_until(lambda: party in {bell.agency for bell in tuple(desks.hub.wakeup._bells)})
+    return asked
+
+
+def test_news_of_other_forms(pair: Replicas) -> None:
+    """What a replica of another version tells makes this one look at the log."""
+    second = pair.second.hub
+    asked = waiting(pair.second, READER)
+    with pytest.MonkeyPatch.context() as patch:
+        mute(second, patch)
+        line = pair.first.publish(ISSUER, [READER])
+    with pair.first.hub.store.write() as conn:
+        second.store.notify(conn, "of another form")
+
+    assert line.raw in asked.result(WAIT_S).content
+
+
+def test_rows_that_nobody_told_of(pair: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a replica committed before it died is told by the one whose batch finds it, to readers everywhere."""
+    asked = waiting(pair.first, READER)
+    die_unsigned(pair.first.hub.signer, monkeypatch)
+    line = pair.first.bulletin(ISSUER, [READER])
+    assert 500 == pair.first.post(line).status_code
+    monkeypatch.undo()
+
+    pair.second.publish(ISSUER, [OTHER])
+
+    assert line.raw in asked.result(WAIT_S).content
+
+
+def test_idle_replica_finds_what_nobody_told(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch, few: Template, tmp_path: Path, clock: ShiftedClock
+) -> None:
+    """Rows that were left unsigned and untold are signed and told by an idle replica within its pause."""
+    monkeypatch.setattr(writer, "IDLE_S", 0.1)
+    with served_pair(few, tmp_path / "idle", clock) as idle:
+        asked = waiting(idle.second, READER)
+        die_unsigned(idle.first.hub.signer, monkeypatch)
+        line = idle.first.bulletin(ISSUER, [READER])
+        idle.first.post(line)
+
+        assert line.raw in asked.result(WAIT_S).content
+
+
+def test_told_once(pair: Replicas) -> None:
+    """Whoever accepted tells its own readers once, and does not hear itself."""
+    for desks in (pair.second, pair.first):
+        # A writer that was made to fail before looks at everything once.
+        desks.publish(ISSUER, [OTHER])
+    told: list[News] = []
+    wakeup = pair.first.hub.wakeup
+    wakeup.watchers.append(told.append)
+    pair.first.publish(ISSUER, [FOURTH])
+    pair.second.publish(ISSUER, [THIRD])
+    wait_until(lambda: any(THIRD in news.agencies for news in told))
+    wakeup.watchers.remove(told.append)
+
+    assert [News(frozenset({ISSUER, FOURTH})), News(frozenset({ISSUER, THIRD}))] == told
+
+
+# --- one directory ---
+
+
+def test_revocation_wins(replicas: Replicas) -> None:
+    """A key revoked at one replica accepts nothing at the other from then on."""
+    replicas.second.publish(ISSUER, [READER])
+    revoke(replicas.first, ISSUER)
+
+    answer = replicas.second.post(replicas.second.bulletin(ISSUER, [READER]))
+
+    assert (403, "key-not-active") == problem_of(answer)[:2]
+
+
+def revoke(desks: Desks, party: str) -> None:
+    """Revoke the key of a party, by itself."""
+    session = desks.session(party)
+    answer = desks.post(session.sign_revocation("unspecified", session.now()), KEY)
+    assert answer.status_code == 201, answer.text
+
+
+def test_revoked_reader(replicas: Replicas) -> None:
+    """A key revoked at one replica ends the stream and the waiting request of its agency at the other, at once."""
+    token = replicas.second.session(READER).token()
+    asked = waiting(replicas.second, READER)
+    with listening(f"{replicas.second.url}/v1/bulletins", token) as listener:
+        began = time.monotonic()
+        revoke(replicas.first, READER)
+        wait_until(lambda: listener.ended)
+        answer = asked.result(WAIT_S)
+        took_s = time.monotonic() - began
+
+    assert "unauthorized" == listener.reason
+    assert (401, "unauthorized") == problem_of(answer)[:2]
+    assert took_s < AT_ONCE_S
+
+
+def test_heard_but_not_known(replicas: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replica that has heard of a revocation but could not look yet looks before it answers from memory."""
+    second = replicas.second.hub
+    token = replicas.second.session(READER).token()
+    submit = second.writer.submit
+    monkeypatch.setattr(second.writer, "submit", busy)
+    revoke(replicas.first, READER)
+    wait_until(lambda: not second.replica.is_current)
+    monkeypatch.setattr(second.writer, "submit", submit)
+    assert second.directory != replicas.first.hub.directory
+
+    answer = replicas.second.http.get(f"{replicas.second.url}/v1/keys", headers={"Authorization": f"Bearer {token}"})
+
+    assert (401, "unauthorized") == problem_of(answer)[:2]
+    assert second.replica.is_current
+
+
+def busy(*_: Any) -> None:
+    """Have no room in the queue."""
+    raise Busy(retry_after=1)
+
+
+def test_orders_reach_the_other(pair: Replicas) -> None:
+    """A grant changed at one replica is what the other decides by; both directories are the same in the end."""
+    pair.first.order("grant", agency=FOURTH, publish=["drugs"], read=["*"])
+
+    answer = pair.second.post(pair.second.bulletin(FOURTH, [READER], topic="cyber.scam"))
+
+    assert (403, "topic-not-granted") == problem_of(answer)[:2]
+    assert pair.first.hub.directory.grants == pair.second.hub.directory.grants
+
+
+def rotated(desks: Desks, party: str) -> SigningKey:
+    """Rotate the key of a party with the approval of an administrator; return the new one."""
+    new = SigningKey.generate()
+    answer = desks.post(desks.session(party).sign_rotation(new, holder="desk", overlap_s=3_600), KEY)
+    assert answer.status_code == 201, answer.text
+    answer = desks.order("approve", agency=party, kid=new.kid)
+    assert answer.status_code == 201, answer.text
+    return new
+
+
+def post_token(desks: Desks, party: str, key: SigningKey) -> httpx.Response:
+    """Read with a token of this key."""
+    session = desks.session(party)
+    raw = session.sign_line(TOKEN, b"", key=key, exp=session.now() + 300, scope="read").raw.decode()
+    return desks.http.get(f"{desks.url}/v1/keys", headers={"Authorization": f"Bearer {raw}"})
+
+
+def post_bulletin(desks: Desks, party: str, key: SigningKey) -> httpx.Response:
+    """Post a bulletin signed with this key."""
+    return desks.post(sign_bulletin(desks.session(party), [READER], key=key))
+
+
+def post_batch(desks: Desks, party: str, key: SigningKey) -> httpx.Response:
+    """Post a batch of one bulletin signed with this key."""
+    line = sign_bulletin(desks.session(party), [READER], key=key)
+    headers = {"Content-Type": "application/jsonl"}
+    answer = desks.http.post(f"{desks.url}/v1/bulletins", content=line.raw, headers=headers)
+    assert '"status":201' in answer.text, answer.text
+    return answer
+
+
+def post_key(desks: Desks, party: str, key: SigningKey) -> httpx.Response:
+    """Post a line that revokes this key, signed with it."""
+    session = desks.session(party)
+    payload = canonical({"act": "revoke", "kid": key.kid, "reason": "unspecified", "since": session.now()})
+    return desks.post(session.sign_line(KEY, payload, key=key), KEY)
+
+
+@pytest.mark.parametrize(
+    ("post", "party"), [(post_token, ISSUER), (post_bulletin, THIRD), (post_batch, OTHER), (post_key, READER)]
+)
+def test_key_that_is_new_here(
+    pair: Replicas,
+    monkeypatch: pytest.MonkeyPatch,
+    post: Callable[[Desks, str, SigningKey], httpx.Response],
+    party: str,
+) -> None:
+    """A key enrolled at one replica is good at the other from the next request on, even if no news got through."""
+    mute(pair.second.hub, monkeypatch)
+    new = rotated(pair.first, party)
+    assert new.kid not in pair.second.hub.directory.keys
+
+    answer = post(pair.second, party, new)
+
+    assert answer.status_code in (200, 201), answer.text
+
+
+def test_unknown_key_everywhere(pair: Replicas) -> None:
+    """A key that no replica knows is refused as ever."""
+    session = pair.second.session(ISSUER)
+    line = sign_bulletin(session, [READER], key=SigningKey.generate())
+
+    assert (403, "unknown-key") == problem_of(pair.second.post(line))[:2]
+
+
+# --- what readers hold ---
+
+
+def test_subscription_at_both(pair: Replicas) -> None:
+    """A subscription made at one replica is read at the other, and its cursor moves at either."""
+    path = "/v1/subscriptions/both"
+    made = pair.first.change("PUT", path, OTHER, {"filter": {}})
+    line = pair.second.publish(ISSUER, [OTHER])
+    page = pair.second.get(f"{path}/bulletins", OTHER)
+    assert page.status_code == 200, page.text
+    moved = pair.second.change("POST", f"{path}/cursor", OTHER, {"cursor": int(page.headers["lintas-cursor"])})
+
+    assert [201, 200] == [made.status_code, moved.status_code]
+    assert line.raw in page.content
+    assert b"" == pair.first.get(f"{path}/bulletins", OTHER).content
+
+
+def test_ack_at_the_other(pair: Replicas) -> None:
+    """A bulletin posted to one replica is acknowledged at the other; the first then shows it, and says it once."""
+    line = pair.first.publish(ISSUER, [THIRD])
+    ack = pair.first.ack(THIRD, line)
+
+    answers = [desks.post_ack(line, ack) for desks in (pair.second, pair.first)]
+
+    (reader,) = pair.first.get(f"/v1/bulletins/{line.id}/readers", ISSUER).json()["readers"]
+    assert [201, 200] == [answer.status_code for answer in answers]
+    assert "opened" in reader
+
+
+# --- what is due ---
+
+
+def test_expired_once(replicas: Replicas) -> None:
+    """What ended is told once, however many replicas sweep."""
+    line = replicas.first.publish(ISSUER, [READER], exp=replicas.first.session(ISSUER).now() + 100)
+    replicas.first.clock.advance(200)
+
+    look_at_both(replicas)
+
+    assert [[line.id]] == [detail["ids"] for detail in replicas.first.details(kind=lifecycle.KIND)]
+
+
+def test_purged_once(replicas: Replicas) -> None:
+    """A bulletin is purged once, also if another replica found it before that."""
+    replicas.first.publish(ISSUER, [READER], exp=replicas.first.session(ISSUER).now() + 100)
+    replicas.first.clock.advance(3 * 86_400)
+    runs = [Run(until=replicas.first.session(ISSUER).now()) for _ in range(2)]
+
+    # Each finds it before any of them purges.
+    for act in (retention._look_on, retention.step):
+        for hub, run in zip(replicas.hubs, runs, strict=True):
+            hub.writer.submit(partial(act, run=run)).result(WAIT_S)
+
+    assert sorted([ISSUER, READER]) == sorted(event.party for event in replicas.first.events(kind="bulletin.purged"))
+    replicas.check_log()
+
+
+def look_at_both(replicas: Replicas) -> None:
+    """Make both writers commit once, at the same time."""
+    done = [hub.writer.submit(lambda batch: batch.next_seq) for hub in replicas.hubs]
+    for each in done:
+        each.result(WAIT_S)
+
+
+def test_strangers_are_counted_where_they_knock(pair: Replicas) -> None:
+    """Each replica logs the strangers it refused, and no other's."""
+    for desks in (pair.first, pair.second, pair.second):
+        assert 400 == desks.post(b"nonsense").status_code
+
+    for hub in pair.hubs:
+        hub.writer.submit(hub.strangers.record_all).result(WAIT_S)
+
+    counts = [detail["codes"].get("malformed-line", 0) for detail in pair.first.details(kind="auth.refused")]
+    assert [1, 2] == sorted(filter(None, counts))

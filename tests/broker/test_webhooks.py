@@ -363,7 +363,7 @@ def test_much_flash(pushing: Pushing, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_standing_is_asked_when_recorded(pushing: Pushing) -> None:
-    """A page that was read before a webhook was removed, or its key revoked, is not recorded and does not leave."""
+    """A page read before the lead was lost, a webhook removed, its key revoked is not recorded and does not leave."""
     pushing.set_up(pushing.first)
     hub = pushing.desks.hub
     with hub.store.read() as conn:
@@ -374,13 +374,18 @@ def test_standing_is_asked_when_recorded(pushing: Pushing) -> None:
         return hub.writer.submit(lambda batch: void_code(push._standing(batch))).result(20).value
 
     found = [asked()]
+    hub.replica.leave_lead()
+    wait_until(lambda: not hub.replica.is_leading)
+    found.append(asked())
+    hub.replica.want_lead(lambda: None)
+    wait_until(lambda: hub.replica.is_leading)
     pushing.order(None)
     found.append(asked())
     session = pushing.desks.session(READER)
     pushing.desks.post(session.sign_revocation("unspecified", session.now()), KEY)
     found.append(asked())
 
-    assert [None, "not-found", "unauthorized"] == found
+    assert [None, "busy", "not-found", "unauthorized"] == found
 
 
 def void_code(refusal: Refusal | None) -> str | None:
@@ -840,4 +845,5 @@ def test_no_task_without_webhooks(inner: Desks) -> None:
         return counts
 
     assert [0, 0] == asyncio.run(tasks())
+    assert [] == inner.hub.wakeup.watchers
     assert before == inner.hub.writer.on_commit

@@ -13,11 +13,12 @@ from sqlalchemy import Connection, text
 
 from broker import writer as writers
 from broker.batch import Batch
+from broker.catchup import replay
 from broker.hub import Hub
 from broker.intake import Accepted, admit_bulletin, open_bulletin
 from broker.store import log
 from broker.wakeup import News
-from broker.writer import Done, replay
+from broker.writer import Done
 from lintas.errors import Busy, InconsistentLog, InternalError, LogHalted, NotAllowed, ReadOnly, Refusal
 from lintas.line import Line
 from tests.broker.conftest import Desks
@@ -223,7 +224,7 @@ def test_halted_log(inner: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault found before signing halts the hub: this caller and all later ones are told it is read-only."""
     writer = inner.hub.writer
 
-    def halt() -> None:
+    def halt(*_: object) -> None:
         raise LogHalted("Row 7: a test")
 
     monkeypatch.setattr(inner.hub.signer, "sign_new", halt)
@@ -260,7 +261,7 @@ def test_halted_writer_stops(inner: Desks, monkeypatch: pytest.MonkeyPatch) -> N
     writer = inner.hub.writer
     gate = Gate(inner.hub)
 
-    def halt() -> None:
+    def halt(*_: object) -> None:
         raise LogHalted("test")
 
     monkeypatch.setattr(inner.hub.signer, "sign_new", halt)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from broker.catchup import replay
 from broker.fsck import check_everything
 from broker.hub import Hub, open_hub, read_log_key
 from broker.settings import Settings, read_settings
@@ -23,7 +24,6 @@ from broker.standing import reader
 from broker.store import lines, log
 from broker.store.engine import Store
 from broker.wakeup import News
-from broker.writer import replay
 from lintas.checkpoint import open_checkpoint
 from lintas.directory import CONTROL_KINDS
 from lintas.errors import StorageUnreachable
