@@ -180,6 +180,12 @@ def sent_to(data: Path, agency: str) -> set[int]:
         return {row[0] for row in database.execute("SELECT seq FROM delivery WHERE agency = ?", (agency,))}
 
 
+@pytest.fixture(scope="session")
+def exercise_template(region_template: Path) -> Path:
+    """The storm is of the whole region."""
+    return region_template
+
+
 @pytest.fixture
 def storm(exercise_data: Path, tmp_path: Path) -> Storm:
     """A storm over a hub of all agencies."""
