@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import cache
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, Executable, Text, bindparam, insert, select, true, update
 
-from broker.store.tables import ack, delivery, insert_new
+from broker.store.tables import ack, delivery, insert_new, numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,22 @@ def insert_sent(conn: Connection, agency: str, way: str, seqs: Collection[int], 
 def insert_sendings(conn: Connection, sendings: Iterable[Sending]) -> None:
     """Note many sendings at once, as `insert_sent` does each."""
     rows = [
-        {"agency": each.agency, "way": each.way, "seq": seq, "sent_seq": each.sent_seq}
+        {"agency": each.agency, "way": each.way, "seqs": json.dumps(list(each.seqs)), "sent_seq": each.sent_seq}
         for each in sendings
-        for seq in each.seqs
+        if each.seqs
     ]
     if rows:
-        conn.execute(insert_new(conn, delivery), rows)
+        conn.execute(_insert_sendings(conn.dialect.name), rows)
+
+
+@cache
+def _insert_sendings(dialect: str) -> Executable:
+    # One statement a page: to bind each bulletin by itself costs more than to store it.
+    given = (bindparam("agency", type_=Text), bindparam("way", type_=Text), bindparam("sent_seq", type_=BigInteger))
+    agency, way, sent_seq = given
+    # SQLite takes ON CONFLICT for a join's ON unless there is a condition between.
+    rows = select(agency, way, numbers(dialect, "seqs"), sent_seq).where(true())
+    return insert_new(dialect, delivery).from_select(["agency", "way", "seq", "sent_seq"], rows)
 
 
 def is_unreceived(conn: Connection, agency: str, ways: Collection[str], until: int) -> bool:
