@@ -69,10 +69,11 @@ class Protocol(HttpToolsProtocol):
     """A connection that its handler can cut: a reader who does not read would hold it for ever."""
 
     def on_message_begin(self) -> None:
-        """Offer beside the request to cut its connection, and to tell when it is lost."""
+        """Offer beside the request to cut its connection, to tell when it is lost, to write to it at once."""
         super().on_message_begin()
         self._lost: Callable[[], None] | None = None
-        self.scope["extensions"] = {"lintas.abort": {"call": self.transport.abort}, "lintas.lost": {"call": self._tell}}
+        calls = {"lintas.abort": self.transport.abort, "lintas.lost": self._tell, "lintas.push": self._push}
+        self.scope["extensions"] = {name: {"call": call} for name, call in calls.items()}
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever asked."""
@@ -80,6 +81,15 @@ class Protocol(HttpToolsProtocol):
         lost: Callable[[], None] | None = getattr(self, "_lost", None)
         if lost is not None:
             lost()
+
+    def _push(self, data: bytes) -> bool:
+        # One of a thousand streams is written to in a few microseconds, past everything that a response goes through.
+        cycle = self.cycle
+        is_writing = cycle is not None and cycle.chunked_encoding and not cycle.response_complete
+        if not is_writing or self.flow.write_paused or self.transport.is_closing():
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return True
 
     def _tell(self, lost: Callable[[], None]) -> None:
         self._lost = lost

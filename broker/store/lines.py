@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -230,17 +231,26 @@ def _half(reader: Reader, wanted: Filter, ref_to: str | None, agency: str) -> Se
 
 def since(conn: Connection, after: int, *, limit: int) -> list[StoredLine]:
     """Return every bulletin with seq > after, whoever may have it, oldest first."""
-    statement = select(*_COLUMNS).where(line.c.seq > after, line.c.kind.is_not(None)).order_by(line.c.seq).limit(limit)
-    return [_line(row) for row in conn.execute(statement).all()]
+    return [_line(row) for row in conn.execute(_SINCE, {"after": after, "limit": limit}).all()]
 
 
-def released_to(conn: Connection, seqs: Collection[int]) -> dict[int, set[str]]:
-    """Return to whom (or ``*``) each of these bulletins was released."""
-    found: dict[int, set[str]] = {seq: set() for seq in seqs}
-    statement = select(recipient.c.seq, recipient.c.agency)
-    for row in conn.execute(statement.where(recipient.c.seq.in_(seqs), recipient.c.state == RELEASED)):
-        found[row.seq].add(row.agency)
+def released_between(conn: Connection, first: int, last: int) -> dict[int, set[str]]:
+    """Return to whom (or ``*``) the bulletins from log index `first` to `last` were released."""
+    found: dict[int, set[str]] = defaultdict(set)
+    for seq, agency in conn.execute(_RELEASED_BETWEEN, {"first": first, "last": last}).all():
+        found[seq].add(agency)
     return found
+
+
+_SINCE = (
+    select(*_COLUMNS)
+    .where(line.c.seq > bindparam("after"), line.c.kind.is_not(None))
+    .order_by(line.c.seq)
+    .limit(bindparam("limit"))
+)
+_RELEASED_BETWEEN = select(recipient.c.seq, recipient.c.agency).where(
+    recipient.c.seq >= bindparam("first"), recipient.c.seq <= bindparam("last"), recipient.c.state == RELEASED
+)
 
 
 def wanted_of(
