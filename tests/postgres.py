@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,8 @@ class Cluster:
             self.process.wait(timeout=START_S_MAX)
 
 
-def start(folder: Path) -> Cluster:
-    """Start a cluster below this folder, or take the server that the environment names."""
+def start(folder: Path, options: Sequence[str] = OPTIONS) -> Cluster:
+    """Start a cluster below this folder, or take the server that the environment names; measurements have options."""
     named = os.environ.get(URL_NAME)
     if named:
         return Cluster(named)
@@ -75,7 +76,7 @@ def start(folder: Path) -> Cluster:
         [binaries / "initdb", "-D", data, "-U", "lintas", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C"], user
     )
     command: list[str | Path] = [binaries / "postgres", "-D", data, "-k", sockets]
-    for option in OPTIONS:
+    for option in options:
         command += ["-c", option]
     with (folder / "log").open("wb") as log:
         process: subprocess.Popen[bytes] = subprocess.Popen(command, stdout=log, stderr=log, **_as(user))
