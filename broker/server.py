@@ -85,7 +85,7 @@ class Protocol(HttpToolsProtocol):
     def _push(self, data: bytes) -> bool:
         # One of a thousand streams is written to in a few microseconds, past everything that a response goes through.
         cycle = self.cycle
-        is_writing = cycle is not None and cycle.chunked_encoding and not cycle.response_complete
+        is_writing = cycle.chunked_encoding and not cycle.response_complete
         if not is_writing or self.flow.write_paused or self.transport.is_closing():
             return False
         self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))

@@ -216,7 +216,7 @@ def waiting(conn: Connection, reader: Reader, wanted: Filter, *, after: int, lim
 
 
 @lru_cache(maxsize=FEEDS_MAX)
-def _half(reader: Reader, wanted: Filter, ref_to: str | None, agency: str) -> Select[Any]:
+def _half(reader: Reader, wanted: Filter, ref_to: str | None, agency: str) -> Select[*tuple[Any, ...]]:
     # Kept ready: to build it costs several times what the database takes to answer it.
     half = (
         select(*_COLUMNS)
