@@ -18,6 +18,7 @@ from bench.compare import compare, read_run
 from bench.growth import SIZES, growth_figures, growth_table, measure_growth
 from bench.hubs import POSTGRES, SQLITE, Place
 from bench.limit import measure_limit
+from bench.markdown import markdown
 from bench.peers import measure_peers, peer_figures, peer_table
 from bench.report import limit_lines, machine, table, values
 from bench.streams import measure_streams, stream_figures, stream_table
@@ -42,6 +43,8 @@ def main(arguments: list[str] | None = None) -> None:
     run = read_run(asked.measured) if asked.measured else _measure(asked)
     if asked.json is not None:
         asked.json.write_text(json.dumps(run, indent=2) + "\n")
+    if asked.markdown:
+        print(f"\n{markdown(run)}")
     if asked.compare is not None:
         print(f"\n{compare(read_run(asked.compare), run)}")
 
@@ -131,7 +134,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--all", action="store_true", help="everything above, growth to 100000 (about ten minutes)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure to FILE")
     parser.add_argument("--compare", type=Path, metavar="OLD", help="set the run beside an earlier one's file")
-    parser.add_argument("--measured", type=Path, metavar="FILE", help="with --compare: measure nothing, read this run")
+    parser.add_argument("--measured", type=Path, metavar="FILE", help="measure nothing, read this run")
+    parser.add_argument(
+        "--markdown", action="store_true", help="also print the tables as they stand in the documentation"
+    )
     return parser
 
 

@@ -367,3 +367,17 @@ def test_attacks_reach_the_hub(served: Served, place: Place) -> None:
     assert {"bad signatures", "too many requests"} <= {
         attack.name for attack, each in zip(abuse.ATTACKS, answers, strict=True) if each
     }
+
+
+def test_tables_of_the_documentation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A kept run is written as the tables that stand in the documentation, with the limits it was measured against."""
+    rounds = rounds_of(OUTCOME)
+    peer = {"name": "peer", "a_second": None, "ratio": None, "note": "absent"}
+    (tmp_path / "run").write_text(json.dumps({**values(rounds), "peers": [peer]}))
+
+    main(["--measured", str(tmp_path / "run"), "--markdown"])
+
+    told = capsys.readouterr().out.splitlines()
+    assert "| libsodium, 2 processes | 1,000 |" in told
+    assert f"| {NARROW[0].name} | 10 | 0.01 | 50 | 99 | 5 | 1.5 |" in told
+    assert "| peer | - | - | absent |" in told
