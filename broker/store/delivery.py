@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import cache
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Executable, Text, bindparam, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
-from broker.store.tables import ack, delivery, insert_new, numbers
+from broker.store.tables import ack, delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +47,25 @@ def insert_sent(conn: Connection, agency: str, way: str, seqs: Collection[int], 
 
 def insert_sendings(conn: Connection, sendings: Iterable[Sending]) -> None:
     """Note many sendings at once, as `insert_sent` does each."""
-    rows = [
-        {"agency": each.agency, "way": each.way, "seqs": json.dumps(list(each.seqs)), "sent_seq": each.sent_seq}
-        for each in sendings
-        if each.seqs
-    ]
-    if rows:
-        conn.execute(_insert_sendings(conn.dialect.name), rows)
-
-
-@cache
-def _insert_sendings(dialect: str) -> Executable:
     # One statement a page: to bind each bulletin by itself costs more than to store it.
-    given = (bindparam("agency", type_=Text), bindparam("way", type_=Text), bindparam("sent_seq", type_=BigInteger))
-    agency, way, sent_seq = given
-    # SQLite takes ON CONFLICT for a join's ON unless there is a condition between.
-    rows = select(agency, way, numbers(dialect, "seqs"), sent_seq).where(true())
-    return insert_new(dialect, delivery).from_select(["agency", "way", "seq", "sent_seq"], rows)
+    rows = [(each.agency, each.way, each.sent_seq, list(each.seqs)) for each in sendings if each.seqs]
+    if not rows:
+        return
+    if conn.dialect.name == "sqlite":
+        conn.exec_driver_sql(_INSERT_SQLITE, [(*place, json.dumps(seqs)) for *place, seqs in rows])
+    else:
+        conn.exec_driver_sql(_INSERT_POSTGRES, rows)
+
+
+# SQLite takes ON CONFLICT for a join's ON unless there is a condition between.
+_INSERT_SQLITE = (
+    "INSERT INTO delivery (agency, way, sent_seq, seq) SELECT ?, ?, ?, value FROM json_each(?) WHERE true "
+    "ON CONFLICT DO NOTHING"
+)
+_INSERT_POSTGRES = (
+    "INSERT INTO delivery (agency, way, sent_seq, seq) SELECT %s::text, %s::text, %s::bigint, unnest(%s::bigint[]) "
+    "ON CONFLICT DO NOTHING"
+)
 
 
 def is_unreceived(conn: Connection, agency: str, ways: Collection[str], until: int) -> bool:

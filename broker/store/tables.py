@@ -11,7 +11,7 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Column,
-    ColumnElement,
+    Connection,
     Index,
     Integer,
     LargeBinary,
@@ -21,25 +21,15 @@ from sqlalchemy import (
     Text,
     TypedColumns,
     UniqueConstraint,
-    bindparam,
-    cast,
-    func,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
 
-def insert_new(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+def insert_new(conn: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """Return an INSERT that leaves out rows whose key is there already."""
-    if dialect == "sqlite":
+    if conn.dialect.name == "sqlite":
         return sqlite.insert(table).on_conflict_do_nothing()
     return postgresql.insert(table).on_conflict_do_nothing()
-
-
-def numbers(dialect: str, name: str) -> ColumnElement[int]:
-    """Return the numbers of a JSON array that is bound by this name, one a row: one value, whatever their count."""
-    if dialect == "sqlite":
-        return func.json_each(bindparam(name), type_=Integer).table_valued("value", joins_implicitly=True).c.value
-    return cast(func.jsonb_array_elements_text(cast(bindparam(name, type_=Text), postgresql.JSONB)), BigInteger)
 
 
 metadata = MetaData(
