@@ -57,7 +57,7 @@ class EventFilter:
 
 def head(conn: Connection) -> tuple[int, int]:
     """Return the size of the log and the time of its newest event (0, 0 when empty)."""
-    row = conn.execute(_HEAD).first()
+    row = conn.execute(select(event.c.seq, event.c.time).order_by(event.c.seq.desc()).limit(1)).first()
     return (row.seq + 1, row.time) if row else (0, 0)
 
 
@@ -196,8 +196,6 @@ def counts(conn: Connection) -> dict[str, int]:
     statement = select(event.c.kind, func.count()).group_by(event.c.kind)
     return dict(conn.execute(statement).all())
 
-
-_HEAD = select(event.c.seq, event.c.time).order_by(event.c.seq.desc()).limit(1)
 
 _EVENT_COLUMNS = (
     event.c.seq,
