@@ -268,12 +268,11 @@ def test_a_stream_that_misses_something_is_an_error(place: Place, monkeypatch: p
 
 
 def test_an_open_loop_counts_from_the_due_time(served: Served, place: Place) -> None:
-    """Requests fall due at the asked rate; one that finds no free connection waits, and its wait counts."""
-    outcome = load.run(job(served, partial(Posts, place.lines), seconds=0.5, a_second=300.0))
+    """Requests fall due at the asked rate, never faster; what finds no free connection waits, and its wait counts."""
+    outcome = load.run(job(served, partial(Posts, place.lines), seconds=0.3, a_second=600.0))
 
-    assert not outcome.ran_out
-    assert 140 <= outcome.total <= 152
-    assert max(outcome.latencies_s) > 2 * min(outcome.latencies_s)
+    assert outcome.total <= 182
+    assert max(outcome.latencies_s) > 3 * min(outcome.latencies_s)
 
 
 def test_pages_are_held_against_the_loop() -> None:
