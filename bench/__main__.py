@@ -1,4 +1,4 @@
-"""The command `python -m bench`: measure publishing with pulling on this machine, print a table."""
+"""The command `python -m bench`: measure a hub on this machine, print tables, compare with an earlier run."""
 
 from __future__ import annotations
 
@@ -6,45 +6,78 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bench.abuse import abuse_figures, abuse_table, measure_abuse
-from bench.cells import Place, Plan, measure
-from bench.report import software, table, values
+from bench.cells import NARROW, WIDE, Plan, measure
+from bench.compare import compare, read_run
+from bench.growth import SIZES, growth_figures, growth_table, measure_growth
+from bench.hubs import POSTGRES, SQLITE, Place
+from bench.limit import measure_limit
+from bench.markdown import markdown
+from bench.peers import measure_peers, peer_figures, peer_table
+from bench.report import limit_lines, machine, table, values
 from bench.streams import measure_streams, stream_figures, stream_table
 from broker import exercise
 from broker.settings import read_settings
 
-LINES_A_SECOND = 6_000
+LINES_A_SECOND = 10_000
 """Lines signed for each second of a measurement: more than one hub process takes."""
 
 LINES_MAX = 60_000
-PULLED_LINES = 2_000
+PULLED_LINES = 4_000
 WARM_S = 0.5
 LIMIT_S = 1.0
+DEFAULT_GROWTH = 100_000
+
+Found = tuple[str, dict[str, Any]]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Make an exercised hub, measure, print."""
+    """Make an exercised hub, measure what is asked for, print."""
     asked = _parser().parse_args(arguments)
+    run = read_run(asked.measured) if asked.measured else _measure(asked)
+    if asked.json is not None:
+        asked.json.write_text(json.dumps(run, indent=2) + "\n")
+    if asked.markdown:
+        print(f"\n{markdown(run)}")
+    if asked.compare is not None:
+        print(f"\n{compare(read_run(asked.compare), run)}")
+
+
+def _measure(asked: argparse.Namespace) -> dict[str, Any]:
+    run: dict[str, Any] = {"date": datetime.now(UTC).date().isoformat(), "machine": machine()}
+    print(f"{run['date']}, Python {run['machine']['python']}, seconds a measurement: {asked.seconds:g}")
     with tempfile.TemporaryDirectory(prefix="lintas-bench-") as folder:
         place = Place(template=Path(folder) / "template", scratch=Path(folder))
         _progress("making a hub with all simulated agencies")
         exercise.run(read_settings({}, data=str(place.template)), progress=lambda _text: None)
-        way = _streams if asked.streams else _abuse if asked.abuse else _rounds
-        text, found = way(place, asked)
-    began = datetime.now(UTC).date().isoformat()
-    _progress("")
-    print(f"{began}, Python {software()['python']}, seconds a measurement: {asked.seconds:g}\n")
-    print(text)
-    if asked.json is not None:
-        asked.json.write_text(json.dumps({"date": began, **found}, indent=2) + "\n")
+        try:
+            for part in _parts(asked):
+                text, found = part(place, asked)
+                _progress("")
+                # Each table when it is there: a run that is broken off has told what it knew.
+                print(f"\n{text}", flush=True)
+                run |= found
+        finally:
+            place.close()
+    return run
 
 
-def _rounds(place: Place, asked: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+def _parts(asked: argparse.Namespace) -> list[Callable[[Place, argparse.Namespace], Found]]:
+    named = {_streams: asked.streams, _growth: asked.growth is not None, _abuse: asked.abuse, _peers: asked.peers}
+    if asked.all:
+        return [_rounds, *named]
+    return [part for part, is_asked in named.items() if is_asked] or [_rounds]
+
+
+def _rounds(place: Place, asked: argparse.Namespace) -> Found:
     plan = Plan(
+        cells=WIDE if asked.all or asked.wide else NARROW,
         rounds=asked.rounds,
         seconds=asked.seconds,
         warm_s=WARM_S,
@@ -56,23 +89,55 @@ def _rounds(place: Place, asked: argparse.Namespace) -> tuple[str, dict[str, Any
     return table(rounds), values(rounds)
 
 
-def _streams(place: Place, asked: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+def _streams(place: Place, asked: argparse.Namespace) -> Found:
     found = measure_streams(place, asked.seconds, progress=_progress)
-    return stream_table(found), {"software": software(), "streams": [stream_figures(*each) for each in found]}
+    return stream_table(found), {"streams": [stream_figures(*each) for each in found]}
 
 
-def _abuse(place: Place, asked: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+def _growth(place: Place, asked: argparse.Namespace) -> Found:
+    sizes = [size for size in SIZES if size <= (asked.growth or DEFAULT_GROWTH)]
+    databases = [POSTGRES] if asked.postgres else [SQLITE]
+    found = [
+        each
+        for database in databases
+        for each in measure_growth(place, sizes, asked.seconds, progress=_progress, database=database)
+    ]
+    return growth_table(found), {"growth": growth_figures(found)}
+
+
+def _abuse(place: Place, asked: argparse.Namespace) -> Found:
     found = measure_abuse(place, asked.seconds, progress=_progress)
-    return abuse_table(found), {"software": software(), "abuse": [abuse_figures(each) for each in found]}
+    return abuse_table(found), {"abuse": abuse_figures(found)}
+
+
+def _peers(place: Place, asked: argparse.Namespace) -> Found:
+    before = measure_limit(LIMIT_S)
+    found = measure_peers(place, asked.seconds, progress=_progress)
+    after = measure_limit(LIMIT_S)
+    limit = (before.libsodium_two + after.libsodium_two) / 2
+    text = "\n".join((*limit_lines([before, after]), "", peer_table(found, limit)))
+    return text, {"peers": peer_figures(found, limit), "peer_limits": [asdict(before), asdict(after)]}
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure publishing and pulling.")
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure a hub on this machine.")
+    parser.add_argument("--seconds", type=float, default=2.0, help="seconds of one measurement (default: 2)")
+    parser.add_argument("--rounds", type=int, default=1, help="times the table is measured (default: 1)")
+    parser.add_argument("--wide", action="store_true", help="the table with Postgres, replicas, more connections")
+    parser.add_argument("--streams", action="store_true", help="streams: memory, latency, delivery")
+    parser.add_argument(
+        "--growth", type=int, metavar="SIZE", help="growth up to SIZE stored bulletins: 10000 to 1000000"
+    )
+    parser.add_argument("--postgres", action="store_true", help="growth on Postgres instead of SQLite")
+    parser.add_argument("--abuse", action="store_true", help="a good partner beside an attacker")
+    parser.add_argument("--peers", action="store_true", help="other brokers, where they are installed")
+    parser.add_argument("--all", action="store_true", help="everything above, growth to 100000 (about ten minutes)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure to FILE")
-    parser.add_argument("--seconds", type=float, default=3.0, help="seconds of one measurement (default: 3)")
-    parser.add_argument("--rounds", type=int, default=3, help="times everything is measured (default: 3)")
-    parser.add_argument("--streams", action="store_true", help="measure streams instead: memory, latency, delivery")
-    parser.add_argument("--abuse", action="store_true", help="measure a good partner beside attackers instead")
+    parser.add_argument("--compare", type=Path, metavar="OLD", help="set the run beside an earlier one's file")
+    parser.add_argument("--measured", type=Path, metavar="FILE", help="measure nothing, read this run")
+    parser.add_argument(
+        "--markdown", action="store_true", help="also print the tables as they stand in the documentation"
+    )
     return parser
 
 

@@ -1,202 +1,216 @@
-"""What a good partner feels of an attacker: its latency without one, then beside each kind.
+"""What a good partner feels of an attacker: its latency alone, then beside each kind of attack.
 
-The good partner is an open loop: a post is due every so often, and its latency runs from then. The attacker is a
-closed loop from one other address, in a process of its own, as fast as it is answered. Both come through a trusted
-proxy as far as the hub knows: the header tells their addresses apart.
+The partner posts at a steady rate, open loop, from one address; the attacker comes from another, with all it has: from
+a process of its own, closed loop. Whatever the hub answers to it is counted, nothing of it is expected.
 """
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import time
+import random
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import cycle
+from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from bench.cells import Place
-from bench.hubs import serve_copy
+from bench.cells import Progress
+from bench.hubs import Place, serve_copy
 from bench.lines import write_lines
-from bench.load import BULLETIN_MEDIA, HOST, LINES_MEDIA, hub_cpu_s
+from bench.load import Job, Outcome, run_apart
+from bench.report import percentile
+from bench.work import BULLETIN_MEDIA, HOST, LINES_MEDIA, Posts, get, post
 
-A_SECOND = 50
-"""Posts of the good partner."""
+ATTACKER = "127.0.0.66"
+"""Another address of this machine: limits by address shall tell the two apart."""
 
-GOOD, BAD = "203.0.113.9", "198.51.100.7"
-POOL = 8
+GOOD_A_SECOND = 50.0
+GOOD_CONNECTIONS = 8
+WARM_S = 1.0
+MS = 1_000
+SLOW_BYTE_S = 0.5
+BAD_LINES = 2_000
 BATCH = 1_000
-ACCEPTED = 201
 
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """What an attacker does, over how many connections. `make` turns good lines into its requests."""
+    """One kind of attack: over how many connections, and what each of them does until the end."""
 
     name: str
     connections: int
-    make: Callable[[list[bytes]], list[bytes]]
+    run: Callable[[int, Sequence[bytes], Counter[str]], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Felt:
-    """What was measured beside an attack: latencies of the good partner, answers to the attacker by status."""
+class Suffered:
+    """What the partner had beside an attack, and how the hub answered the attacker."""
 
     name: str
-    latencies_s: tuple[float, ...]
-    statuses: dict[int, int]
-    seconds: float
-    hub_cpu_s: float
+    outcome: Outcome
+    answers: Counter[str]
 
 
-def request(media: str, body: bytes, source: str) -> bytes:
-    """Return a post that comes from this address."""
-    head = f"POST /v1/bulletins HTTP/1.1\r\nHost: {HOST}\r\nX-Forwarded-For: {source}\r\nContent-Type: {media}\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+def measure_abuse(
+    place: Place, seconds: float, *, progress: Progress, attacks: Sequence[Attack] | None = None
+) -> list[Suffered]:
+    """Measure the partner alone, then beside each attack, each time at a fresh hub."""
+    chosen = ATTACKS if attacks is None else attacks
+    count = int((seconds + 2 * WARM_S) * GOOD_A_SECOND) + BAD_LINES
+    progress("signing lines")
+    write_lines(place.template, place.lines, count)
+    raws = place.lines.read_bytes().splitlines()
+    place.lines.write_bytes(b"\n".join(raws[BAD_LINES:]) + b"\n")
+    bad = tuple(spoil(raw) for raw in raws[:BAD_LINES])
+    return [_measure(place, attack, bad, seconds, progress) for attack in (None, *chosen)]
 
 
-def spoilt(line: bytes) -> bytes:
-    """Return a line whose signature belongs to something else."""
-    return line[:-86] + (b"B" if line[-86:-85] == b"A" else b"A") + line[-85:]
-
-
-def broken(line: bytes) -> bytes:
-    """Return bytes that are no line: its header is broken."""
-    head, rest = line.split(b".", 1)
-    return head[:-8] + b"AAAAAAAA." + rest
-
-
-def _singly(change: Callable[[bytes], bytes]) -> Callable[[list[bytes]], list[bytes]]:
-    return lambda lines: [request(BULLETIN_MEDIA, change(line), BAD) for line in lines]
-
-
-def _in_batches(lines: list[bytes]) -> list[bytes]:
-    return [request(LINES_MEDIA, b"\n".join(map(spoilt, (lines * BATCH)[:BATCH])), BAD)]
-
-
-def _copies(lines: list[bytes]) -> list[bytes]:
-    return [request(BULLETIN_MEDIA, lines[0], BAD)]
-
-
-ATTACKS = (
-    Attack("nobody", 0, _singly(spoilt)),
-    Attack("bad signatures", 64, _singly(spoilt)),
-    Attack("broken lines", 64, _singly(broken)),
-    Attack("batches of 1,000 bad signatures", 16, _in_batches),
-    Attack("copies of one line", 64, _copies),
-)
-
-
-def measure_abuse(place: Place, seconds: float, *, progress: Callable[[str], None]) -> list[Felt]:
-    """Measure the good partner beside each attack, every time at a fresh hub."""
-    write_lines(place.template, place.lines, int(A_SECOND * seconds) + BATCH)
-    return [_measure(place, attack, seconds, progress) for attack in ATTACKS]
-
-
-def _measure(place: Place, attack: Attack, seconds: float, progress: Callable[[str], None]) -> Felt:
-    progress(f"a good partner beside {attack.name}")
+def _measure(place: Place, attack: Attack | None, bad: Sequence[bytes], seconds: float, progress: Progress) -> Suffered:
+    name = "alone" if attack is None else attack.name
+    progress(f"a good partner: {name}")
     data = place.scratch / "hub"
     try:
         with (
-            serve_copy(place.template, data, LINTAS_RATE_FACTOR="1", LINTAS_TRUSTED_PROXY=HOST) as served,
-            ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool,
+            serve_copy(place, data, rate_factor=1) as served,
+            ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
         ):
-            before = hub_cpu_s(served.pid)
-            bad = pool.submit(attack_for, served.port, ATTACKS.index(attack), place.lines, seconds)
-            good = pool.submit(publish_for, served.port, place.lines, seconds)
-            latencies, statuses = good.result(), bad.result()
-            return Felt(attack.name, latencies, statuses, seconds, hub_cpu_s(served.pid) - before)
+            attacking: Future[Counter[str]] | None = None
+            if attack is not None:
+                attacking = pool.submit(attack_hub, ATTACKS.index(attack), served.ports[0], bad, seconds + 2 * WARM_S)
+            outcome = run_apart(
+                Job(
+                    ports=served.ports,
+                    pids=served.pids,
+                    connections=GOOD_CONNECTIONS,
+                    warm_s=WARM_S,
+                    seconds=seconds,
+                    make=partial(Posts, place.lines),
+                    a_second=GOOD_A_SECOND,
+                )
+            )
+            return Suffered(name, outcome, Counter() if attacking is None else attacking.result())
     finally:
-        shutil.rmtree(data, ignore_errors=True)
+        place.clear(data)
 
 
-def publish_for(port: int, path: Path, seconds: float) -> tuple[float, ...]:
-    """Post a line whenever one is due; return from when it was due to its receipt."""
-    lines = path.read_bytes().splitlines()[BATCH:]
-    return uvloop.run(_publish(port, [request(BULLETIN_MEDIA, line, GOOD) for line in lines], seconds))
+def attack_hub(number: int, port: int, bad: Sequence[bytes], seconds: float) -> Counter[str]:
+    """Attack for a time; return how often what was answered."""
+    return uvloop.run(_attack(ATTACKS[number], port, bad, seconds))
 
 
-def attack_for(port: int, number: int, path: Path, seconds: float) -> dict[int, int]:
-    """Send an attack's requests over and over; return how many answers came by status, 0 for a connection cut."""
-    attack = ATTACKS[number]
-    return uvloop.run(_attack(port, attack.make(path.read_bytes().splitlines()[:BATCH]), attack.connections, seconds))
+async def _attack(attack: Attack, port: int, bad: Sequence[bytes], seconds: float) -> Counter[str]:
+    answers: Counter[str] = Counter()
+    tasks = [asyncio.ensure_future(attack.run(port, bad, answers)) for _ in range(attack.connections)]
+    await asyncio.sleep(seconds)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return answers
 
 
-async def _publish(port: int, requests: list[bytes], seconds: float) -> tuple[float, ...]:
-    idle: asyncio.Queue[Any] = asyncio.Queue()
-    for _ in range(POOL):
-        idle.put_nowait(await asyncio.open_connection(HOST, port))
-    start, latencies = time.monotonic(), []
-
-    async def post(number: int) -> None:
-        due = start + number / A_SECOND
-        await asyncio.sleep(due - time.monotonic())
-        connection = await idle.get()
-        status = await _exchange(connection[0], connection[1], requests[number])
-        latencies.append(time.monotonic() - due)
-        idle.put_nowait(connection)
-        if status != ACCEPTED:
-            raise ValueError(f"A good partner's line was answered with {status}.")
-
-    await asyncio.gather(*(post(number) for number in range(int(A_SECOND * seconds))))
-    return tuple(latencies)
+async def _bad_signatures(port: int, bad: Sequence[bytes], answers: Counter[str]) -> None:
+    await _flood(port, lambda: post(BULLETIN_MEDIA, random.choice(bad)), answers)
 
 
-async def _attack(port: int, requests: list[bytes], connections: int, seconds: float) -> dict[int, int]:
-    statuses: Counter[int] = Counter()
-    turns, end = cycle(requests), time.monotonic() + seconds
+async def _bad_batches(port: int, bad: Sequence[bytes], answers: Counter[str]) -> None:
+    body = b"\n".join(bad[i % len(bad)] for i in range(BATCH))
+    await _flood(port, lambda: post(LINES_MEDIA, body), answers)
 
-    async def send() -> None:
-        while time.monotonic() < end:
-            with suppress(ConnectionError, asyncio.IncompleteReadError):
-                reader, writer = await asyncio.open_connection(HOST, port)
-                while time.monotonic() < end:
-                    statuses[await _exchange(reader, writer, next(turns))] += 1
+
+async def _too_many(port: int, bad: Sequence[bytes], answers: Counter[str]) -> None:
+    await _flood(port, lambda: get("/v1/bulletins?after=0", random.choice(bad).decode()), answers)
+
+
+async def _slow_bodies(port: int, bad: Sequence[bytes], answers: Counter[str]) -> None:
+    while True:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            reader, writer = await asyncio.open_connection(HOST, port, local_addr=(ATTACKER, 0))
+            writer.write(post(BULLETIN_MEDIA, random.choice(bad))[:-500])
+            try:
+                # A byte now and then, until the hub has had enough.
+                while not reader.at_eof():
+                    with suppress(TimeoutError):
+                        answers[_status(await asyncio.wait_for(reader.readuntil(b"\r\n"), SLOW_BYTE_S))] += 1
+                        break
+                    writer.write(b"A")
+            finally:
                 writer.close()
-                return
-            statuses[0] += 1
-
-    await asyncio.gather(*(send() for _ in range(connections)))
-    return dict(statuses)
+        await asyncio.sleep(0)
 
 
-async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, raw: bytes) -> int:
-    writer.write(raw)
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-    await reader.readexactly(int(length.partition(b":")[2]))
-    return int(head[9:12])
+async def _flood(port: int, make: Callable[[], bytes], answers: Counter[str]) -> None:
+    while True:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            reader, writer = await asyncio.open_connection(HOST, port, local_addr=(ATTACKER, 0))
+            try:
+                while True:
+                    writer.write(make())
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    await reader.readexactly(_length(head))
+                    answers[_status(head)] += 1
+            finally:
+                writer.close()
+        answers["cut"] += 1
+        await asyncio.sleep(0.001)
 
 
-def abuse_figures(felt: Felt) -> dict[str, Any]:
-    """Return what is told of one attack."""
-    ascending = sorted(felt.latencies_s)
-    return {
-        "attack": felt.name,
-        "p50_ms": ascending[len(ascending) // 2] * 1000,
-        "p99_ms": ascending[len(ascending) * 99 // 100] * 1000,
-        "answers_a_second": sum(felt.statuses.values()) / felt.seconds,
-        "statuses": dict(sorted(felt.statuses.items())),
-        "hub_cpu": felt.hub_cpu_s / felt.seconds,
-    }
+def _length(head: bytes) -> int:
+    return next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
 
 
-def abuse_table(found: list[Felt]) -> str:
-    """Write the measurements for reading."""
-    lines = [f"{'beside':<34}{'p50 ms':>8}{'p99 ms':>8}{'hub':>6}{'attacks/s':>11}  answers by status"]
-    for felt in found:
-        of = abuse_figures(felt)
-        told = ", ".join(f"{status or 'cut'}: {count}" for status, count in of["statuses"].items())
-        lines.append(
-            f"{of['attack']:<34}{of['p50_ms']:>8.1f}{of['p99_ms']:>8.1f}{of['hub_cpu']:>6.0%}"
-            f"{of['answers_a_second']:>11.0f}  {told}"
+def _status(head: bytes) -> str:
+    return head[9:12].decode()
+
+
+def spoil(raw: bytes) -> bytes:
+    """Return a line that is well formed and signed by nobody: it costs the hub a whole check."""
+    swapped = b"A" if raw[-50:-49] != b"A" else b"B"
+    return raw[:-50] + swapped + raw[-49:]
+
+
+ATTACKS = (
+    Attack("bad signatures", 32, _bad_signatures),
+    Attack("batches of bad signatures", 16, _bad_batches),
+    Attack("slow bodies", 300, _slow_bodies),
+    Attack("too many requests", 64, _too_many),
+)
+
+
+def abuse_figures(found: Sequence[Suffered]) -> list[dict[str, Any]]:
+    """Return what is told of each attack, with the ratio to no attack."""
+    alone = percentile(sorted(found[0].outcome.latencies_s), 99)
+    figures = []
+    for each in found:
+        latencies = sorted(each.outcome.latencies_s)
+        figures.append(
+            {
+                "name": f"good partner: {each.name}",
+                "p50_ms": percentile(latencies, 50) * MS,
+                "p99_ms": percentile(latencies, 99) * MS,
+                "p99_to_alone": percentile(latencies, 99) / alone,
+                "posted": each.outcome.units,
+                "hub_cpu": each.outcome.hub_cpu_s / each.outcome.seconds,
+                "answers": dict(each.answers),
+            }
         )
-    lines += ["", f"p50, p99: of a good partner that posts {A_SECOND} lines a second, from when each is due."]
-    return "\n".join(lines)
+    return figures
+
+
+def abuse_table(found: Sequence[Suffered]) -> str:
+    """Write the measurements for reading."""
+    rows = [
+        f"{'a good partner beside an attacker':<36}{'posted':>8}{'p50 ms':>9}{'p99 ms':>9}{'to alone':>10}{'hub':>6}"
+    ]
+    for of in abuse_figures(found):
+        answers = ", ".join(f"{count:,} x {status}" for status, count in sorted(of["answers"].items()))
+        rows.append(
+            f"{of['name']:<36}{of['posted']:>8,}{of['p50_ms']:>9.1f}{of['p99_ms']:>9.1f}{of['p99_to_alone']:>10.2f}"
+            f"{of['hub_cpu']:>6.0%}  {answers}"
+        )
+    note = f"{GOOD_A_SECOND:.0f} posts a second, open loop, from when each was due. On the right what the attacker got."
+    return "\n".join((*rows, "", note))

@@ -38,8 +38,8 @@ def write_lines(data: Path, path: Path, count: int, *, to_all: bool = False) -> 
     with path.open("wb") as file:
         for number in range(count):
             identity = identities[number % len(identities)]
-            header = _header(identity, now, to_all=to_all or number % 2 == 0)
-            file.write(sign(header, _payload(number), identity.key) + b"\n")
+            header = typical_header(identity, now, to_all=to_all or number % 2 == 0)
+            file.write(sign(header, canonical(typical_payload(number)), identity.key) + b"\n")
 
 
 def make_token(data: Path, reader: str = READER) -> str:
@@ -55,7 +55,7 @@ def open_identity(data: Path, party: str) -> Identity:
     return load_identity(identity_path(data, party), (data / "passphrase").read_bytes().strip())
 
 
-def _header(identity: Identity, now: int, *, to_all: bool) -> dict[str, Any]:
+def typical_header(identity: Identity, now: int, *, to_all: bool) -> dict[str, Any]:
     return {
         "typ": BULLETIN,
         "iss": identity.party,
@@ -70,22 +70,21 @@ def _header(identity: Identity, now: int, *, to_all: bool) -> dict[str, Any]:
     }
 
 
-def _payload(number: int) -> bytes:
+def typical_payload(number: int) -> dict[str, Any]:
+    """Return the content of a typical bulletin."""
     indicators = [
         {"type": "phone", "value": f"+6011{number:08d}", "role": "contact"},
         {"type": "domain", "value": f"offer-{number}.example", "role": "phishing"},
         {"type": "wallet-evm", "value": f"0x{number:040x}", "role": "payment"},
     ]
-    return canonical(
-        {
-            "title": f"SIMULATED: recruitment for a scam compound, measured bulletin {number}",
-            "summary": SUMMARY.format(number=number),
-            "case_ref": f"SIM/2026/{number:06d}",
-            "severity": "moderate",
-            "grading": {"source": "B", "information": "2"},
-            "handling": ["H0"],
-            "caveats": ["non-punishment"],
-            "languages": ["en"],
-            "indicators": indicators,
-        }
-    )
+    return {
+        "title": f"SIMULATED: recruitment for a scam compound, measured bulletin {number}",
+        "summary": SUMMARY.format(number=number),
+        "case_ref": f"SIM/2026/{number:06d}",
+        "severity": "moderate",
+        "grading": {"source": "B", "information": "2"},
+        "handling": ["H0"],
+        "caveats": ["non-punishment"],
+        "languages": ["en"],
+        "indicators": indicators,
+    }

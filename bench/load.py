@@ -1,49 +1,44 @@
 """The load on the hub: requests over HTTP/1.1 from a process of its own.
 
-Closed loop: each connection sends its next request when the last is answered, so latencies are those of a hub that is
-never asked for more than it gives. Every answer is checked; the first wrong one ends the run.
+Closed loop: each connection sends its next request when the last is answered, which finds the most that a hub gives.
+Open loop: requests fall due at a steady rate, whether or not the hub has kept up, wait for a free connection, and
+their latency is counted from then. Every answer is checked; the first wrong one ends the run.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
-from pathlib import Path
-from typing import Protocol, cast
+from multiprocessing import get_context
+from typing import cast
 
 import uvloop
 
-HOST = "127.0.0.1"
-BULLETIN_MEDIA = "application/vnd.lintas.bulletin"
-LINES_MEDIA = "application/jsonl"
-PAGE_LINES = 100
-BEGINNING = "0"
-"""Index 0 of the log is never a bulletin."""
+from bench.cpu import machine_cpu_s, trees_cpu_s
+from bench.work import HOST, Work, header
 
-ANSWER_S_MAX = 30.0
+ANSWER_S_MAX = 60.0
 """Time for the answers that are under way when the window ends."""
-
-TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one process sends: `batch` lines a request, or with a `token` pages of a feed."""
+    """How the work is sent; `a_second` requests a second in an open loop, 0 for a closed one.
 
-    port: int
-    hub_pid: int
+    `pids` are the processes whose CPU is the hub's.
+    """
+
+    ports: tuple[int, ...]
+    pids: tuple[int, ...]
     connections: int
     warm_s: float
     seconds: float
-    lines: Path | None = None
-    batch: int = 1
-    token: str = ""
+    make: Callable[[], Work]
+    a_second: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,86 +55,40 @@ class Outcome:
     ran_out: bool
 
 
-class Work(Protocol):
-    """What is asked of the hub."""
-
-    def next(self) -> bytes | None:
-        """Return the next request, None when there is none left."""
-
-    def check(self, status: int, head: bytes, body: bytes) -> int:
-        """Return how many units an answer stands for; raise ValueError when it is not what was expected."""
-
-
-class Posts:
-    """Posts of one line each, or of many."""
-
-    def __init__(self, path: Path, batch: int) -> None:
-        """Build every request before the first is sent."""
-        lines = path.read_bytes().splitlines()
-        self._batch = batch
-        self._requests = deque(_posts(lines, batch))
-
-    def next(self) -> bytes | None:
-        """Return the next request."""
-        return self._requests.popleft() if self._requests else None
-
-    def check(self, status: int, head: bytes, body: bytes) -> int:
-        """Expect that every line is accepted, and new."""
-        del head
-        if self._batch == 1:
-            statuses = [status]
-        else:
-            _expect(status, 200, body)
-            statuses = [json.loads(row)["status"] for row in body.splitlines()]
-        for found in statuses:
-            _expect(found, 201, body)
-        return _expect(len(statuses), self._batch, body)
-
-
-class Pulls:
-    """Pages of a feed, one after the other, from the beginning again after the last full one."""
-
-    def __init__(self, token: str) -> None:
-        """Begin at the beginning of the feed."""
-        self._token = token
-        self._after = BEGINNING
-
-    def next(self) -> bytes | None:
-        """Return the request for the next page."""
-        path = f"/v1/bulletins?after={self._after}&limit={PAGE_LINES}"
-        return f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {self._token}\r\n\r\n".encode()
-
-    def check(self, status: int, head: bytes, body: bytes) -> int:
-        """Expect a full page, or an empty one at the end of the feed, which counts as nothing."""
-        _expect(status, 200, body)
-        if not body:
-            self._after = BEGINNING
-            return 0
-        _expect(body.count(b'"line":'), PAGE_LINES, body)
-        self._after = _header(head, b"lintas-cursor").decode()
-        return 1
-
-
 @dataclass(slots=True)
 class Meter:
-    """What the connections have measured. `stopping` ends them after the answer they wait for."""
+    """What the connections have measured. `stopping` ends them after the answers they wait for.
+
+    `done` holds when each request counts (answered; in an open loop due), its latency, its units.
+    """
 
     work: Work
-    hub_pid: int
+    pids: tuple[int, ...]
+    is_open: bool = False
     done: list[tuple[float, float, int]] = field(default_factory=list)
     cpu: list[tuple[float, float, float, float]] = field(default_factory=list)
+    due: deque[float] = field(default_factory=deque)
+    free: list[Connection] = field(default_factory=list)
     stopping: bool = False
     ran_out: bool = False
 
     def read_cpu(self) -> None:
         """Note the time, then the CPU seconds of hub, this process, machine so far."""
-        self.cpu.append((time.monotonic(), hub_cpu_s(self.hub_pid), time.process_time(), _machine_cpu_s()))
+        self.cpu.append((time.monotonic(), trees_cpu_s(self.pids), time.process_time(), machine_cpu_s()))
+
+    def arrive(self, due: float) -> None:
+        """Take a request that falls due: a free connection sends it, or it waits."""
+        self.due.append(due)
+        if self.free:
+            self.free.pop().go_on()
 
     def stop(self) -> None:
         """End the window."""
         if not self.stopping:
             self.read_cpu()
             self.stopping = True
+            for each in self.free:
+                each.go_on()
 
     def outcome(self) -> Outcome:
         """Return what fell into the window; raise ValueError when nothing did."""
@@ -169,43 +118,56 @@ class Connection(asyncio.Protocol):
         self._meter = meter
         self._ended = ended
         self._buffer = b""
-        self._sent_at = 0.0
+        self._needed = 0
+        self._began = 0.0
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the first request."""
         # uvloop's transports can write without being registered as WriteTransport.
         self._transport = cast("asyncio.WriteTransport", transport)
-        self._send()
+        self.go_on()
 
     def data_received(self, data: bytes) -> None:
         """Check an answer once it is complete, send the next request."""
         self._buffer += data
-        head, found, body = self._buffer.partition(b"\r\n\r\n")
-        if not found or len(body) < int(_header(head, b"content-length")):
+        if len(self._buffer) < self._needed:
             return
-        now, self._buffer = time.monotonic(), b""
+        head, found, body = self._buffer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        self._needed = len(head) + 4 + int(header(head, b"content-length"))
+        if len(self._buffer) < self._needed:
+            return
+        now, self._buffer, self._needed = time.monotonic(), b"", 0
         try:
             units = self._meter.work.check(int(head[9:12]), head, body)
         except ValueError as fault:
             self._end(fault)
             return
-        self._meter.done.append((now, now - self._sent_at, units))
-        self._send()
+        self._meter.done.append((self._began if self._meter.is_open else now, now - self._began, units))
+        self.go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail unless this side had finished."""
         self._end(ConnectionError(f"The hub closed the connection: {exc}"))
 
-    def _send(self) -> None:
-        request = None if self._meter.stopping else self._meter.work.next()
+    def go_on(self) -> None:
+        """Send the next request that there is, or wait for it, or end."""
+        meter = self._meter
+        if meter.is_open and not meter.due:
+            if meter.stopping:
+                self._end(None)
+            else:
+                meter.free.append(self)
+            return
+        request = None if meter.stopping and not meter.is_open else meter.work.next()
         if request is None:
-            if not self._meter.stopping:
-                self._meter.ran_out = True
+            meter.ran_out = meter.ran_out or not meter.stopping
             self._end(None)
             return
+        self._began = meter.due.popleft() if meter.is_open else time.monotonic()
         assert self._transport is not None
-        self._sent_at = time.monotonic()
         self._transport.write(request)
 
     def _end(self, fault: Exception | None) -> None:
@@ -213,18 +175,23 @@ class Connection(asyncio.Protocol):
             return
         assert self._transport is not None
         self._transport.close()
-        # Whoever ends first ends the window: with fewer connections another load would be measured.
-        self._meter.stop()
         if fault is None:
             self._ended.set_result(None)
         else:
             self._ended.set_exception(fault)
+        # Whoever ends first ends the window: with fewer connections another load would be measured.
+        self._meter.stop()
+
+
+def run_apart(job: Job) -> Outcome:
+    """Do the job in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(run, job).result()
 
 
 def run(job: Job) -> Outcome:
     """Do the job; raise ValueError or ConnectionError at the first answer that is not what was expected."""
-    work: Work = Posts(job.lines, job.batch) if job.lines is not None else Pulls(job.token)
-    return uvloop.run(_run(job, Meter(work, job.hub_pid)))
+    return uvloop.run(_run(job, Meter(job.make(), job.pids, is_open=job.a_second > 0)))
 
 
 async def _run(job: Job, meter: Meter) -> Outcome:
@@ -233,48 +200,18 @@ async def _run(job: Job, meter: Meter) -> Outcome:
     loop.call_later(job.warm_s, meter.read_cpu)
     loop.call_later(job.warm_s + job.seconds, meter.stop)
     async with asyncio.timeout(job.warm_s + job.seconds + ANSWER_S_MAX):
-        for end in ends:
-            await loop.create_connection(lambda end=end: Connection(meter, end), HOST, job.port)  # type: ignore[misc]
+        for number, end in enumerate(ends):
+            port = job.ports[number % len(job.ports)]
+            await loop.create_connection(lambda end=end: Connection(meter, end), HOST, port)  # type: ignore[misc]
+        if meter.is_open:
+            await _pace(meter, job.a_second)
         await asyncio.gather(*ends)
     return meter.outcome()
 
 
-def hub_cpu_s(pid: int) -> float:
-    """Return the CPU seconds, user plus system, that a process has used (proc(5))."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
-
-
-def _machine_cpu_s() -> float:
-    user, nice, system = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:4]
-    return (int(user) + int(nice) + int(system)) / TICKS_A_SECOND
-
-
-def _posts(lines: list[bytes], batch: int) -> Iterator[bytes]:
-    if batch == 1:
-        yield from (_post(BULLETIN_MEDIA, line) for line in lines)
-        return
-    rest = iter(lines)
-    while len(chunk := list(islice(rest, batch))) == batch:
-        yield _post(LINES_MEDIA, b"\n".join(chunk) + b"\n")
-
-
-def _post(media: str, body: bytes) -> bytes:
-    head = (
-        f"POST /v1/bulletins HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {media}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-def _header(head: bytes, name: bytes) -> bytes:
-    for line in head.split(b"\r\n")[1:]:
-        key, _, value = line.partition(b":")
-        if key.lower() == name:
-            return value.strip()
-    raise ValueError(f"The answer has no {name.decode()}.")
-
-
-def _expect(found: int, expected: int, body: bytes) -> int:
-    if found != expected:
-        raise ValueError(f"Expected {expected}, found {found}: {body[:300].decode(errors='replace')}")
-    return found
+async def _pace(meter: Meter, a_second: float) -> None:
+    due = time.monotonic()
+    while not meter.stopping:
+        meter.arrive(due)
+        due += 1 / a_second
+        await asyncio.sleep(max(0.0, due - time.monotonic()))

@@ -17,13 +17,15 @@ from typing import Any
 
 from cryptography.hazmat.backends.openssl import backend
 
-from bench.cells import CELLS, Cell, Round
+from bench.cells import PAGE, Cell, Round
+from bench.limit import Limit
 from bench.load import Outcome
 
-PACKAGES = ("cryptography", "pynacl", "fastapi", "starlette", "uvicorn", "uvloop", "httptools", "sqlalchemy")
+PACKAGES = ("cryptography", "pynacl", "fastapi", "starlette", "uvicorn", "uvloop", "httptools", "sqlalchemy", "psycopg")
 PERCENT = 100
+NAME_WIDTH = 38
 COLUMNS = (
-    ("", 29),
+    ("", NAME_WIDTH),
     ("a second", 9),
     ("of limit", 9),
     ("p50 ms", 9),
@@ -37,7 +39,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is told of one cell. A unit is an accepted bulletin or a page; CPU shares are of one core."""
+    """What is told of one cell. A unit is an accepted bulletin, a page or a proof; CPU shares are of one core."""
 
     name: str
     a_second: float
@@ -60,9 +62,9 @@ def figures(rounds: Sequence[Round], cell: Cell) -> Figures:
     return Figures(
         name=cell.name,
         a_second=_median(_rate(outcome) for outcome in outcomes),
-        ratio=_median(_rate(outcome) / _libsodium(each) for each, outcome in pairs),
-        p50_ms=_percentile(latencies, 50) * 1000,
-        p99_ms=_percentile(latencies, 99) * 1000,
+        ratio=_median(_rate(outcome) / _limit(each, cell) for each, outcome in pairs),
+        p50_ms=percentile(latencies, 50) * 1000,
+        p99_ms=percentile(latencies, 99) * 1000,
         checks_a_unit=_median(outcome.hub_cpu_s / outcome.units / _check_cpu_s(each) for each, outcome in pairs),
         hub_cpu=_median(outcome.hub_cpu_s / outcome.seconds for outcome in outcomes),
         load_cpu=_median(outcome.load_cpu_s / outcome.seconds for outcome in outcomes),
@@ -72,40 +74,50 @@ def figures(rounds: Sequence[Round], cell: Cell) -> Figures:
     )
 
 
+def summary(rounds: Sequence[Round]) -> list[Figures]:
+    """Return the figures of every cell, in the order they were measured."""
+    return [figures(rounds, found.cell) for found in rounds[0].measured]
+
+
 def table(rounds: Sequence[Round]) -> str:
     """Write the run for reading."""
-    limits = [limit for each in rounds for limit in (each.before, each.after)]
     lines = [
-        "limit: Ed25519 checks a second on this machine, median (lowest to highest)",
-        f"  libsodium, 2 processes    {_spread([limit.libsodium_two for limit in limits])}",
-        f"  cryptography, 1 process   {_spread([limit.cryptography_one for limit in limits])}",
-        f"  one libsodium check       {_median(limit.check_cpu_s for limit in limits) * 1e6:.0f} us of CPU",
+        *limit_lines([limit for each in rounds for limit in (each.before, each.after)]),
         "",
-        f"{'':<29}{'':>9}{'':>9}{'':>9}{'':>9}{'CPU in':>8}{'CPU':>7}{'CPU':>6}{'CPU':>7}",
+        f"{'':<{NAME_WIDTH}}{'':>9}{'':>9}{'':>9}{'':>9}{'CPU in':>8}{'CPU':>7}{'CPU':>6}{'CPU':>7}",
         "".join(f"{word:>{width}}" for word, width in COLUMNS),
     ]
-    for cell in CELLS:
-        of = figures(rounds, cell)
+    for of in summary(rounds):
         note = "  (the lines ran out)" if of.ran_out else ""
         lines.append(
-            f"{of.name:<29}{of.a_second:>9,.0f}{of.ratio:>9.3f}{of.p50_ms:>9.2f}{of.p99_ms:>9.2f}{of.checks_a_unit:>8.1f}"
-            f"{of.hub_cpu:>7.0%}{of.load_cpu:>6.0%}{of.others_cpu:>7.0%}{note}"
+            f"{of.name:<{NAME_WIDTH}}{of.a_second:>9,.0f}{of.ratio:>9.3f}{of.p50_ms:>9.2f}{of.p99_ms:>9.2f}"
+            f"{of.checks_a_unit:>8.1f}{of.hub_cpu:>7.0%}{of.load_cpu:>6.0%}{of.others_cpu:>7.0%}{note}"
         )
     lines += [
         "",
-        "a second: bulletins accepted, or pages. of limit: that over libsodium on 2 processes, in the same round.",
-        "p50, p99: of a request. CPU in checks: the hub's CPU for a bulletin (page), in libsodium checks.",
+        "of limit: bulletins, proofs to libsodium on 2 processes, pages to the loop that parses and writes again.",
+        "p50, p99: of a request; with a load in %, from when it was due, at that share of the closed loop's rate.",
+        "CPU in checks: the hub's and its database's CPU for a bulletin (page, proof), in libsodium checks.",
         "CPU: share of one core. Everything the hub said it had accepted was found in its database.",
     ]
     return "\n".join(lines)
 
 
+def limit_lines(limits: Sequence[Limit]) -> list[str]:
+    """Write what the machine can do."""
+    return [
+        "limit: Ed25519 checks a second on this machine, median (lowest to highest)",
+        f"  libsodium, 2 processes    {_spread([limit.libsodium_two for limit in limits])}",
+        f"  cryptography, 1 process   {_spread([limit.cryptography_one for limit in limits])}",
+        f"  one libsodium check       {_median(limit.check_cpu_s for limit in limits) * 1e6:.0f} us of CPU",
+        f"  pages parsed and written  {_spread([limit.pages_one for limit in limits])}",
+    ]
+
+
 def values(rounds: Sequence[Round]) -> dict[str, Any]:
-    """Return the run for JSON: machine, software, every round, the summary."""
+    """Return the run for JSON: every round, the summary."""
     return {
-        "machine": {"cores": os.cpu_count(), "architecture": platform.machine()},
-        "software": software(),
-        "summary": [asdict(figures(rounds, cell)) for cell in CELLS],
+        "summary": [asdict(each) for each in summary(rounds)],
         "rounds": [
             {
                 "limit_before": asdict(each.before),
@@ -117,10 +129,12 @@ def values(rounds: Sequence[Round]) -> dict[str, Any]:
     }
 
 
-def software() -> dict[str, str]:
-    """Return the versions of what the figures depend on."""
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on: the machine, the versions."""
     found = {name: version(name) for name in PACKAGES}
     return {
+        "cores": os.cpu_count(),
+        "architecture": platform.machine(),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "openssl": backend.openssl_version_text(),
@@ -129,11 +143,18 @@ def software() -> dict[str, str]:
     }
 
 
+def percentile(ascending: Sequence[float], percent: int) -> float:
+    """Return the value that so many percent of the others do not reach."""
+    return ascending[min(len(ascending) - 1, len(ascending) * percent // PERCENT)]
+
+
 def _rate(outcome: Outcome) -> float:
     return outcome.units / outcome.seconds
 
 
-def _libsodium(each: Round) -> float:
+def _limit(each: Round, cell: Cell) -> float:
+    if cell.work == PAGE:
+        return (each.before.pages_one + each.after.pages_one) / 2
     return (each.before.libsodium_two + each.after.libsodium_two) / 2
 
 
@@ -145,10 +166,6 @@ def _median(numbers: Iterable[float]) -> float:
     return statistics.median(numbers)
 
 
-def _percentile(ascending: Sequence[float], percent: int) -> float:
-    return ascending[min(len(ascending) - 1, len(ascending) * percent // PERCENT)]
-
-
 def _spread(numbers: Sequence[float]) -> str:
     return f"{_median(numbers):>8,.0f}   ({min(numbers):,.0f} to {max(numbers):,.0f})"
 
@@ -156,4 +173,4 @@ def _spread(numbers: Sequence[float]) -> str:
 def _outcome(outcome: Outcome) -> dict[str, Any]:
     members = asdict(outcome)
     latencies = sorted(members.pop("latencies_s"))
-    return {**members, "p50_ms": _percentile(latencies, 50) * 1000, "p99_ms": _percentile(latencies, 99) * 1000}
+    return {**members, "p50_ms": percentile(latencies, 50) * 1000, "p99_ms": percentile(latencies, 99) * 1000}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -10,13 +9,13 @@ from multiprocessing import get_context
 from typing import Any
 
 from bench import subscribers
-from bench.cells import Place, Progress
-from bench.hubs import serve_copy
+from bench.cells import Progress
+from bench.hubs import Place, serve_copy
 from bench.lines import ISSUERS, make_token, write_lines
+from bench.report import percentile
 from bench.subscribers import StreamJob, StreamOutcome
 from lintas import vocabulary
 
-PERCENT = 100
 KIB = 1024
 
 
@@ -53,10 +52,10 @@ def _measure_cell(place: Place, cell: StreamCell, seconds: float, progress: Prog
     readers = sorted(set(vocabulary.load().agencies) - set(ISSUERS))
     tokens = tuple(make_token(place.template, reader) for reader in readers)
     try:
-        with serve_copy(place.template, data) as served:
+        with serve_copy(place, data) as served:
             job = StreamJob(
-                port=served.port,
-                hub_pid=served.pid,
+                port=served.ports[0],
+                pids=served.pids,
                 tokens=tokens,
                 lines=place.lines,
                 idle=cell.idle,
@@ -67,7 +66,7 @@ def _measure_cell(place: Place, cell: StreamCell, seconds: float, progress: Prog
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
                 outcome = pool.submit(subscribers.run, job).result()
     finally:
-        shutil.rmtree(data, ignore_errors=True)
+        place.clear(data)
     if outcome.wrong or outcome.published != int(cell.a_second * seconds):
         raise ValueError(f"{cell.name}: {outcome.wrong} streams hold other than they must.")
     return outcome
@@ -81,9 +80,9 @@ def stream_figures(cell: StreamCell, outcome: StreamOutcome) -> dict[str, Any]:
         "published": outcome.published,
         "delivered": outcome.delivered,
         "idle_kib": outcome.idle_bytes / KIB,
-        "p50_ms": _percentile(latencies, 50) * 1000,
-        "p99_ms": _percentile(latencies, 99) * 1000,
-        "post_p99_ms": _percentile(posts, 99) * 1000,
+        "p50_ms": percentile(latencies, 50) * 1000,
+        "p99_ms": percentile(latencies, 99) * 1000,
+        "post_p99_ms": percentile(posts, 99) * 1000,
         "hub_cpu": outcome.hub_cpu_s / outcome.seconds,
         "load_cpu": outcome.load_cpu_s / outcome.seconds,
     }
@@ -109,7 +108,3 @@ def stream_table(found: Sequence[tuple[StreamCell, StreamOutcome]]) -> str:
         "Every active stream held every bulletin, once, in order. KiB idle: resident memory for one silent stream.",
     ]
     return "\n".join(lines)
-
-
-def _percentile(ascending: Sequence[float], percent: int) -> float:
-    return ascending[min(len(ascending) - 1, len(ascending) * percent // PERCENT)]

@@ -17,7 +17,8 @@ from typing import cast
 
 import uvloop
 
-from bench.load import BULLETIN_MEDIA, HOST, hub_cpu_s
+from bench.cpu import trees_cpu_s
+from bench.work import BULLETIN_MEDIA, HOST
 
 OPEN_S_MAX = 60.0
 ARRIVE_S_MAX = 15.0
@@ -42,7 +43,7 @@ class StreamJob:
     """How many streams are opened, what is published beside them."""
 
     port: int
-    hub_pid: int
+    pids: tuple[int, ...]
     tokens: tuple[str, ...]
     lines: Path
     idle: int
@@ -164,16 +165,16 @@ def run(job: StreamJob) -> StreamOutcome:
 async def _run(job: StreamJob) -> StreamOutcome:
     first = await _open(job, OPENED_AT_ONCE, IDLE_QUERY)
     await asyncio.sleep(SETTLE_S)
-    before = _resident_bytes(job.hub_pid)
+    before = _resident_bytes(job.pids[0])
     idle = await _open(job, job.idle, IDLE_QUERY)
     await asyncio.sleep(SETTLE_S)
-    idle_bytes = (_resident_bytes(job.hub_pid) - before) / job.idle if job.idle else 0.0
+    idle_bytes = (_resident_bytes(job.pids[0]) - before) / job.idle if job.idle else 0.0
     active = await _open(job, job.active, "")
-    hub, load, began = hub_cpu_s(job.hub_pid), time.process_time(), time.monotonic()
+    hub, load, began = trees_cpu_s(job.pids), time.process_time(), time.monotonic()
     published = await _publish(job)
     await _arrive(active, len(published.due))
     seconds = time.monotonic() - began
-    hub, load = hub_cpu_s(job.hub_pid) - hub, time.process_time() - load
+    hub, load = trees_cpu_s(job.pids) - hub, time.process_time() - load
     for subscriber in (*first, *idle, *active):
         subscriber.close()
     expected = sorted(published.due)

@@ -57,8 +57,8 @@ def as_pushed(row: Row) -> Row:
             return row
         notice = {"type": "bulletin.notice", "seq": row.seq, "id": row.id}
         facts = {"tlp": header.tlp, "urgency": header.urgency, "kind": header.kind}
-        return replace(row, is_line=False, data=canonical(notice | facts))
-    return replace(row, data=canonical({"type": "bulletin.state", **json.loads(row.data)}))
+        return row._replace(is_line=False, data=canonical(notice | facts))
+    return row._replace(data=canonical({"type": "bulletin.state", **json.loads(row.data)}))
 
 
 def call_of(row: Row) -> Call:

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from broker.auth import Caller
 from broker.batch import Batch
@@ -71,8 +71,7 @@ class Source:
         return self.wanted == EVERYTHING and self.ref_to is None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row of a page, prepared. `is_line`: it carries the bulletin itself, not only what became of it.
 
     `is_personal`: somebody else's bulletin with person data, or sealed so that the hub cannot tell.

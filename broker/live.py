@@ -70,7 +70,7 @@ def _chosen(
 ) -> dict[Source, list[int]]:
     """Return the log indexes that go to each reader; readers to whom nothing goes are left out."""
     seqs = [row.seq for row in rows]
-    released = lines.released_to(conn, seqs)
+    released = lines.released_between(conn, seqs[0], seqs[-1])
     asked = {_question(source): source for source in sources if not source.is_whole}
     wanted = {
         question: lines.wanted_of(conn, seqs, each.wanted, agency=each.agency, ref_to=each.ref_to)

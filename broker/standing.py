@@ -35,6 +35,10 @@ class Standing:
     recalled_by: tuple[str, ...] = ()
 
 
+UNTOUCHED = Standing()
+"""What nearly every bulletin is: nothing was said of it."""
+
+
 def readable(conn: Connection, directory: Directory, agency: str, line_id: str) -> lines.StoredLine:
     """Return a stored bulletin that this agency may read now; NotFound is the same whether it exists or not."""
     row = lines.by_id(conn, line_id)
@@ -72,20 +76,20 @@ def stand(
     hiding: Mapping[str, str] = HIDING,
 ) -> dict[int, Standing]:
     """Tell what became of each of these bulletins; `hiding` says which relations withdraw one."""
-    said: dict[int, list[lines.Reference]] = {row.seq: [] for row in rows}
-    for reference in lines.references(conn, list(said)) if rows else []:
+    said: dict[int, list[lines.Reference]] = {row.seq: [] for row in rows if row.is_said_of}
+    for reference in lines.references(conn, said) if said else []:
         said[reference.target].append(reference)
     over = {row.seq for row in rows if row.exp is not None and row.exp <= now}
     recalls = [row.seq for row in rows if row.seq in over and row.kind == policy.RECALL]
     if recalls:
         # A recall stands for as long as what it recalls would have: else its holders had no proof of it.
         over -= {seq for seq, end in endings.last_ends(conn, recalls).items() if end > now}
-    return {row.seq: _standing(row, said[row.seq], directory, hiding, is_over=row.seq in over) for row in rows}
+    return {row.seq: _standing(row, said.get(row.seq, ()), directory, hiding, is_over=row.seq in over) for row in rows}
 
 
 def _standing(
     row: lines.StoredLine,
-    said: list[lines.Reference],
+    said: Sequence[lines.Reference],
     directory: Directory,
     hiding: Mapping[str, str],
     *,
@@ -93,6 +97,8 @@ def _standing(
 ) -> Standing:
     if row.raw is None and is_over:
         return Standing(state="purged")
+    if not said and row.raw is not None and not is_over and not directory.is_suspect(row.kid, row.at):
+        return UNTOUCHED
     for relation, state in hiding.items():
         by = next((reference.id for reference in said if reference.relation == relation), None)
         if by is not None:

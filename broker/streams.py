@@ -37,7 +37,7 @@ from broker.hub import Hub
 from broker.live import Live, event_of, read_live, record_live
 from broker.store.engine import Connection
 from broker.wakeup import Bell
-from lintas.directory import EVERY_PARTNER
+from lintas.directory import EVERY_PARTNER, Directory
 from lintas.errors import Busy, Refusal, Unauthorized
 
 STREAMS_MAX = 1_500
@@ -65,6 +65,8 @@ HEARTBEAT = b":\n\n"
 OPENING = b"retry: %d\n\n" % RETRY_MS
 
 Send = Callable[[bytes], Awaitable[None]]
+Direct = Callable[[bytes], bool]
+"""Writes at once to a connection that has room; False when it has none and the bytes must wait."""
 
 logger = logging.getLogger("lintas.streams")
 
@@ -80,6 +82,7 @@ class Stream:
         "abort",
         "after",
         "caller",
+        "direct",
         "ends_at",
         "first",
         "slot",
@@ -94,6 +97,7 @@ class Stream:
         self.ends_at = asyncio.get_running_loop().time() + STREAM_S_MAX
         self.after = -1
         self.first: Page | None = None
+        self.direct: Direct | None = None
         self._buffer: deque[bytes] | None = None
         self._bytes = 0
         self._ended = False
@@ -101,7 +105,7 @@ class Stream:
 
     def push(self, data: bytes) -> None:
         """Put bytes behind what waits; a reader too slow for them is cut."""
-        if self._ended:
+        if self._ended or (self._is_idle and self.direct is not None and self.direct(data)):
             return
         if self._buffer is None:
             self._buffer = deque()
@@ -139,6 +143,11 @@ class Stream:
         """Tell whether nothing more will come."""
         return self._ended
 
+    @property
+    def _is_idle(self) -> bool:
+        # Nothing waits, nothing is being written: what is written now comes in its order.
+        return not self._buffer and self._waiter is not None and not self._waiter.done()
+
     def _end(self, last: bytes) -> None:
         self._ended = True
         self._buffer, self._bytes = deque((last,)) if last else None, len(last)
@@ -164,6 +173,7 @@ class Streams:
         self._slots = count()
         self._groups: dict[Source, set[Stream]] = {}
         self._cursor = -1
+        self._asked: tuple[Directory, int, bool] | None = None
         self._between_rounds = asyncio.Lock()
         self._bell: Bell | None = None
         self._fanning: asyncio.Task[None] | None = None
@@ -283,7 +293,7 @@ class Streams:
         sent = False
         while True:
             async with self._between_rounds:
-                self._end_revoked(self._open)
+                self._end_newly_revoked()
                 if not self._groups:
                     return sent
                 live = await self._recorded()
@@ -329,6 +339,12 @@ class Streams:
                         stream.push(b"".join(later))
 
     # --- ends ---
+
+    def _end_newly_revoked(self) -> None:
+        asked = self._hub.directory, self._hub.now(), self._hub.wakeup.is_stopping
+        if asked != self._asked:
+            self._asked = asked
+            self._end_revoked(self._open)
 
     def _end_revoked(self, streams: set[Stream]) -> None:
         known: dict[str, str | None] = {}

@@ -30,6 +30,13 @@ AFTER, TOP, AGAIN, OPENED = "feed_after", "feed_top", "feed_again", "feed_opened
 """Where the memory keeps the cursor of the feed, how far it was shown, from where it is to be read again, and the last
 event that let us read something that was released before."""
 
+JUDGED, JUDGED_BY = "feed_judged", "feed_judged_by"
+"""Where the memory keeps up to which event everything unseen was found to be beyond our grants, and the last event that
+had shaped the directory then."""
+
+JUDGED_MIN = 100
+"""So many are judged again rather than noted: the note costs a durable write."""
+
 NOWHERE = -2
 """Of these places: not set. -1 is before the first event."""
 
@@ -301,14 +308,22 @@ def confirm_page(session: Session, page: FeedPage, found: Sequence[Received]) ->
 
 def left_out(session: Session, page: FeedPage) -> Released | None:
     """Return a bulletin that the log released to us, that a last page passed and that was never taken over."""
-    state = session.state
-    unseen = state.unseen(min(page.cursor, state.get_int("events_after", -1)))
+    state, shaped_by = session.state, session.state.newest_control()
+    # What was not for us stays unseen for ever. It is judged once, until an event that may widen our grants.
+    after = state.get_int(JUDGED, -1) if state.get_int(JUDGED_BY, NOWHERE) == shaped_by else -1
+    until = min(page.cursor, state.get_int("events_after", -1))
+    unseen = state.unseen(until, after=after)
     purged = state.purged(each.id for each in unseen)
     # What later changes of our grants took away is not withheld; those changes are in the log too.
     directory, party = session.directory, session.party
-    return next(
+    missing = next(
         (each for each in unseen if each.id not in purged and withdrawal.may_read(directory, party, each)), None
     )
+    if missing is None and len(unseen) >= JUDGED_MIN:
+        with state.transaction():
+            state.put(JUDGED, until)
+            state.put(JUDGED_BY, shaped_by)
+    return missing
 
 
 def verify_line(session: Session, raw: bytes, *, seq: int, wanted: str | None = None) -> Received:

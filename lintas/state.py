@@ -187,10 +187,10 @@ class State:
         query = "SELECT 1 FROM released WHERE id = ? AND seen = 0"
         return {line_id for line_id in ids if self._db.execute(query, (line_id,)).fetchone() is not None}
 
-    def unseen(self, until: int) -> list[Released]:
-        """Return what was released by log index `until` and never delivered."""
-        query = f"SELECT {_RELEASED} FROM released WHERE seen = 0 AND seq BETWEEN 0 AND ? ORDER BY seq"  # noqa: S608
-        return [_released(row) for row in self._db.execute(query, (until,))]
+    def unseen(self, until: int, *, after: int = -1) -> list[Released]:
+        """Return what was released at log indexes above `after` up to `until` and never delivered."""
+        query = f"SELECT {_RELEASED} FROM released WHERE seen = 0 AND seq > ? AND seq <= ? ORDER BY seq"  # noqa: S608
+        return [_released(row) for row in self._db.execute(query, (after, until))]
 
     def unseen_between(self, after: int, until: int) -> list[Released]:
         """Return what was accepted at log indexes above `after` up to `until`, released to us and never delivered."""

@@ -68,8 +68,8 @@ class Cluster:
         _wait(self, self.log)
 
 
-def start(folder: Path) -> Cluster:
-    """Start a cluster below this folder, or take the server that the environment names."""
+def start(folder: Path, options: Sequence[str] = OPTIONS) -> Cluster:
+    """Start a cluster below this folder, or take the server that the environment names; measurements have options."""
     named = os.environ.get(URL_NAME)
     return Cluster(named) if named else start_own(folder)
 
@@ -87,7 +87,7 @@ def start_own(folder: Path) -> Cluster:
         [binaries / "initdb", "-D", data, "-U", "lintas", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C"], user
     )
     command: list[str | Path] = [binaries / "postgres", "-D", data, "-k", sockets]
-    for option in OPTIONS:
+    for option in options:
         command += ["-c", option]
     cluster = Cluster(f"postgresql://lintas@/postgres?host={sockets}", command=command, log=folder / "log")
     cluster.run()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, and_, insert, or_, select, update
 
-from broker.store.tables import ack, delivery, event, insert_new, line
+from broker.store.tables import ack, delivery, event, line
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,25 @@ def insert_sent(conn: Connection, agency: str, way: str, seqs: Collection[int], 
 
 def insert_sendings(conn: Connection, sendings: Iterable[Sending]) -> None:
     """Note many sendings at once, as `insert_sent` does each."""
-    rows = [
-        {"agency": each.agency, "way": each.way, "seq": seq, "sent_seq": each.sent_seq}
-        for each in sendings
-        for seq in each.seqs
-    ]
-    if rows:
-        conn.execute(insert_new(conn, delivery), rows)
+    # One statement a page: to bind each bulletin by itself costs more than to store it.
+    rows = [(each.agency, each.way, each.sent_seq, list(each.seqs)) for each in sendings if each.seqs]
+    if not rows:
+        return
+    if conn.dialect.name == "sqlite":
+        conn.exec_driver_sql(_INSERT_SQLITE, [(*place, json.dumps(seqs)) for *place, seqs in rows])
+    else:
+        conn.exec_driver_sql(_INSERT_POSTGRES, rows)
+
+
+# SQLite takes ON CONFLICT for a join's ON unless there is a condition between.
+_INSERT_SQLITE = (
+    "INSERT INTO delivery (agency, way, sent_seq, seq) SELECT ?, ?, ?, value FROM json_each(?) WHERE true "
+    "ON CONFLICT DO NOTHING"
+)
+_INSERT_POSTGRES = (
+    "INSERT INTO delivery (agency, way, sent_seq, seq) SELECT %s::text, %s::text, %s::bigint, unnest(%s::bigint[]) "
+    "ON CONFLICT DO NOTHING"
+)
 
 
 def is_unreceived(conn: Connection, agency: str, ways: Collection[str], until: int) -> bool:

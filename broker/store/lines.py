@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import heapq
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from itertools import chain, islice
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Connection,
-    Subquery,
+    Select,
     and_,
+    bindparam,
     func,
     insert,
     not_,
     or_,
     select,
-    union_all,
     update,
 )
 
@@ -35,12 +39,15 @@ EVERYONE = "*"
 FETCH_MAX = 1_000
 """Rows read at a time when walking all lines."""
 
+FEEDS_MAX = 1_024
+"""Feed statements that are kept ready: two for each agency and filter in use."""
 
-@dataclass(frozen=True, slots=True)
-class StoredLine:
+
+class StoredLine(NamedTuple):
     """A line with the columns that decide who may read it. `at` is the second it was accepted.
 
-    `raw` is None once the content was purged; `is_personal` tells that it has person data, or may have some.
+    `raw` is None once the content was purged; `is_personal` tells that it has person data, or may have some;
+    `is_said_of`, that later bulletins refer to it, or may.
     """
 
     seq: int
@@ -57,6 +64,7 @@ class StoredLine:
     tlp_rank: int | None
     withdraws: bool
     is_personal: bool
+    is_said_of: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,7 @@ _COLUMNS = (
     line.c.tlp_rank,
     line.c.withdraws,
     line.c.is_personal,
+    select(ref.c.seq).where(ref.c.target == line.c.seq).exists().label("is_said_of"),
 )
 
 
@@ -192,53 +201,62 @@ def targets(conn: Connection, seq: int) -> set[int]:
 def feed(
     conn: Connection, reader: Reader, wanted: Filter, *, after: int, limit: int, ref_to: str | None = None
 ) -> list[StoredLine]:
-    """Return the bulletins the reader may have with seq > after, oldest first; `ref_to`: only those naming this id."""
-    both = _feed(reader, wanted, after=after, limit=limit, ref_to=ref_to, columns=_COLUMNS)
-    return [_line(row) for row in conn.execute(select(both).order_by(both.c.seq).limit(limit))]
+    """Return the bulletins the reader may have with seq > after, oldest first; `ref_to`: only those naming this id.
+
+    Two index walks (own name, everyone) that are read as far as they are needed: the cost does not grow with the
+    backlog.
+    """
+    bounds = {"after": after, "limit": limit}
+    halves = [conn.execute(_half(reader, wanted, ref_to, agency), bounds) for agency in (reader.agency, EVERYONE)]
+    rows = [_line(row) for row in islice(heapq.merge(*halves, key=itemgetter(0)), limit)]
+    for half in halves:
+        half.close()
+    return rows
 
 
 def waiting(conn: Connection, reader: Reader, wanted: Filter, *, after: int, limit: int) -> int:
     """Return how many bulletins a feed has with seq > after, counted up to `limit`."""
-    both = _feed(reader, wanted, after=after, limit=limit, ref_to=None, columns=_COLUMNS[:1])
-    return min(limit, conn.scalar(select(func.count()).select_from(both)) or 0)
+    bounds = {"after": after, "limit": limit}
+    halves = (_half(reader, wanted, None, agency).with_only_columns(line.c.seq) for agency in (reader.agency, EVERYONE))
+    return len(list(islice(chain.from_iterable(conn.scalars(half, bounds) for half in halves), limit)))
 
 
-def _feed(
-    reader: Reader, wanted: Filter, *, after: int, limit: int, ref_to: str | None, columns: Sequence[Column[Any]]
-) -> Subquery:
-    """Return the newer bulletins of two index walks (own name, everyone), each stopped at `limit`.
-
-    The cost does not grow with the backlog.
-    """
-    conditions = [_allowed(reader), *_wanted(wanted, reader.agency), *_refers(ref_to)]
-    halves = []
-    for agency in (reader.agency, EVERYONE):
-        half = (
-            select(*columns)
-            .join_from(recipient, line, recipient.c.seq == line.c.seq)
-            .where(recipient.c.agency == agency, recipient.c.state == RELEASED, recipient.c.seq > after, *conditions)
-            .order_by(recipient.c.seq)
-            .limit(limit)
-        )
-        if agency == EVERYONE:
-            half = half.where(line.c.iss != reader.agency)
-        halves.append(select(half.subquery()))
-    return union_all(*halves).subquery()
+@lru_cache(maxsize=FEEDS_MAX)
+def _half(reader: Reader, wanted: Filter, ref_to: str | None, agency: str) -> Select[*tuple[Any, ...]]:
+    # Kept ready: to build it costs several times what the database takes to answer it.
+    half = (
+        select(*_COLUMNS)
+        .join_from(recipient, line, recipient.c.seq == line.c.seq)
+        .where(recipient.c.agency == agency, recipient.c.state == RELEASED, recipient.c.seq > bindparam("after"))
+        .where(_allowed(reader), *_wanted(wanted, reader.agency), *_refers(ref_to))
+        .order_by(recipient.c.seq)
+        .limit(bindparam("limit"))
+    )
+    return half.where(line.c.iss != reader.agency) if agency == EVERYONE else half
 
 
 def since(conn: Connection, after: int, *, limit: int) -> list[StoredLine]:
     """Return every bulletin with seq > after, whoever may have it, oldest first."""
-    statement = select(*_COLUMNS).where(line.c.seq > after, line.c.kind.is_not(None)).order_by(line.c.seq).limit(limit)
-    return [_line(row) for row in conn.execute(statement)]
+    return [_line(row) for row in conn.execute(_SINCE, {"after": after, "limit": limit}).all()]
 
 
-def released_to(conn: Connection, seqs: Collection[int]) -> dict[int, set[str]]:
-    """Return to whom (or ``*``) each of these bulletins was released."""
-    found: dict[int, set[str]] = {seq: set() for seq in seqs}
-    statement = select(recipient.c.seq, recipient.c.agency)
-    for row in conn.execute(statement.where(recipient.c.seq.in_(seqs), recipient.c.state == RELEASED)):
-        found[row.seq].add(row.agency)
+def released_between(conn: Connection, first: int, last: int) -> dict[int, set[str]]:
+    """Return to whom (or ``*``) the bulletins from log index `first` to `last` were released."""
+    found: dict[int, set[str]] = defaultdict(set)
+    for seq, agency in conn.execute(_RELEASED_BETWEEN, {"first": first, "last": last}).all():
+        found[seq].add(agency)
     return found
+
+
+_SINCE = (
+    select(*_COLUMNS)
+    .where(line.c.seq > bindparam("after"), line.c.kind.is_not(None))
+    .order_by(line.c.seq)
+    .limit(bindparam("limit"))
+)
+_RELEASED_BETWEEN = select(recipient.c.seq, recipient.c.agency).where(
+    recipient.c.seq >= bindparam("first"), recipient.c.seq <= bindparam("last"), recipient.c.state == RELEASED
+)
 
 
 def wanted_of(
@@ -255,13 +273,13 @@ def published(
     """Return the issuer's own bulletins with seq > after, oldest first."""
     statement = select(*_COLUMNS).where(line.c.iss == issuer, line.c.kind.is_not(None), line.c.seq > after)
     statement = statement.where(*_wanted(wanted, issuer), *_refers(ref_to)).order_by(line.c.seq).limit(limit)
-    return [_line(row) for row in conn.execute(statement)]
+    return [_line(row) for row in conn.execute(statement).all()]
 
 
 def matching(conn: Connection, *conditions: ColumnElement[bool], limit: int) -> list[StoredLine]:
     """Return the lines that meet these conditions, oldest first."""
     statement = select(*_COLUMNS).where(*conditions).order_by(line.c.seq).limit(limit)
-    return [_line(row) for row in conn.execute(statement)]
+    return [_line(row) for row in conn.execute(statement).all()]
 
 
 def first_opened(conn: Connection, was: Reader, reader: Reader, wanted: Filter, passed: Passed) -> int | None:
@@ -309,7 +327,7 @@ def every(conn: Connection) -> Iterator[StoredLine]:
 
 
 def _line(row: Sequence[Any]) -> StoredLine:
-    return StoredLine(*row)
+    return StoredLine._make(row)
 
 
 def _allowed(reader: Reader) -> ColumnElement[bool]:

@@ -120,6 +120,7 @@ class EventStream(Response):
         defer, lost = _extension(scope, "lintas.defer"), _extension(scope, "lintas.lost")
         start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         streams, opened = self._streams, self._opened
+        opened.direct = _extension(scope, "lintas.push")
         if lost is not None:
             lost(opened.leave)
         if defer is None or lost is None:

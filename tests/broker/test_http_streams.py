@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import socket
 import threading
 import time
@@ -13,6 +15,8 @@ import pytest
 
 from broker import streams as engine
 from broker.app import build_app
+from broker.auth import Caller
+from broker.delivery import Source
 from broker.server import Server
 from lintas.header import BULLETIN, KEY
 from lintas.line import parse
@@ -350,3 +354,62 @@ def test_server_stops(desks: Desks) -> None:
 
     assert "stopping" == listener.reason
     assert took_s < 3
+
+
+def test_idle_stream_is_written_to_at_once() -> None:
+    """What comes for a stream that waits goes straight to its connection, and in order behind what must wait."""
+    room = [True, False, True]
+    written: list[bytes] = []
+
+    def direct(data: bytes) -> bool:
+        has_room = room.pop(0)
+        written.extend([data] if has_room else [])
+        return has_room
+
+    async def push_three() -> bytes:
+        caller = Caller(READER, "kid", "read", exp=0)
+        stream = engine.Stream(Source(READER, "feed"), caller, lambda: None, slot=0)
+        stream.direct = direct
+        taking = asyncio.ensure_future(stream.take())
+        await asyncio.sleep(0)
+        for data in (b"1", b"2", b"3"):
+            stream.push(data)
+        return await taking
+
+    waited = asyncio.run(push_three())
+
+    assert ([b"1"], b"23") == (written, waited)
+
+
+def test_a_request_behind_a_stream(desks: Desks) -> None:
+    """A second request on the connection of a stream waits; the stream goes on, framed as it began."""
+    host, port = desks.url.removeprefix("http://").split(":")
+    token = desks.session(READER).token()
+    head = f"GET {FEED} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+    with socket.create_connection((host, int(port)), timeout=10) as raw:
+        raw.sendall(f"{head}Accept: text/event-stream\r\n\r\n{head}\r\n".encode())
+        wait_until(lambda: open_streams(desks) == 1)
+        line = desks.publish(ISSUER, [READER])
+        found = b""
+        while line.raw not in found:
+            found += raw.recv(65_536)
+
+    size, data = re.findall(rb"\r\n([0-9a-f]+)\r\n(id: .*\n\n)\r\n", found, re.DOTALL)[0]
+    assert len(data) == int(size, 16)
+    assert data.startswith(b"id: %d\n" % seq_of(desks, line.id))
+
+
+def test_head_has_no_body(desks: Desks) -> None:
+    """Who asks for the head of a stream gets nothing of it, though it is open."""
+    host, port = desks.url.removeprefix("http://").split(":")
+    head = f"HEAD {FEED} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n"
+    head += f"Authorization: Bearer {desks.session(READER).token()}\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=10) as raw, stream_of(desks, READER) as other:
+        raw.sendall(head.encode())
+        wait_until(lambda: open_streams(desks) == 2)
+        desks.publish(ISSUER, [READER])
+        other.wait_for(1)
+        found = raw.recv(65_536)
+
+    assert found.startswith(b"HTTP/1.1 200")
+    assert found.endswith(b"\r\n\r\n")

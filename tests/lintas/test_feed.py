@@ -16,7 +16,7 @@ from lintas.header import BULLETIN, KEY
 from lintas.keys import SigningKey
 from lintas.line import Line, parse, sign
 from lintas.session import Session
-from lintas.state import Released, State
+from lintas.state import ControlRow, Released, State
 from lintas.strict import b64u
 
 if TYPE_CHECKING:
@@ -389,6 +389,41 @@ def test_what_we_may_no_longer_read_is_not_withheld(session: Session, recording:
     feed.confirm_page(session, page, [])
 
     assert int(recording.cursor) == session.state.get_int("feed_after", -1)
+
+
+def test_what_was_never_for_us_is_judged_once(
+    session: Session, recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was released to everyone beyond our grants is not judged at each page again, until our grants change."""
+    monkeypatch.setattr(feed, "JUDGED_MIN", 2)
+    narrow = Change("grant.changed", "sg-fiu", {"act": "grant", "agency": "sg-fiu", "publish": [], "read": ["drugs"]})
+    wide, was = session.replay, session.state.newest_control()
+    session.replay = replace(wide, directory=apply(wide.directory, narrow, seq=10**6, at=0))
+    beyond = [Released(letter * 42 + "A", seq, seq, 9, 99, "cyber", "GREEN") for seq, letter in enumerate("BCD", 1)]
+    session.state.add_released(beyond)
+    page = read(session, [], recording)
+    assert feed.left_out(session, page) is None
+    judged = session.state.get_int("feed_judged", -1)
+
+    session.state.add_control(ControlRow(was + 1, b"", None))
+    session.replay = wide
+    missing = feed.left_out(session, page)
+
+    assert min(page.cursor, session.state.get_int("events_after", -1)) == judged
+    assert missing is not None
+
+
+def test_what_is_left_out_is_missed_again(
+    session: Session, recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was withheld is missed at each page: it is never noted as not for us."""
+    monkeypatch.setattr(feed, "JUDGED_MIN", 1)
+    page = read(session, [], recording)
+
+    first, second = feed.left_out(session, page), feed.left_out(session, page)
+
+    assert first is not None
+    assert first == second
 
 
 def test_release_is_what_makes_a_bulletin_ours(session: Session, rows: Rows, recording: Recording) -> None:
