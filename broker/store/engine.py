@@ -55,6 +55,28 @@ class Store:
             conn.commit()
 
     @contextmanager
+    def write_lazily(self) -> Iterator[Connection]:
+        """Yield as `write` does; on SQLite return before the commit is on the disk. The next `write` takes it there.
+
+        Every connection sees it at once. A power cut, which ends this process too, may lose it, but nothing committed
+        before it, and nothing committed after it is kept without it: frames of the WAL hold only in their order. A
+        database of its own can lose a commit while this process lives on, so on Postgres this is `write`.
+        """
+        if self.is_shared:
+            with self.write() as conn:
+                yield conn
+            return
+        with self._write.connect() as conn:
+            # The driver's own connection: SQLAlchemy would begin a transaction, in which this cannot be changed.
+            driver: Any = conn.connection.driver_connection
+            driver.execute("PRAGMA synchronous=NORMAL")
+            try:
+                with conn.begin():
+                    yield conn
+            finally:
+                driver.execute("PRAGMA synchronous=FULL")
+
+    @contextmanager
     def read(self) -> Iterator[Connection]:
         """Yield a reading connection with a stable snapshot."""
         with self._read.connect() as conn, conn.begin():

@@ -9,8 +9,9 @@ import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 
+from broker.store.bulk import insert_rows
 from broker.store.tables import indicator, line
 
 
@@ -26,7 +27,7 @@ def rows(key: bytes, seq: int, values: Iterable[tuple[str, str]]) -> list[dict[s
 
 def insert_indicators(conn: Connection, found: Sequence[Mapping[str, Any]]) -> None:
     """Insert the rows of accepted bulletins."""
-    conn.execute(insert(indicator), found)
+    insert_rows(conn, indicator, found)
 
 
 def newest(conn: Connection) -> tuple[int, bytes, set[tuple[str, bytes]]] | None:
