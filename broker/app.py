@@ -15,6 +15,7 @@ from broker.streams import Streams
 from broker.web import (
     admin,
     bulletins,
+    direct,
     docs,
     exchange,
     http,
@@ -71,6 +72,7 @@ def _new(lifespan: Lifespan) -> FastAPI:
 
 def _routes(app: FastAPI) -> FastAPI:
     http.install_problems(app)
+    app.add_middleware(direct.Direct)
     # The hot paths skip FastAPI's own route handling, which costs more than a signature check.
     app.router.routes.append(Route("/v1/bulletins", bulletins.publish, methods=["POST"]))
     app.router.routes.append(Route("/v1/bulletins", bulletins.feed, methods=["GET"]))
