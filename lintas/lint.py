@@ -198,7 +198,8 @@ def _texts(content: Bulletin) -> Iterator[tuple[str, str]]:
 def _text(path: str, text: str, tlp: str) -> Iterator[Finding]:
     plain = text if text.isascii() else _ascii_digits(text)
     # Nearly every text ends at one of these counts: patterns over all of it cost more than a check of a signature.
-    digits = len(plain) - len(plain.translate(_WITHOUT_DIGITS))
+    data = plain.encode(errors="replace")
+    digits = len(data) - len(data.translate(None, b"0123456789"))
     if digits >= CARD_DIGITS_MIN and any(map(_is_card, _card_candidates(plain))):
         yield Finding("card-in-text", REFUSE, path)
     if _has_document(plain, digits):
@@ -296,7 +297,6 @@ IBAN_CHARACTERS: Mapping[str, int] = {
 }
 """Characters of an IBAN by country, from the ISO 13616 registry: text has no end where the number has one."""
 
-_WITHOUT_DIGITS = dict.fromkeys(map(ord, "0123456789"))
 _MARKING = re.compile(r"\bTLP[ :_-]{1,3}(AMBER\+STRICT|AMBER|RED)\b", re.IGNORECASE)
 _LINK = re.compile(r"\b(?:h[tx]{2}ps?|ftp)\b[\[\]]?:|\bwww\.|\.onion\b", re.IGNORECASE)
 _LOCAL_DIGIT = re.compile(r"(?![0-9])\d")

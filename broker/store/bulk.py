@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -27,11 +29,11 @@ def insert_rows(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]
     if conn.dialect.name != "sqlite":
         conn.exec_driver_sql(_unnested(table), tuple([row[name] for row in rows] for name in names))
         return
-    start = 0
+    values, start = itemgetter(*names), 0
     for count in ROWS_A_STATEMENT:
         while len(rows) - start >= count:
-            part = rows[start : start + count]
-            conn.exec_driver_sql(_listed(table, count), tuple(row[name] for row in part for name in names))
+            part = chain.from_iterable(map(values, rows[start : start + count]))
+            conn.exec_driver_sql(_listed(table, count), tuple(part))
             start += count
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,12 @@ def test_rows_in_bulk(store: Store, count: int) -> None:
         found = conn.execute(select(recipient).order_by(recipient.c.seq)).mappings().all()
 
     assert rows == [dict(row) for row in found]
+
+
+@given(key=st.binary(max_size=80), value=st.text(st.characters(codec="utf-8"), max_size=20))
+def test_digest_is_hmac(key: bytes, value: str) -> None:
+    """What stands for an indicator is its HMAC-SHA-256, whatever the length of the key."""
+    assert hmac.digest(key, f"phone\0{value}".encode(), "sha256") == indicators.digest(key, "phone", value)
 
 
 def test_known_of_many(store: Store) -> None:
