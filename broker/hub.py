@@ -112,7 +112,7 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
     store = Store(settings.database)
     signer = LogSigner(store, key, Outside(settings.checkpoint))
     strangers, retention, wakeup = Strangers(clock), Retention(settings.purge_after_days), Wakeup()
-    due = (strangers.record, Expiry().record, retention.record, matching.tick)
+    due = (strangers.record, Expiry().record, retention.record, matching.Ticker().record)
     writer = Writer(store, signer, clock, index_key=secret.index_key, due=due)
     writer.on_commit.append(wakeup.tell)
     return Hub(

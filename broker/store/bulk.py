@@ -17,8 +17,8 @@ from typing import Any
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql
 
-ROWS_A_STATEMENT = (256, 32, 8, 1)
-"""Few different statements, so that the driver keeps them prepared."""
+ROWS_MAX = 32
+"""Rows of one statement. Every smaller number has a statement of its own, which the driver keeps prepared."""
 
 
 def insert_rows(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -29,12 +29,10 @@ def insert_rows(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]
     if conn.dialect.name != "sqlite":
         conn.exec_driver_sql(_unnested(table), tuple([row[name] for row in rows] for name in names))
         return
-    values, start = itemgetter(*names), 0
-    for count in ROWS_A_STATEMENT:
-        while len(rows) - start >= count:
-            part = chain.from_iterable(map(values, rows[start : start + count]))
-            conn.exec_driver_sql(_listed(table, count), tuple(part))
-            start += count
+    values = itemgetter(*names)
+    for start in range(0, len(rows), ROWS_MAX):
+        part = rows[start : start + ROWS_MAX]
+        conn.exec_driver_sql(_listed(table, len(part)), tuple(chain.from_iterable(map(values, part))))
 
 
 @cache

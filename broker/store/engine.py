@@ -27,6 +27,9 @@ READERS = 8
 BUSY_MS = 10_000
 """How long a second process (fsck, a backup) makes the writer wait at most."""
 
+STATEMENTS = 512
+"""Statements that a connection to SQLite keeps prepared."""
+
 LOCK = 0x6C696E746173
 """The advisory lock over the head of the log: the letters of the name."""
 
@@ -105,7 +108,8 @@ _TAKE_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
 
 
 def _open_sqlite(url: URL, *, size: int, is_writer: bool = False) -> Engine:
-    engine = create_engine(url, pool_size=size, max_overflow=0)
+    # Each number of rows inserted at once is a statement of its own (broker.store.bulk).
+    engine = create_engine(url, pool_size=size, max_overflow=0, connect_args={"cached_statements": STATEMENTS})
     begin = "BEGIN IMMEDIATE" if is_writer else "BEGIN"
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", lambda conn: conn.exec_driver_sql(begin))
