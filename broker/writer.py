@@ -147,16 +147,16 @@ class Writer:
         A job returns its refusal instead of raising it, so that the record of the refusal is committed with the batch.
         `ids` are looked up once for the whole batch and found in `Batch.known`. Raises Busy or ReadOnly at once.
         """
-        entry = _Entry(job, ids, Future())
-        self._put(entry)
-        return entry.future
+        future: Future[Done[T]] = Future()
+        self._put(_Entry(job, ids, future))
+        return future
 
     def submit_here(self, job: Callable[[Batch], T | Refusal], ids: tuple[str, ...] = ()) -> asyncio.Future[Done[T]]:
         """Submit from a coroutine: its loop is woken once a commit, not once for everyone who waits."""
         loop = asyncio.get_running_loop()
-        entry = _Entry(job, ids, loop.create_future(), loop)
-        self._put(entry)
-        return entry.future
+        future: asyncio.Future[Done[T]] = loop.create_future()
+        self._put(_Entry(job, ids, future, loop))
+        return future
 
     def _put(self, entry: _Entry) -> None:
         if self._halted is not None:

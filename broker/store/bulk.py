@@ -44,6 +44,6 @@ def _listed(table: Table, count: int) -> str:
 
 @cache
 def _unnested(table: Table) -> str:
-    dialect = postgresql.dialect()
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     arrays = ", ".join(f"%s::{column.type.compile(dialect)}[]" for column in table.columns)
     return f"INSERT INTO {table.name} ({', '.join(table.columns.keys())}) SELECT * FROM unnest({arrays})"  # noqa: S608 - as above

@@ -195,16 +195,21 @@ def test_waiting_coroutines(inner: Desks) -> None:
     assert isinstance(gone, asyncio.CancelledError)
 
 
-def test_one_call_for_all_coroutines(inner: Desks) -> None:
+def test_one_call_for_all_coroutines(inner: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many coroutines of a loop wait for one commit, their loop is woken once."""
     writer = inner.hub.writer
     gate = Gate(inner.hub)
-    calls = []
+    calls: list[Any] = []
 
     async def wait() -> None:
         loop = asyncio.get_running_loop()
         wake = loop.call_soon_threadsafe
-        loop.call_soon_threadsafe = lambda *given, **named: (calls.append(given), wake(*given, **named))[1]  # type: ignore[method-assign]
+
+        def count(*given: Any, **named: Any) -> Any:
+            calls.append(given)
+            return wake(*given, **named)
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", count)
         waiting = [writer.submit_here(note_view(str(number))) for number in range(20)]
         gate.open()
         await asyncio.gather(*waiting)
