@@ -16,7 +16,9 @@ ISSUER, READER = "my-police", "sg-fiu"
 
 def test_innermost_layer(small_hub: Hub) -> None:
     """It is the layer next to the router: whatever else the application adds applies to posts of bulletins too."""
-    assert [Direct] == [each.cls for each in build_app(small_hub).user_middleware[-1:]]
+    innermost: object = build_app(small_hub).user_middleware[-1].cls
+
+    assert innermost is Direct
 
 
 def test_router_is_passed_by(desks: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
