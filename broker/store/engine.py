@@ -27,6 +27,10 @@ READERS = 8
 BUSY_MS = 10_000
 """How long a second process (fsck, a backup) makes the writer wait at most."""
 
+WAL_PAGES = 4_000
+"""Pages of 4 KiB in the WAL before they go into the database file, which costs a wait for the disk. A commit of 64
+bulletins writes some 300, and the next ones write many of them again. What is purged stays in it that long."""
+
 STATEMENTS = 512
 """Statements that a connection to SQLite keeps prepared."""
 
@@ -135,5 +139,6 @@ def _set_up_sqlite(dbapi_connection: Any, _record: object) -> None:
     dbapi_connection.isolation_level = None
     # What is purged must leave the file: freed pages are overwritten with zeros.
     secure = "secure_delete=ON"
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}", "foreign_keys=ON", secure):
+    journal = ("journal_mode=WAL", "synchronous=FULL", f"wal_autocheckpoint={WAL_PAGES}")
+    for pragma in (*journal, f"busy_timeout={BUSY_MS}", "foreign_keys=ON", secure):
         dbapi_connection.execute(f"PRAGMA {pragma}")
