@@ -20,6 +20,7 @@ from broker.web import (
     admin,
     bulletins,
     charging,
+    direct,
     docs,
     exchange,
     http,
@@ -87,6 +88,8 @@ def _new(lifespan: Lifespan) -> FastAPI:
 
 def _routes(app: FastAPI) -> None:
     http.install_problems(app)
+    # First, so that it is the innermost layer.
+    app.add_middleware(direct.Direct)
     app.add_middleware(charging.Releasing)
     # The hot paths skip FastAPI's own route handling, which costs more than a signature check.
     app.router.routes.append(_Hot("/v1/bulletins", bulletins.publish, methods=["POST"]))

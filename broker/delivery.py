@@ -140,7 +140,7 @@ async def in_reader(hub: Hub, work: Callable[[Connection], T]) -> T:
 
 async def submit(hub: Hub, job: Callable[[Batch], T | Refusal], ids: tuple[str, ...] = ()) -> Done[T]:
     """Queue a job with the writer and wait for its commit and signature."""
-    return await asyncio.wrap_future(hub.writer.submit(job, ids))
+    return await hub.writer.submit_here(job, ids)
 
 
 async def submit_as(hub: Hub, caller: Caller, job: Callable[[Batch], T | Refusal]) -> Done[T]:

@@ -181,6 +181,8 @@ def _accept(
 
 def _quoted(line: Line, targets: Mapping[str, policy.Target]) -> tuple[Finding, ...]:
     header = line.header
+    if not header.refs:
+        return ()
     quoted = {TLP[targets[target].tlp_rank] for target in header.targets(*QUOTING)}
     return lint_quoted(header.kind or "", header.tlp or "", quoted)
 

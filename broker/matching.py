@@ -60,11 +60,27 @@ class Result:
     told: tuple[Counterpart, ...]
 
 
-def tick(batch: Batch) -> None:
-    """Check every interest registered before this minute: tell both sides of each pair, record that it was checked."""
+class Ticker:
+    """When interests are checked next. Used by the writer's thread alone."""
+
+    def __init__(self) -> None:
+        """Begin with a check that is due at once."""
+        self._next_at = 0
+
+    def record(self, batch: Batch) -> None:
+        """Check what is due. When nothing is, nothing will be before the next full minute."""
+        if batch.now >= self._next_at and not tick(batch):
+            self._next_at = batch.now - batch.now % TICK_S + TICK_S
+
+
+def tick(batch: Batch) -> bool:
+    """Check interests registered before this minute: tell both sides of each pair, record that they were checked.
+
+    Returns whether there were any.
+    """
     due = interests.due(batch.conn, batch.now - batch.now % TICK_S, TICK_INTERESTS_MAX)
     if not due:
-        return
+        return False
     interests.forget_ended(batch.conn, batch.now)
     rows = [
         row for pair in interests.pairs(batch.conn, [each.seq for each in due], batch.now) for row in tellings(pair)
@@ -75,6 +91,7 @@ def tick(batch: Batch) -> None:
         interests.set_checked(
             batch.conn, each.seq, batch.append("interest.checked", each.agency, object_id=each.id, detail={})
         )
+    return True
 
 
 def tellings(pair: Pair) -> list[dict[str, int]]:

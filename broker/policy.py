@@ -7,7 +7,7 @@ Spec: docs/spec/bulletin.md (releasability), docs/spec/http.md (refusals).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -107,10 +107,10 @@ def admit(  # noqa: PLR0913 - what a decision takes, it takes as values
     holders = _check_refs(header, directory, targets, topics)
     if not holders:
         _check_grants(header, directory, topics)
-    withdrawn = header.targets("recalls", "supersedes")
+    withdrawn = header.targets("recalls", "supersedes") if header.refs else ()
     is_held = any(targets[target_id].audience for target_id in withdrawn)
     admission = _release(header, directory, holders, is_held=is_held)
-    _check_holders(header, targets, admission)
+    _check_holders(withdrawn, targets, admission)
     if header.enc is not None and sealed_to is not None:
         _check_opening_keys(header, directory, sealed_to, then)
     return admission
@@ -176,6 +176,8 @@ def _check_refs(
     if fault is not None:
         # It shows in the header alone, whatever exists.
         raise RefUnavailable(fault, member="refs")
+    if not relations:
+        return frozenset()
     found = _referred(header, directory, targets)
     withdrawn = [target for relation, target in found if relation in WITHDRAWING]
     for target in withdrawn:
@@ -262,9 +264,9 @@ def _check_grants(header: Header, directory: Directory, topics: Collection[str])
         raise TlpAboveCeiling(f"The ceiling of {header.iss} is {grant.ceiling}.", member="tlp")
 
 
-def _check_holders(header: Header, targets: Mapping[str, Target], admission: Admission) -> None:
+def _check_holders(withdrawn: Iterable[str], targets: Mapping[str, Target], admission: Admission) -> None:
     # A holder left out would see its copy withdrawn by something it may not read.
-    for target_id in header.targets("recalls", "supersedes"):
+    for target_id in withdrawn:
         if not targets[target_id].audience.isdisjoint(admission.withheld):
             raise RecipientsTooFew(
                 "Some who have the original may not read this: keep its topic and marking, or recall it."

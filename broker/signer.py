@@ -163,8 +163,10 @@ class LogSigner:
             checkpoint.Checkpoint(origin=self.origin, size=frontier.size, root=frontier.root())
         )
         signed = note.sign_note(text, *keys)
-        # Kept before anybody sees it: a receipt asked for again is then the same bytes.
-        with self._store.write() as conn:
+        # Kept before anybody sees it: a receipt asked for again is then the same bytes. Lazily: a power cut that takes
+        # it with it leaves the log at just this size, the next commit would have taken it to the disk, and the next
+        # start signs the rows again, in the same bytes.
+        with self._store.write_lazily() as conn:
             if log.add_checkpoint(conn, frontier.size, signed) != signed:
                 # Ed25519 signs the same text the same way: another note is another root or another key.
                 raise LogHalted(f"Another checkpoint of size {frontier.size} was signed: this log has forked.")

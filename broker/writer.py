@@ -10,12 +10,15 @@ replaced whole, so any thread may read it at any time.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import queue
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -55,6 +58,8 @@ RETRY_AFTER_S = 1
 
 T = TypeVar("T")
 
+_AnyFuture = Future[Any] | asyncio.Future[Any]
+
 logger = logging.getLogger("lintas.writer")
 
 
@@ -77,10 +82,19 @@ class Took:
 
 @dataclass(slots=True)
 class _Entry:
+    """A job and who waits for it: a thread, or a coroutine of `loop`, whose futures only that loop may touch."""
+
     job: Callable[[Batch], Any]
     ids: tuple[str, ...]
-    future: Future[Any]
+    future: _AnyFuture
+    loop: asyncio.AbstractEventLoop | None = None
     queued_at: float = field(default_factory=time.monotonic)
+
+    def begin(self) -> bool:
+        """Tell whether it is still waited for; from here on a thread can no longer cancel."""
+        if isinstance(self.future, Future):
+            return self.future.set_running_or_notify_cancel()
+        return not self.future.cancelled()
 
 
 class Writer:
@@ -105,7 +119,7 @@ class Writer:
         self._clock = clock
         self._index_key = index_key
         self._due = due
-        self._queue: queue.Queue[_Entry | None] = queue.Queue(QUEUE_MAX)
+        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="lintas-writer", daemon=True)
         self._head: Head | None = None
         self._halted: LogHalted | LogBehind | None = None
@@ -164,23 +178,30 @@ class Writer:
         A job returns its refusal instead of raising it, so that the record of the refusal is committed with the batch.
         `ids` are looked up once for the whole batch and found in `Batch.known`. Raises Busy or ReadOnly at once.
         """
+        future: Future[Done[T]] = Future()
+        self._put(_Entry(job, ids, future))
+        return future
+
+    def submit_here(self, job: Callable[[Batch], T | Refusal], ids: tuple[str, ...] = ()) -> asyncio.Future[Done[T]]:
+        """Submit from a coroutine: its loop is woken once a commit, not once for everyone who waits."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Done[T]] = loop.create_future()
+        self._put(_Entry(job, ids, future, loop))
+        return future
+
+    def _put(self, entry: _Entry) -> None:
         if self._halted is not None:
             raise read_only(self._halted)
-        if self._stopping:
+        if self._stopping or self._queue.qsize() >= QUEUE_MAX:
             raise Busy(retry_after=RETRY_AFTER_S)
-        entry = _Entry(job, ids, Future())
-        try:
-            self._queue.put_nowait(entry)
-        except queue.Full:
-            raise Busy(retry_after=RETRY_AFTER_S) from None
-        return entry.future
+        self._queue.put(entry)
 
     def _run(self) -> None:
         stop = False
         while not stop:
             entries, stop = self._take()
             # A caller that went away is not worked for; from here on it can no longer cancel.
-            self._settle([entry for entry in entries if entry.future.set_running_or_notify_cancel()])
+            self._settle([entry for entry in entries if entry.begin()])
         self._drain()
 
     def _take(self) -> tuple[list[_Entry], bool]:
@@ -214,16 +235,14 @@ class Writer:
             # Nobody's own fault, so nobody is tried apart. Whether COMMIT took effect is unknown here, too.
             logger.error("batch of %d failed: %s: %s", len(entries), refusal.code, refusal.__cause__)  # noqa: TRY400
             self._forget()
-            for entry in entries:
-                entry.future.set_exception(refusal)
+            _resolve([(entry, refusal) for entry in entries])
         except Exception:
             # Whether COMMIT took effect is unknown: believe only what is read again, and answer nobody with success.
             logger.exception("batch of %d failed", len(entries))
             self._forget()
             self._settle_apart(entries)
         else:
-            for entry, answer in zip(entries, answers, strict=True):
-                _resolve(entry.future, answer, signed)
+            _resolve([(entry, _done(answer, signed)) for entry, answer in zip(entries, answers, strict=True)])
             if entries:
                 took = Took(len(entries), began - entries[0].queued_at, time.monotonic() - began)
                 for tell in self.on_batch:
@@ -233,7 +252,7 @@ class Writer:
     def _settle_apart(self, entries: list[_Entry]) -> None:
         # One job that fails must not fail its neighbours; jobs are safe to run again, ids make them idempotent.
         if len(entries) == 1:
-            entries[0].future.set_exception(InternalError())
+            _resolve([(entries[0], InternalError())])
             return
         for entry in entries:
             self._settle([entry])
@@ -282,8 +301,7 @@ class Writer:
     def _halt(self, halted: LogHalted | LogBehind, entries: Iterable[_Entry]) -> None:
         logger.critical("log halted: %s", halted)
         self._halted = halted
-        for entry in entries:
-            entry.future.set_exception(ReadOnly())
+        _resolve([(entry, ReadOnly()) for entry in entries])
         self._drain()
 
     def _drain(self) -> None:
@@ -292,8 +310,8 @@ class Writer:
                 entry = self._queue.get_nowait()
             except queue.Empty:
                 return
-            if entry is not None and entry.future.set_running_or_notify_cancel():
-                entry.future.set_exception(ReadOnly() if self._halted else Busy(retry_after=RETRY_AFTER_S))
+            if entry is not None and entry.begin():
+                _resolve([(entry, ReadOnly() if self._halted else Busy(retry_after=RETRY_AFTER_S))])
 
 
 def read_only(halted: LogHalted | LogBehind) -> ReadOnly:
@@ -301,8 +319,32 @@ def read_only(halted: LogHalted | LogBehind) -> ReadOnly:
     return ReadOnly(str(halted) if isinstance(halted, LogBehind) else "")
 
 
-def _resolve(future: Future[Any], answer: object, signed: Signed | None) -> None:
-    if isinstance(answer, LintasError):
-        future.set_exception(answer)
+def _done(answer: Any, signed: Signed | None) -> Done[Any] | LintasError:
+    return answer if isinstance(answer, LintasError) else Done(answer, signed)
+
+
+def _resolve(outcomes: Iterable[tuple[_Entry, Done[Any] | LintasError]]) -> None:
+    """Tell whoever waits: threads one by one, each event loop by one call."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_AnyFuture, Done[Any] | LintasError]]] = defaultdict(list)
+    for entry, outcome in outcomes:
+        if entry.loop is None:
+            _set(entry.future, outcome)
+        else:
+            by_loop[entry.loop].append((entry.future, outcome))
+    for loop, pairs in by_loop.items():
+        # A loop that has ended took those who waited with it.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_set_all, pairs)
+
+
+def _set_all(pairs: Iterable[tuple[_AnyFuture, Done[Any] | LintasError]]) -> None:
+    for future, outcome in pairs:
+        if not future.done():
+            _set(future, outcome)
+
+
+def _set(future: _AnyFuture, outcome: Done[Any] | LintasError) -> None:
+    if isinstance(outcome, LintasError):
+        future.set_exception(outcome)
     else:
-        future.set_result(Done(answer, signed))
+        future.set_result(outcome)

@@ -234,20 +234,29 @@ def _indicator(value: object, path: str) -> Indicator:
 
 
 def _grading(value: object, path: str) -> Grading:
-    known = vocabulary.load()
-    readers = {"source": one_of(known.sources), "information": one_of(known.credibilities)}
-    return Grading(**members_of(readers, required=readers, what="The grading")(value, path))
+    return Grading(**_grading_reader()(value, path))
+
+
+@cache
+def _grading_reader() -> Reader:
+    readers = {"source": one_of(vocabulary.load().sources), "information": one_of(vocabulary.load().credibilities)}
+    return members_of(readers, required=readers, what="The grading")
 
 
 def _event(value: object, path: str) -> Event:
-    phrase = text(PHRASE_CHARACTERS_MAX)
-    readers = {"time": shape.day_or_time, "place": phrase, "position": phrase}
-    found = Event(**members_of(readers, required=("time",), what="The event")(value, path))
+    found = Event(**_event_reader()(value, path))
     if found.position is not None:
         _check_canonical("position", found.position, f"{path}.position")
         if found.place is not None:
             raise refusal("An event has a place or a position, not both.", f"{path}.place")
     return found
+
+
+@cache
+def _event_reader() -> Reader:
+    phrase = text(PHRASE_CHARACTERS_MAX)
+    readers = {"time": shape.day_or_time, "place": phrase, "position": phrase}
+    return members_of(readers, required=("time",), what="The event")
 
 
 def _purpose(value: object, path: str) -> Purpose:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -115,15 +116,23 @@ class Grant:
 
     def may_publish(self, topic: str) -> bool:
         """Tell whether a publishing grant covers this topic."""
-        return any(topic_covers(granted, topic) for granted in self.publish)
+        return _covers(self.publish, topic)
 
     def may_read(self, topic: str, tlp: str) -> bool:
         """Tell whether topic and marking lie within the reading grant and the ceiling."""
-        return self.within_ceiling(tlp) and any(topic_covers(granted, topic) for granted in self.read)
+        return self.within_ceiling(tlp) and _covers(self.read, topic)
 
     def within_ceiling(self, tlp: str) -> bool:
         """Tell whether a marking is at or below the ceiling."""
         return tlp_rank(tlp) <= tlp_rank(self.ceiling)
+
+
+@lru_cache(maxsize=4096)
+def _covers(granted: tuple[str, ...], topic: str) -> bool:
+    return any(topic_covers(each, topic) for each in granted)
+
+
+NO_GRANT = Grant()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +192,7 @@ class Directory:
 
     def grant(self, agency: str) -> Grant:
         """Return what the agency may do; nothing unless an order said so."""
-        return self.grants.get(agency, Grant())
+        return self.grants.get(agency, NO_GRANT)
 
     def is_suspended(self, agency: str) -> bool:
         """Tell whether the agency is suspended now."""

@@ -1,8 +1,9 @@
 """Ed25519 with the two rules that make all verifiers agree.
 
 OpenSSL and libsodium differ on signatures made with crooked keys. With both rules, a key is checked once at enrolment
-and a signature whose R is the identity is refused, they accept exactly the same signatures. Signing is here for
-callers that hold a seed; where a seed is kept is not this module's concern.
+and a signature whose R is the identity is refused, they accept exactly the same signatures. So the faster one is used
+where it is installed: libsodium, by the extra ``lintas[fast]``. Signing is here for callers that hold a seed; where a
+seed is kept is not this module's concern.
 Spec: docs/spec/line.md; RFC 8032 section 5.1.
 """
 
@@ -15,7 +16,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from lintas.errors import WeakKey
 
+try:
+    from nacl.bindings import crypto_sign_open
+    from nacl.exceptions import BadSignatureError
+except ImportError:
+    HAS_LIBSODIUM = False
+else:
+    HAS_LIBSODIUM = True
+
 KEY_BYTES = 32
+SIGNATURE_BYTES = 64
 
 IDENTITY = b"\x01" + bytes(31)
 """The encoding of the neutral element. An R spelt in any other way for it never equals what a verifier computes."""
@@ -32,9 +42,28 @@ _NEUTRAL: _Point = (0, 1, 1, 0)
 
 
 def verify(key: bytes, signature: bytes, data: bytes) -> bool:
-    """Tell whether this is the signature of `data` under a key that `check_public_key` accepted. About 100 us."""
+    """Tell whether this is the signature of `data` under a key that `check_public_key` accepted. About 60 or 100 us."""
     if signature.startswith(IDENTITY):
         return False
+    if HAS_LIBSODIUM:
+        return is_good_to_libsodium(key, signature, data)
+    return is_good_to_openssl(key, signature, data)
+
+
+def is_good_to_libsodium(key: bytes, signature: bytes, data: bytes) -> bool:
+    """Ask libsodium, which must be there."""
+    # The library reads as many bytes as these have, whatever it is given.
+    if len(key) != KEY_BYTES or len(signature) != SIGNATURE_BYTES:
+        return False
+    try:
+        crypto_sign_open(signature + data, key)
+    except BadSignatureError:
+        return False
+    return True
+
+
+def is_good_to_openssl(key: bytes, signature: bytes, data: bytes) -> bool:
+    """Ask OpenSSL, which takes an R that is the identity."""
     try:
         _load(key).verify(signature, data)
     except (InvalidSignature, ValueError):

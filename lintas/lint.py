@@ -197,14 +197,14 @@ def _texts(content: Bulletin) -> Iterator[tuple[str, str]]:
 
 def _text(path: str, text: str, tlp: str) -> Iterator[Finding]:
     plain = text if text.isascii() else _ascii_digits(text)
-    if _ANYTHING.search(plain) is None:
-        # Most of the short texts of indicators end here.
-        return
-    if any(map(_is_card, _card_candidates(plain))):
+    # Nearly every text ends at one of these counts: patterns over all of it cost more than a check of a signature.
+    data = plain.encode(errors="replace")
+    digits = len(data) - len(data.translate(None, b"0123456789"))
+    if digits >= CARD_DIGITS_MIN and any(map(_is_card, _card_candidates(plain))):
         yield Finding("card-in-text", REFUSE, path)
-    if _has_document(plain):
+    if _has_document(plain, digits):
         yield Finding("document-in-text", WARN, path)
-    if any(_is_iban(plain, found.start()) for found in _IBAN_START.finditer(plain)):
+    if digits >= IBAN_DIGITS_MIN and any(_is_iban(plain, found.start()) for found in _IBAN_START.finditer(plain)):
         yield Finding("account-in-text", WARN, path)
     if _has_narrower(plain, tlp):
         yield Finding("narrower-quoted", _level(wide=tlp in WIDE_TLP), path)
@@ -237,13 +237,17 @@ def _is_card(digits: str) -> bool:
     return _CARD.fullmatch(digits) is not None and int(digits[-1]) == luhn_digit(digits[:-1])
 
 
-def _has_document(text: str) -> bool:
-    # Searching for a plain word is many times faster than a pattern, and most texts have none of these.
+def _has_document(text: str, digits: int) -> bool:
     if "<<" in text and _ZONE.search(text):
         return True
-    lower = text.lower()
-    named = any(word in lower for word in DOCUMENT_WORDS) and _NUMBERED.search(text)
-    return bool(named) or any(each in ICAO_ISSUERS for each in _CANONICAL_DOCUMENT.findall(text))
+    # Searching for a plain word is many times faster than a pattern, and most texts have none of these.
+    if digits >= DOCUMENT_DIGITS_MIN and _has_document_word(text.lower()) and _NUMBERED.search(text):
+        return True
+    return bool(digits) and ":" in text and any(each in ICAO_ISSUERS for each in _CANONICAL_DOCUMENT.findall(text))
+
+
+def _has_document_word(lower: str) -> bool:
+    return any(word in lower for word in DOCUMENT_WORDS)
 
 
 def _has_narrower(text: str, tlp: str) -> bool:
@@ -264,6 +268,10 @@ CARD_DIGITS_MIN = 13
 CARD_DIGITS_MAX = 19
 CARD_GROUPS_MAX = 5
 CARD_GROUP_DIGITS_MIN = 3
+IBAN_DIGITS_MIN = 2
+"""Its check digits."""
+
+DOCUMENT_DIGITS_MIN = 4
 IBAN_SPAN_MAX = 42
 """The longest IBAN (34) with a space after every fourth character."""
 
@@ -288,9 +296,6 @@ IBAN_CHARACTERS: Mapping[str, int] = {
     "RU": 33,
 }
 """Characters of an IBAN by country, from the ISO 13616 registry: text has no end where the number has one."""
-
-_ANYTHING = re.compile(r"[0-9]|<<|[Tt][Ll][Pp]")
-"""Something of this is in whatever is looked for."""
 
 _MARKING = re.compile(r"\bTLP[ :_-]{1,3}(AMBER\+STRICT|AMBER|RED)\b", re.IGNORECASE)
 _LINK = re.compile(r"\b(?:h[tx]{2}ps?|ftp)\b[\[\]]?:|\bwww\.|\.onion\b", re.IGNORECASE)

@@ -82,8 +82,13 @@ def inclusion_nodes(index: int, size: int) -> Plan:
     plan: Plan = []
     low, high = 0, size
     while high - low > 1:
-        sibling, (low, high) = _descend(low, high, index)
-        plan.append(_cover(*sibling))
+        middle = _middle(low, high)
+        if index < middle:
+            plan.append(_cover(middle, high))
+            high = middle
+        else:
+            plan.append(_cover(low, middle))
+            low = middle
     return plan[::-1]
 
 
@@ -192,16 +197,25 @@ def _above_right_edge(node: int, last: int) -> Address:
 
 
 def _descend(low: int, high: int, leaf: int) -> tuple[Address, Address]:
-    """Split a tree of leaves low..high as RFC 9162 does; return the half without this leaf, then the one with it."""
-    middle = low + (1 << (high - low - 1).bit_length() - 1)
+    """Split a tree of leaves low..high; return the half without this leaf, then the one with it."""
+    middle = _middle(low, high)
     if leaf < middle:
         return (middle, high), (low, middle)
     return (low, middle), (middle, high)
 
 
+def _middle(low: int, high: int) -> int:
+    """Return where RFC 9162 splits a tree of leaves low..high."""
+    return low + (1 << (high - low - 1).bit_length() - 1)
+
+
 def _cover(low: int, high: int) -> list[Address]:
     """Return the perfect subtrees over leaves low..high, left to right; `low` is where a subtree this wide begins."""
     width = high - low
+    if width & (width - 1) == 0:
+        # Nearly every part of a proof is one subtree.
+        level = width.bit_length() - 1
+        return [(level, (high >> level) - 1)] if width else []
     return [(level, (high >> level) - 1) for level in reversed(range(width.bit_length())) if width >> level & 1]
 
 
@@ -209,7 +223,7 @@ def _carry_out(plan: Plan, get: Get) -> list[bytes]:
     if not plan:
         return []
     found = iter(get([address for part in plan for address in part]))
-    return [_join([next(found) for _ in part]) for part in plan]
+    return [next(found) if len(part) == 1 else _join([next(found) for _ in part]) for part in plan]
 
 
 def _join(roots: Sequence[bytes]) -> bytes:

@@ -42,9 +42,10 @@ def text(characters_max: int, *, lines: bool = False) -> Reader:
             raise refusal(f"`{path}` is text that is not empty.", path)
         if len(value) > characters_max:
             raise refusal(f"`{path}` has {len(value)} characters; {characters_max} is the limit.", path)
-        if not lines and ("\n" in value or "\t" in value):
-            raise refusal(f"`{path}` is one line without tabs.", path)
-        refuse_hidden(value, path)
+        if not value.isprintable():
+            if not lines and ("\n" in value or "\t" in value):
+                raise refusal(f"`{path}` is one line without tabs.", path)
+            refuse_hidden(value, path)
         return value
 
     return read
@@ -52,7 +53,8 @@ def text(characters_max: int, *, lines: bool = False) -> Reader:
 
 def refuse_hidden(value: str, path: str) -> None:
     """Refuse controls and direction overrides: what is shown would not be what was signed."""
-    found = _CONTROLS.search(value) or _OVERRIDES.search(value)
+    # All of them are unprintable, which is told many times faster than where one is.
+    found = None if value.isprintable() else _CONTROLS.search(value) or _OVERRIDES.search(value)
     if found:
         raise refusal(f"Character {found.start() + 1} of `{path}` is a control (U+{ord(found[0]):04X}).", path)
 
@@ -109,19 +111,19 @@ def set_of(reader: Reader, count_max: int) -> Reader:
 
 def members_of(readers: Mapping[str, Reader], *, required: Collection[str], what: str) -> Reader:
     """Read an object with these members and no others."""
+    known, needed = readers.keys(), frozenset(required)
 
     def read(value: object, path: str) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise refusal(f"`{path}` is an object." if path else "The payload is an object.", path)
         prefix = f"{path}." if path else ""
-        for name in value:
-            if name not in readers:
-                shown = str(name)[:MEMBER_CHARACTERS_MAX]
-                raise refusal(f"{what} has no member `{shown}`.", f"{prefix}{shown}")
-        for name in sorted(required):
-            if name not in value:
-                raise refusal(f"{what} needs the member `{name}`.", f"{prefix}{name}")
-        return {name: readers[name](each, f"{prefix}{name}") for name, each in value.items()}
+        if not known >= value.keys():
+            shown = str(next(name for name in value if name not in known))[:MEMBER_CHARACTERS_MAX]
+            raise refusal(f"{what} has no member `{shown}`.", f"{prefix}{shown}")
+        if not needed <= value.keys():
+            name = min(needed - value.keys())
+            raise refusal(f"{what} needs the member `{name}`.", f"{prefix}{name}")
+        return {name: readers[name](each, prefix + name) for name, each in value.items()}
 
     return read
 

@@ -23,7 +23,10 @@ INTEGER_MAX = 2**53 - 1
 
 Json = dict[str, Any]
 
-_B64URL = re.compile(r"[A-Za-z0-9_-]*")
+_B64URL = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_LAST = {2: _B64URL[::16], 3: _B64URL[::4]}
+"""What the last character may be when the length leaves so many over: its unused bits, four or two, are zero."""
+
 # An unclosed string runs to the end, or text of quotes and backslashes would cost the square of its size.
 _DEEP_SCAN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
@@ -35,17 +38,18 @@ def b64u(data: bytes) -> str:
 
 def unb64u(text: str) -> bytes:
     """Decode canonical base64url without padding; raise ValueError for any other spelling."""
-    if not _B64URL.fullmatch(text) or len(text) % 4 == 1:
+    data = text.encode()
+    spare = len(data) % 4
+    if spare == 1 or data.translate(None, _B64URL):
         raise ValueError("not base64url")
-    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if b64u(data) != text:
+    if spare and data[-1] not in _LAST[spare]:
         raise ValueError("base64url with unused bits set")
-    return data
+    return base64.urlsafe_b64decode(data + b"=" * (-len(data) % 4))
 
 
 def canonical(value: object) -> bytes:
     """Serialise as RFC 8785 does for the values we use: sorted members, no spaces, UTF-8, integers only."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def parse_object(data: bytes, *, floats: bool = False) -> Json:
@@ -55,13 +59,7 @@ def parse_object(data: bytes, *, floats: bool = False) -> Json:
     text = data.decode("utf-8")
     if text.startswith("\ufeff"):
         raise ValueError("starts with a byte order mark")
-    value = json.loads(
-        text,
-        object_pairs_hook=_no_duplicates,
-        parse_int=_integer,
-        parse_float=_float if floats else _no_float,
-        parse_constant=_no_constant,
-    )
+    value = (_DECODER_OF_FLOATS if floats else _DECODER).decode(text)
     if not isinstance(value, dict):
         raise ValueError("is not an object")  # noqa: TRY004 - every fault of the text is a ValueError
     if "\\u" in text:
@@ -91,6 +89,8 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> Json:
 
 
 def _integer(digits: str) -> int:
+    if len(digits) < INTEGER_DIGITS_MAX and digits != "-0":
+        return int(digits)
     if len(digits.lstrip("-")) > INTEGER_DIGITS_MAX or abs(int(digits)) > INTEGER_MAX or digits == "-0":
         raise ValueError("has an integer out of range")
     return int(digits)
@@ -122,3 +122,16 @@ def _no_odd_characters(value: object) -> None:
     elif isinstance(value, list):
         for item in value:
             _no_odd_characters(item)
+
+
+# Made once: making one costs as much as reading a header with it.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_DECODER, _DECODER_OF_FLOATS = (
+    json.JSONDecoder(
+        object_pairs_hook=_no_duplicates,
+        parse_int=_integer,
+        parse_float=parse_float,
+        parse_constant=_no_constant,
+    )
+    for parse_float in (_no_float, _float)
+)

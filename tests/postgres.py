@@ -71,10 +71,10 @@ class Cluster:
 def start(folder: Path, options: Sequence[str] = OPTIONS) -> Cluster:
     """Start a cluster below this folder, or take the server that the environment names; measurements have options."""
     named = os.environ.get(URL_NAME)
-    return Cluster(named) if named else start_own(folder)
+    return Cluster(named) if named else start_own(folder, options)
 
 
-def start_own(folder: Path) -> Cluster:
+def start_own(folder: Path, options: Sequence[str] = OPTIONS) -> Cluster:
     """Start a cluster below this folder, which the caller may stop and run again."""
     folder.mkdir(parents=True)
     binaries = _binaries(folder)

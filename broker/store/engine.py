@@ -32,6 +32,13 @@ READERS = 8
 BUSY_MS = 10_000
 """How long a second process (fsck, a backup) makes the writer wait at most."""
 
+WAL_PAGES = 4_000
+"""Pages of 4 KiB in the WAL before they go into the database file, which costs a wait for the disk. A commit of 64
+bulletins writes some 300, and the next ones write many of them again. What is purged stays in it that long."""
+
+STATEMENTS = 512
+"""Statements that a connection to SQLite keeps prepared."""
+
 LOCK = 0x6C696E746173
 """The advisory lock over the head of the log: the letters of the name."""
 
@@ -121,6 +128,32 @@ class Store:
                 raise
 
     @contextmanager
+    def write_lazily(self) -> Iterator[Connection]:
+        """Yield as `write` does; on SQLite return before the commit is on the disk. The next `write` takes it there.
+
+        Every connection sees it at once. A power cut, which ends this process too, may lose it, but nothing committed
+        before it, and nothing committed after it is kept without it: frames of the WAL hold only in their order. A
+        database of its own can lose a commit while this process lives on, so on Postgres this is `write`.
+        """
+        if self.is_shared:
+            with self.write() as conn:
+                yield conn
+            return
+        with _refusing(), self._write.connect() as conn:
+            # The driver's own connection: SQLAlchemy would begin a transaction, in which this cannot be changed.
+            driver: Any = conn.connection.driver_connection
+            driver.execute("PRAGMA synchronous=NORMAL")
+            conn.begin()
+            try:
+                yield conn
+                conn.commit()
+            except BaseException:
+                # The next one is made anew and waits for the disk, whatever became of this one.
+                conn.invalidate()
+                raise
+            driver.execute("PRAGMA synchronous=FULL")
+
+    @contextmanager
     def read(self) -> Iterator[Connection]:
         """Yield a reading connection with a stable snapshot."""
         with _refusing(), self._read.connect() as conn, conn.begin():
@@ -176,7 +209,9 @@ _NOTIFY = text("SELECT pg_notify(:channel, :text)")
 
 def _open_sqlite(url: URL, *, size: int, is_writer: bool = False) -> Engine:
     # Here and below: what was to be written is never part of an error that is logged.
-    engine = create_engine(url, pool_size=size, max_overflow=0, hide_parameters=True)
+    # Each number of rows inserted at once is a statement of its own (broker.store.bulk).
+    cached = {"cached_statements": STATEMENTS}
+    engine = create_engine(url, pool_size=size, max_overflow=0, hide_parameters=True, connect_args=cached)
     begin = "BEGIN IMMEDIATE" if is_writer else "BEGIN"
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", lambda conn: conn.exec_driver_sql(begin))
@@ -204,5 +239,6 @@ def _set_up_sqlite(dbapi_connection: Any, _record: object) -> None:
     dbapi_connection.isolation_level = None
     # What is purged must leave the file: freed pages are overwritten with zeros.
     secure = "secure_delete=ON"
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}", "foreign_keys=ON", secure):
+    journal = ("journal_mode=WAL", "synchronous=FULL", f"wal_autocheckpoint={WAL_PAGES}")
+    for pragma in (*journal, f"busy_timeout={BUSY_MS}", "foreign_keys=ON", secure):
         dbapi_connection.execute(f"PRAGMA {pragma}")

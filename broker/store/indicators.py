@@ -5,18 +5,31 @@ A plain hash of a phone number hides nothing, since all of them can be tried.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 
+from broker.store.bulk import insert_rows
 from broker.store.tables import indicator, line
+
+BLOCK_BYTES = 64
+"""Of SHA-256."""
 
 
 def digest(key: bytes, type_: str, value: str) -> bytes:
-    """Return what stands for a canonical value of this type in every index."""
-    return hmac.digest(key, f"{type_}\0{value}".encode(), "sha256")
+    """Return what stands for a canonical value of this type in every index: its HMAC-SHA-256 (RFC 2104)."""
+    inner, outer = _pads(key)
+    return sha256(outer + sha256(inner + f"{type_}\0{value}".encode()).digest()).digest()
+
+
+@lru_cache(maxsize=1)
+def _pads(key: bytes) -> tuple[bytes, bytes]:
+    # Written out, it takes two hashes; asked for by its name, OpenSSL looks the algorithm up for every value.
+    padded = (sha256(key).digest() if len(key) > BLOCK_BYTES else key).ljust(BLOCK_BYTES, b"\0")
+    return bytes(each ^ 0x36 for each in padded), bytes(each ^ 0x5C for each in padded)
 
 
 def rows(key: bytes, seq: int, values: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
@@ -26,7 +39,7 @@ def rows(key: bytes, seq: int, values: Iterable[tuple[str, str]]) -> list[dict[s
 
 def insert_indicators(conn: Connection, found: Sequence[Mapping[str, Any]]) -> None:
     """Insert the rows of accepted bulletins."""
-    conn.execute(insert(indicator), found)
+    insert_rows(conn, indicator, found)
 
 
 def newest(conn: Connection) -> tuple[int, bytes, set[tuple[str, bytes]]] | None:

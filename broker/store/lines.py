@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
-    insert,
     not_,
     or_,
     select,
@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from broker.store import watches
+from broker.store.bulk import insert_rows
 from broker.store.tables import delivery, indicator, line, recipient, ref
 from lintas.filter import EVERYTHING, Filter
 from lintas.vocabulary import tlp_rank
@@ -117,22 +118,26 @@ _COLUMNS = (
 
 def insert_lines(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert accepted lines; the unique id refuses a second one."""
-    conn.execute(insert(line), rows)
+    insert_rows(conn, line, rows)
 
 
 def insert_recipients(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert who they are addressed to."""
-    conn.execute(insert(recipient), rows)
+    insert_rows(conn, recipient, rows)
 
 
 def insert_refs(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert what they say of earlier ones."""
-    conn.execute(insert(ref), rows)
+    insert_rows(conn, ref, rows)
 
 
 def known(conn: Connection, ids: Collection[str]) -> dict[str, int]:
     """Return the log index of each of these ids that is stored."""
-    return {row.id: row.seq for row in conn.execute(select(line.c.id, line.c.seq).where(line.c.id.in_(ids)))}
+    if conn.dialect.name == "sqlite":
+        # One parameter, however many: SQLite has a limit, and the statement stays prepared.
+        statement, wanted = "SELECT id, seq FROM line WHERE id IN (SELECT value FROM json_each(?))", json.dumps([*ids])
+        return dict(conn.exec_driver_sql(statement, (wanted,)).all())
+    return dict(conn.exec_driver_sql("SELECT id, seq FROM line WHERE id = ANY(%s)", ([*ids],)).all())
 
 
 def by_id(conn: Connection, line_id: str) -> StoredLine | None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Executable, and_, false, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Executable, and_, bindparam, false, func, or_, select
 
-from broker.store.tables import checkpoint, event, log
+from broker.store.bulk import insert_rows
+from broker.store.tables import checkpoint, event, insert_new, log
 from lintas import merkle
 
 FETCH_MAX = 1_000
 """Rows read at a time when walking the log."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogRow:
+class LogRow(NamedTuple):
     """A stored leaf and its event, as found; nothing about it is checked yet. `body` is None after a purge."""
 
     seq: int
@@ -57,14 +57,14 @@ class EventFilter:
 
 def head(conn: Connection) -> tuple[int, int]:
     """Return the size of the log and the time of its newest event (0, 0 when empty)."""
-    row = conn.execute(select(event.c.seq, event.c.time).order_by(event.c.seq.desc()).limit(1)).first()
+    row = conn.execute(_HEAD).first()
     return (row.seq + 1, row.time) if row else (0, 0)
 
 
 def append(conn: Connection, leaves: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]]) -> None:
     """Insert leaves and their events; the primary key refuses a second row for an index."""
-    conn.execute(insert(log), leaves)
-    conn.execute(insert(event), events)
+    insert_rows(conn, log, leaves)
+    insert_rows(conn, event, events)
 
 
 def party_seqs(conn: Connection, parties: Collection[str]) -> dict[str, int]:
@@ -91,14 +91,8 @@ def frontier(conn: Connection, size: int) -> merkle.Frontier:
 def rows(conn: Connection, start: int, stop: int) -> Iterator[LogRow]:
     """Yield the rows start <= seq < stop in order. A missing event or leaf shows as a gap."""
     for low in range(start, stop, FETCH_MAX):
-        statement = (
-            select(log.c.seq, log.c.entry, log.c.nodes, *_EVENT_COLUMNS[1:])
-            .join_from(log, event, log.c.seq == event.c.seq)
-            .where(log.c.seq >= low, log.c.seq < min(low + FETCH_MAX, stop))
-            .order_by(log.c.seq)
-        )
-        for row in conn.execute(statement):
-            yield LogRow(*row)
+        found = conn.execute(_ROWS, {"low": low, "high": min(low + FETCH_MAX, stop)})
+        yield from map(LogRow._make, found)
 
 
 def entries(conn: Connection, start: int, stop: int) -> list[bytes]:
@@ -109,10 +103,12 @@ def entries(conn: Connection, start: int, stop: int) -> list[bytes]:
 
 def add_checkpoint(conn: Connection, size: int, note: bytes) -> bytes:
     """Keep a signed checkpoint; return the one that is kept for this size, which another replica may have signed."""
+    added = insert_new(conn, checkpoint).returning(checkpoint.c.size)
+    if conn.execute(added, {"size": size, "note": note}).first() is not None:
+        return note
     kept = checkpoint_at(conn, size)
-    if kept is None:
-        conn.execute(insert(checkpoint), {"size": size, "note": note})
-    return kept or note
+    assert kept is not None
+    return kept
 
 
 def newest_checkpoint(conn: Connection) -> tuple[int, bytes] | None:
@@ -205,6 +201,15 @@ _EVENT_COLUMNS = (
     event.c.party_seq,
     event.c.object,
     event.c.body,
+)
+
+
+_HEAD = select(event.c.seq, event.c.time).order_by(event.c.seq.desc()).limit(1)
+_ROWS = (
+    select(log.c.seq, log.c.entry, log.c.nodes, *_EVENT_COLUMNS[1:])
+    .join_from(log, event, log.c.seq == event.c.seq)
+    .where(log.c.seq >= bindparam("low"), log.c.seq < bindparam("high"))
+    .order_by(log.c.seq)
 )
 
 

@@ -8,6 +8,8 @@ grants) has no table.
 
 from __future__ import annotations
 
+from functools import cache
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -27,7 +29,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 def insert_new(conn: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """Return an INSERT that leaves out rows whose key is there already."""
-    if conn.dialect.name == "sqlite":
+    return _insert_new(conn.dialect.name, table)
+
+
+@cache
+def _insert_new(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    if dialect == "sqlite":
         return sqlite.insert(table).on_conflict_do_nothing()
     return postgresql.insert(table).on_conflict_do_nothing()
 

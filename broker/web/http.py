@@ -151,6 +151,8 @@ async def read_line(request: Request, typ: str, size_bytes_max: int) -> bytes:
 
 def check_params(request: Request, known: Collection[str]) -> None:
     """Refuse unknown or repeated query parameters: a mistyped filter must not widen an answer in silence."""
+    if not request.scope["query_string"]:
+        return
     seen = set()
     for name, value in request.query_params.multi_items():
         if name not in known or name in seen:
@@ -220,18 +222,23 @@ def problem(error: LintasError) -> Response:
     return Response(body, members["status"], headers, media_type=PROBLEM_MEDIA)
 
 
+async def refusal_of(request: Request, error: LintasError) -> Response:
+    """Answer a request that was refused; count it when only a stranger's address is known."""
+    if isinstance(error, RateLimited):
+        return await _slowly(request, error)
+    if not isinstance(error, Refusal):
+        logger.error("request failed: %s", error)
+    elif not error.is_logged and STATUS.get(type(error)) in STRANGERS_STATUS:
+        count_stranger(request, error.code)
+    return problem(error)
+
+
 def install_problems(app: FastAPI) -> None:
     """Turn every exception that leaves a handler into a problem."""
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, LintasError)
-        if isinstance(error, RateLimited):
-            return await _slowly(request, error)
-        if not isinstance(error, Refusal):
-            logger.error("request failed: %s", error)
-        elif not error.is_logged and STATUS.get(type(error)) in STRANGERS_STATUS:
-            count_stranger(request, error.code)
-        return problem(error)
+        return await refusal_of(request, error)
 
     async def http(_request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

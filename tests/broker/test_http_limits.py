@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import queue
 import socket
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from broker import writer
 from broker.web import bulletins, charging, http
 from lintas.errors import LogHalted
 from lintas.header import BULLETIN, KEY, LINE_BYTES_MAX, ORDER
@@ -386,11 +386,8 @@ def test_busy(desks: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full queue answers 503 and says when to come back."""
     line = desks.bulletin(ISSUER, [READER])
 
-    def full(_entry: object) -> None:
-        raise queue.Full
-
     with monkeypatch.context() as patch:
-        patch.setattr(desks.hub.writer._queue, "put_nowait", full)
+        patch.setattr(writer, "QUEUE_MAX", 0)
         answer = desks.post(line)
 
     assert (503, "busy", None) == problem_of(answer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -145,7 +144,7 @@ def test_every_single_bit(small_hub: Hub) -> None:
             flipped = bytearray(data)
             flipped[bit // 8] ^= 1 << bit % 8
             with pytest.raises(LogHalted):
-                extend(frontier, replace(row, **cast("Any", {column: bytes(flipped)})))
+                extend(frontier, row._replace(**cast("Any", {column: bytes(flipped)})))
             faults += 1
 
     assert faults > 300

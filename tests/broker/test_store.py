@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from broker.hub import Hub
@@ -18,6 +19,7 @@ from broker.settings import Settings
 from broker.store import delivery, indicators, invites, lines, log, migrate
 from broker.store.engine import Store
 from broker.store.lines import Reader
+from broker.store.tables import line, recipient
 from lintas.filter import EVERYTHING as WHOLE
 from lintas.filter import read_filter
 from tests.databases import Databases, spoil
@@ -112,6 +114,56 @@ def test_durable(store: Store) -> None:
         found = [conn.execute(text(each if store.is_shared else f"PRAGMA {each}")).scalar() for each in asked]
 
     assert (["replica", "on"] if store.is_shared else ["wal", 2]) == found
+
+
+def test_lazy_commit(store: Store) -> None:
+    """What is committed lazily is seen at once, a failure leaves nothing, and later commits are synced again."""
+    with store.write_lazily() as conn:
+        add_line(conn, 1)
+    with contextlib.suppress(Undone), store.write_lazily() as conn:
+        add_line(conn, 2)
+        raise Undone
+
+    with store.read() as conn:
+        assert [1] == feed(conn)
+    test_durable(store)
+
+
+def test_lazy_commit_is_not_synced(store: Store) -> None:
+    """A lazy commit on SQLite does not wait for the disk; on Postgres, which may lose it alone, it does."""
+    with store.write_lazily() as conn:
+        asked = "SHOW synchronous_commit" if store.is_shared else "PRAGMA synchronous"
+        assert ("on" if store.is_shared else 1) == conn.execute(text(asked)).scalar()
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 41, 300])
+def test_rows_in_bulk(store: Store, count: int) -> None:
+    """However many rows are inserted at once, each is there with all its values."""
+    rows = [
+        {"agency": f"sg-a{number}", "seq": number, "state": "released", "released_seq": number % 3 or None}
+        for number in range(count)
+    ]
+    with store.write() as conn:
+        lines.insert_recipients(conn, rows)
+
+        found = conn.execute(select(recipient).order_by(recipient.c.seq)).mappings().all()
+
+    assert rows == [dict(row) for row in found]
+
+
+@given(key=st.binary(max_size=80), value=st.text(st.characters(codec="utf-8"), max_size=20))
+def test_digest_is_hmac(key: bytes, value: str) -> None:
+    """What stands for an indicator is its HMAC-SHA-256, whatever the length of the key."""
+    assert hmac.digest(key, f"phone\0{value}".encode(), "sha256") == indicators.digest(key, "phone", value)
+
+
+def test_known_of_many(store: Store) -> None:
+    """Any number of ids is looked up at once, more than a statement has room for parameters."""
+    with store.write() as conn:
+        add_line(conn, 1)
+        stored = conn.execute(select(line.c.id)).scalar_one()
+
+        assert {stored: 1} == lines.known(conn, [stored, *map(str, range(70_000))])
 
 
 def test_rolled_back(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -163,7 +164,7 @@ def test_full_queue(inner: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond its limit the queue refuses at once and says when to come back."""
     writer = inner.hub.writer
     gate = Gate(inner.hub)
-    monkeypatch.setattr(writer._queue, "maxsize", 2)
+    monkeypatch.setattr(writers, "QUEUE_MAX", 2)
     futures = [writer.submit(note_view(name)) for name in ("a", "b")]
 
     with pytest.raises(Busy) as caught:
@@ -186,6 +187,67 @@ def test_cancelled_caller(inner: Desks) -> None:
     stays.result(WAIT_S)
 
     assert ["stays", "gate"] == [detail["view"] for detail in inner.details(party=READER)[:2]]
+
+
+def test_waiting_coroutines(inner: Desks) -> None:
+    """Coroutines get their answers as threads do: results, refusals; one that went away is not worked for."""
+    writer = inner.hub.writer
+    gate = Gate(inner.hub)
+
+    async def wait() -> list[Any]:
+        waiting = [writer.submit_here(job) for job in (note_view("a"), lambda _batch: NotAllowed(member="iss"))]
+        gone = writer.submit_here(note_view("gone"))
+        gone.cancel()
+        gate.open()
+        return await asyncio.gather(*waiting, gone, return_exceptions=True)
+
+    done, refused, gone = asyncio.run(wait())
+
+    assert ["a", "gate"] == [detail["view"] for detail in inner.details(party=READER)[:2]]
+    assert (done.value + 1, NotAllowed) == (done.signed.size, type(refused))
+    assert isinstance(gone, asyncio.CancelledError)
+
+
+def test_one_call_for_all_coroutines(inner: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many coroutines of a loop wait for one commit, their loop is woken once."""
+    writer = inner.hub.writer
+    gate = Gate(inner.hub)
+    calls: list[Any] = []
+
+    async def wait() -> None:
+        loop = asyncio.get_running_loop()
+        wake = loop.call_soon_threadsafe
+
+        def count(*given: Any, **named: Any) -> Any:
+            calls.append(given)
+            return wake(*given, **named)
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", count)
+        waiting = [writer.submit_here(note_view(str(number))) for number in range(20)]
+        gate.open()
+        await asyncio.gather(*waiting)
+
+    asyncio.run(wait())
+
+    assert 1 == len(calls)
+
+
+def test_coroutine_that_left_meanwhile(inner: Desks) -> None:
+    """Whoever stops waiting during the commit, alone or with its whole loop, does not trouble the writer."""
+    writer = inner.hub.writer
+
+    async def leave(*, is_cancelled: bool) -> None:
+        gate = Gate(inner.hub)
+        left = writer.submit_here(note_view("left"))
+        stays = writer.submit_here(lambda _batch: left.cancel() if is_cancelled else True)
+        gate.open()
+        if is_cancelled:
+            await stays
+
+    asyncio.run(leave(is_cancelled=True))
+    asyncio.run(leave(is_cancelled=False))
+
+    assert writer.submit(note_view("on")).result(WAIT_S).signed is not None
 
 
 def test_stopping(inner: Desks) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,13 @@ def libsodium_accepts(key: bytes, signature: bytes, data: bytes) -> bool:
     return True
 
 
+@pytest.fixture(params=[True, False], ids=["libsodium", "OpenSSL"])
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verify by the one library, then by the other."""
+    monkeypatch.setattr(ed25519, "HAS_LIBSODIUM", request.param)
+
+
+@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize(("key", "signature", "data", "expected"), wycheproof())
 def test_vector(key: str, signature: str, data: str, expected: str) -> None:
     """Each Wycheproof vector is decided as it says."""
@@ -84,6 +93,7 @@ def test_vectors_are_all_there() -> None:
     assert (len(results), results.count("valid")) == (151, 88)
 
 
+@pytest.mark.usefixtures("library")
 def test_sign_and_verify() -> None:
     """What a seed signs verifies under its public key, and only the same data does."""
     signature = ed25519.sign(SEED, b"data")
@@ -92,12 +102,14 @@ def test_sign_and_verify() -> None:
     assert not ed25519.verify(PUBLIC, signature, b"Data")
 
 
+@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("length", [0, 31, 33, 64])
 def test_verify_under_key_of_wrong_length(length: int) -> None:
     """A key that is not 32 bytes long verifies nothing and raises nothing."""
     assert not ed25519.verify(bytes(length), ed25519.sign(SEED, b"data"), b"data")
 
 
+@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("length", [0, 63, 65])
 def test_verify_signature_of_wrong_length(length: int) -> None:
     """A signature that is cut or extended is refused."""
@@ -106,6 +118,7 @@ def test_verify_signature_of_wrong_length(length: int) -> None:
     assert not ed25519.verify(PUBLIC, signature, b"data")
 
 
+@pytest.mark.usefixtures("library")
 def test_verify_refuses_s_plus_order() -> None:
     """S + L, the same scalar spelt otherwise, is refused."""
     signature = ed25519.sign(SEED, b"data")
@@ -115,14 +128,20 @@ def test_verify_refuses_s_plus_order() -> None:
     assert not ed25519.verify(PUBLIC, respelt, b"data")
 
 
-def test_verify_refuses_identity_r() -> None:
-    """A signature whose R is the identity is refused as libsodium does, though OpenSSL takes it."""
+def signed_with(r: bytes, data: bytes) -> bytes:
+    """Return a signature with this R and the S that is right if R adds nothing to what the key and S make."""
     digest = bytearray(hashlib.sha512(SEED).digest()[:32])
     digest[0] &= 248
     digest[31] = digest[31] & 63 | 64
-    challenge = hashlib.sha512(ed25519.IDENTITY + PUBLIC + b"data").digest()
+    challenge = hashlib.sha512(r + PUBLIC + data).digest()
     scalar = int.from_bytes(challenge, "little") * int.from_bytes(digest, "little") % L
-    signature = ed25519.IDENTITY + scalar.to_bytes(32, "little")
+    return r + scalar.to_bytes(32, "little")
+
+
+@pytest.mark.usefixtures("library")
+def test_verify_refuses_identity_r() -> None:
+    """A signature whose R is the identity is refused as libsodium does, though OpenSSL takes it."""
+    signature = signed_with(ed25519.IDENTITY, b"data")
 
     Ed25519PublicKey.from_public_bytes(PUBLIC).verify(signature, b"data")
 
@@ -130,14 +149,50 @@ def test_verify_refuses_identity_r() -> None:
     assert not libsodium_accepts(PUBLIC, signature, b"data")
 
 
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("sign", [0, 1])
+@pytest.mark.parametrize("number", range(9))
+def test_verify_refuses_r_of_small_order(number: int, sign: int) -> None:
+    """An R of order one to eight, or the identity spelt with y = p + 1, with either sign, is refused."""
+    spelt = [*torsion(), (P + 1).to_bytes(32, "little")][number]
+    r = (int.from_bytes(spelt, "little") & (1 << 255) - 1 | sign << 255).to_bytes(32, "little")
+
+    assert not ed25519.verify(PUBLIC, signed_with(r, b"data"), b"data")
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("number", range(7))
+def test_verify_refuses_r_with_small_order_part(number: int) -> None:
+    """A sound R plus a point of small order is refused: no verifier here multiplies by the cofactor."""
+    genuine = ed25519.sign(SEED, b"data")
+    crooked = encode(ed25519._add(decode(genuine[:32]), decode(torsion()[number])))
+
+    assert not ed25519.verify(PUBLIC, crooked + genuine[32:], b"data")
+
+
+def test_without_libsodium(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where libsodium is not installed, the same signatures are checked by OpenSSL."""
+    monkeypatch.setitem(sys.modules, "nacl.bindings", None)
+    spec = importlib.util.spec_from_file_location("without_libsodium", ed25519.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+
+    verdicts = [found.verify(PUBLIC, ed25519.sign(SEED, b"data"), data) for data in (b"data", b"Data")]
+
+    assert (False, [True, False]) == (found.HAS_LIBSODIUM, verdicts)
+
+
 @given(seed=st.binary(min_size=32, max_size=32), data=st.binary(max_size=64), place=st.integers(0, 511))
-def test_verify_agrees_with_libsodium(seed: bytes, data: bytes, place: int) -> None:
-    """A genuine signature and one with any bit flipped are decided as libsodium decides them."""
+def test_libraries_agree(seed: bytes, data: bytes, place: int) -> None:
+    """A genuine signature and one with any bit flipped are decided by both libraries alike."""
     key, genuine = ed25519.public_key_of(seed), ed25519.sign(seed, data)
     flipped = (int.from_bytes(genuine, "little") ^ 1 << place).to_bytes(64, "little")
 
     for signature in (genuine, flipped):
-        assert ed25519.verify(key, signature, data) == libsodium_accepts(key, signature, data)
+        found = [check(key, signature, data) for check in (ed25519.is_good_to_openssl, ed25519.is_good_to_libsodium)]
+        assert [libsodium_accepts(key, signature, data)] * 2 == found
 
 
 @given(y=st.integers(0, 2**255 - 1), sign=st.integers(0, 1))
