@@ -229,14 +229,13 @@ def statements() -> set[str]:
         }
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
-                verb = {"insert_new": "insert"}.get(node.func.id, node.func.id)
-                table = node.args[-1]
+                verb = {"insert_new": "insert", "insert_rows": "insert"}.get(node.func.id, node.func.id)
+                table = node.args[1] if node.func.id == "insert_rows" else node.args[-1]
                 if verb in ("insert", "update", "delete") and isinstance(table, ast.Name):
                     found |= {f"{verb.upper()} {each}" for each in loops.get(table.id, [table.id])}
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found |= {
-                    " ".join(hit).upper() for hit in re.findall(r"\b(COPY|INSERT INTO|DELETE FROM) (\w+)", node.value)
-                }
+                written = re.findall(r"\b(COPY|INSERT|DELETE|UPDATE)(?: INTO| FROM)? (\w+) ?[( ]", node.value)
+                found |= {f"{verb} {table}" for verb, table in written if verb == "COPY" or table.islower()}
     return found
 
 
