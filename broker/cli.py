@@ -30,7 +30,7 @@ from broker.signer import read_keys
 from broker.store import log, migrate
 from broker.store.engine import DatabaseFault, Store
 from lintas.clock import now_us
-from lintas.errors import BadSettings, Evidence, LintasError, LogHalted
+from lintas.errors import BadSettings, Evidence, LintasError, LogHalted, StorageUnreachable
 from lintas.event import US_PER_S
 from lintas.header import is_party
 from lintas.keys import save_identity
@@ -358,11 +358,11 @@ def main() -> None:
     except (LogHalted, Evidence) as fault:
         click.echo(f"lintas-broker: the log does not verify: {fault}", err=True)
         sys.exit(EXIT_LOG_BROKEN)
+    except (DatabaseFault, StorageUnreachable) as fault:
+        # One line: from the second on a driver quotes rows.
+        first = next(iter(str(fault.__cause__ or fault).splitlines()), type(fault).__name__)
+        click.echo(f"lintas-broker: the database does not answer, or refuses: {first}", err=True)
+        sys.exit(EXIT_REFUSED)
     except LintasError as fault:
         click.echo(f"lintas-broker: {fault}", err=True)
-        sys.exit(EXIT_REFUSED)
-    except DatabaseFault as fault:
-        # One line: from the second on a driver quotes rows.
-        first = next(iter(str(fault).splitlines()), type(fault).__name__)
-        click.echo(f"lintas-broker: the database does not answer, or refuses: {first}", err=True)
         sys.exit(EXIT_REFUSED)

@@ -65,7 +65,7 @@ class Metrics:
             self._survey = None
             try:
                 self._survey = self._hub.readers.submit(self._read).result(SURVEY_S_MAX)
-            except (DatabaseFault, TooLong, RuntimeError) as fault:
+            except (DatabaseFault, StorageUnreachable, TooLong, RuntimeError) as fault:
                 # RuntimeError: the hub is closing its readers.
                 logger.warning("the database does not tell its figures: %s", type(fault).__name__)
             self._surveyed_at = time.monotonic()

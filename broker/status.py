@@ -30,7 +30,7 @@ from broker.survey import Survey, keys_ending, survey
 from broker.witnesses import read_policy
 from lintas import note
 from lintas.directory import CONTROL_KINDS, Directory
-from lintas.errors import BadSettings, Evidence, LogBehind, LogHalted
+from lintas.errors import BadSettings, Evidence, LogBehind, LogHalted, StorageUnreachable
 
 OK, ATTENTION, BROKEN = "ok", "attention", "broken"
 LEVELS = (OK, ATTENTION, BROKEN)
@@ -75,8 +75,9 @@ def examine(settings: Settings, *, now: int) -> list[Finding]:
     store = Store(settings.database)
     try:
         found += _stored(settings, store, keys, now)
-    except DatabaseFault as fault:
-        first = next(iter(str(fault).splitlines()), type(fault).__name__)
+    except (DatabaseFault, StorageUnreachable) as fault:
+        said = str(fault.__cause__ or fault)
+        first = next(iter(said.splitlines()), type(fault).__name__)
         found.append(Finding("database", f"does not answer: {first}", BROKEN))
     finally:
         store.close()

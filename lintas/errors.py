@@ -11,10 +11,8 @@ LintasError
 │   ├── Stale · FromTheFuture · Expired · ForeignLine
 │   ├── UnknownRecipient · TopicNotGranted · TlpAboveCeiling · RedNeedsSealing
 │   ├── NoOpeningKey · WrongOpeningKeys · DataProtection · PurposeNeeded
-│   ├── CursorBeyondLog · QuotaExceeded · RateLimited
-│   ├── UnknownWitness · NotWitnessed
-│   ├── RefUnavailable · RecipientsTooFew · PartnerSuspended
-│   ├── NotAllowed · OrderConflict · LifeTooLong
+│   ├── CursorBeyondLog · QuotaExceeded · RateLimited · UnknownWitness · NotWitnessed
+│   ├── RefUnavailable · RecipientsTooFew · PartnerSuspended · NotAllowed · OrderConflict · LifeTooLong
 │   ├── Unauthorized · NotFound · Recalled · Superseded · NoLongerValid · Purged
 │   ├── TooLarge · UnsupportedMediaType · RequestTimeout · MethodNotAllowed
 │   └── Busy · ReadOnly · StorageUnreachable · StorageFull · InternalError

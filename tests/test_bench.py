@@ -42,6 +42,12 @@ OUTCOME = load.Outcome(
 LIMIT = Limit(libsodium_two=1000.0, cryptography_one=400.0, check_cpu_s=0.01, pages_one=20.0)
 
 
+@pytest.fixture(scope="session")
+def exercise_template(region_template: Path) -> Path:
+    """What is measured goes to the whole region."""
+    return region_template
+
+
 @pytest.fixture
 def place(exercise_template: Path, tmp_path: Path, databases: Databases) -> Place:
     """An exercised hub to copy and room for the copies."""

@@ -210,6 +210,8 @@ def test_scene_leaves_no_trace(output: tuple[str, Path, Path], few: Template, tm
         conn.execute(text("ALTER TABLE line_gone RENAME TO line"))
     for client in clients.values():
         client.close()
+    # An answer leaves before it is noted.
+    wait_until(lambda: broken.headers["lintas-request"] in printed.read_text())
     told = printed.read_text()
     secret = (data / "hub.secret").read_text().strip()
     key = (data / "log.key").read_text().strip()

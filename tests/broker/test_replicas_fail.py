@@ -20,7 +20,7 @@ from broker.settings import read_settings
 from broker.store import listening, log
 from broker.store.webhooks import Webhook
 from broker.webhooks import Push
-from lintas.errors import BadNote, BadSettings, LogHalted
+from lintas.errors import BadSettings, LogHalted
 from lintas.header import KEY, ORDER
 from lintas.note import SignerKey
 from tests.broker.conftest import Desks, Template, problem_of
@@ -367,7 +367,7 @@ def test_log_key_is_copied(few: Template, tmp_path: Path) -> None:
     settings.log_key_file.write_text(own.text())
     hub = open_hub(settings)
 
-    with pytest.raises(BadNote):
+    with pytest.raises(LogHalted, match="put the right file back"):
         hub.start()
     hub.stop()
 

@@ -90,6 +90,12 @@ def real_table() -> report_incidents.Table:
     return report_incidents.read_table(REAL)
 
 
+@pytest.fixture(scope="session")
+def exercise_template(region_template: Path) -> Path:
+    """Incidents are shared with the whole region."""
+    return region_template
+
+
 @pytest.fixture(scope="module")
 def fictional() -> report_incidents.Table:
     """Return the fictional table, read."""

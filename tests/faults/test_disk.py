@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -51,8 +50,10 @@ def fill_database(stage: Stage, injector: Injector) -> Callable[[], None]:
 
 def fill_outside(stage: Stage, _injector: Injector) -> Callable[[], None]:
     """Leave the disk of the kept checkpoint no room: what is written there ends in /dev/full."""
-    kept = stage.desks.hub.settings.checkpoint
-    aside = kept.with_name(f".{kept.name}.{os.getpid()}")
+    kept, outside = stage.desks.hub.settings.checkpoint, stage.desks.hub.signer._outside
+    aside = kept.with_name(f".{kept.name}.{outside._mark}")
+    # One of the same length would be written over, which needs no room.
+    outside._size_bytes = 0
     aside.symlink_to("/dev/full")
     return aside.unlink
 

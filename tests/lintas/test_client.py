@@ -669,7 +669,16 @@ def waiting_line(session: Session) -> Any:
     return session.sign_line(BULLETIN, b'{"summary":"x","title":"x"}', exp=session.now() + HOUR, **members)
 
 
-PASSING = {RateLimited, Busy, ReadOnly, InternalError, RequestTimeout, KeyNotActive}
+PASSING = {
+    RateLimited,
+    Busy,
+    ReadOnly,
+    StorageUnreachable,
+    StorageFull,
+    InternalError,
+    RequestTimeout,
+    KeyNotActive,
+}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in STATUS if kind is not Stale], ids=lambda kind: kind.code)
