@@ -23,6 +23,7 @@ from broker.hub import Hub
 from broker.store import figures
 from broker.store.engine import DatabaseFault
 from broker.survey import Survey, keys_ending, survey
+from lintas.errors import StorageUnreachable
 
 SURVEY_S = 10.0
 """How old figures of the database may be: whoever reads often does not read the database often."""

@@ -38,6 +38,8 @@ from lintas.errors import (
     Refusal,
     RequestTimeout,
     Stale,
+    StorageFull,
+    StorageUnreachable,
     TlpAboveCeiling,
     Unauthorized,
     Unverified,
