@@ -75,9 +75,8 @@ class AsyncClient(Face):
         `ca` is a file with the certificates that alone may vouch for the hub's TLS certificate.
         """
         super().__init__(identity, state, clock)
-        self._http = httpx.AsyncClient(
-            base_url=identity.hub.url, timeout=TIMEOUT_S, transport=transport, verify=trusted(ca)
-        )
+        url = identity.hub.url
+        self._http = httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S, transport=transport, verify=trusted(ca, url))
         self._lock = asyncio.Lock()
 
     @classmethod

@@ -81,7 +81,8 @@ class Client(Face):
         `ca` is a file with the certificates that alone may vouch for the hub's TLS certificate.
         """
         super().__init__(identity, state, clock)
-        self._http = httpx.Client(base_url=identity.hub.url, timeout=TIMEOUT_S, transport=transport, verify=trusted(ca))
+        url = identity.hub.url
+        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_S, transport=transport, verify=trusted(ca, url))
 
     @classmethod
     def open(cls, path: str | Path, passphrase: bytes, *, hub: str | None = None, ca: Path | None = None) -> Client:

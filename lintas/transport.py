@@ -51,13 +51,15 @@ class Room:
         return chunk
 
 
-def trusted(ca: Path | None) -> ssl.SSLContext | bool:
+def trusted(ca: Path | None, url: str) -> ssl.SSLContext:
     """Return what a hub's TLS certificate must come from: these certificates alone, by default the usual authorities.
+
+    Where there is no TLS nobody is trusted: to read the usual authorities takes longer than most commands.
 
     Raises BadSettings when the file cannot be read or holds no certificate.
     """
     if ca is None:
-        return True
+        return httpx.create_ssl_context() if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         return ssl.create_default_context(cafile=ca)
     except OSError as fault:

@@ -23,10 +23,11 @@ from broker.connections import Connections
 from broker.hub import Hub, open_hub
 from broker.server import Server
 from broker.settings import Settings, read_settings
+from lintas import keys
 from lintas.client import Client
 from lintas.clock import now_us
 from lintas.event import US_PER_S
-from lintas.keys import Identity, unlock_identity
+from lintas.keys import Identity, load_identity
 from lintas.state import State
 from tests import postgres
 from tests.databases import Databases
@@ -77,6 +78,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[_CLUSTER].stop()
 
 
+# What a passphrase costs on purpose is paid once for each file, however many commands of a test unlock it. And a
+# hundred authorities are read once for all connections that tests make past the clients.
+keys._derive = cache(keys._derive)
+vars(httpx._transports.default)["create_ssl_context"] = cache(httpx.create_ssl_context)
+
 settings.register_profile("lintas", deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("lintas")
 
@@ -122,7 +128,7 @@ class ExerciseHub:
 
     def identity(self, party: str) -> Identity:
         """Return the identity of a party, pointed at this hub."""
-        return _unlocked(exercise.identity_path(self.data, party).read_bytes(), self.passphrase).with_url(self.url)
+        return load_identity(exercise.identity_path(self.data, party), self.passphrase).with_url(self.url)
 
     def client(self, party: str) -> Client:
         """Return the client of a party, its directory up to date; the same one each time."""
@@ -152,12 +158,6 @@ class ExerciseHub:
         """Close the clients."""
         for client in self._clients.values():
             client.close()
-
-
-@cache
-def _unlocked(locked: bytes, passphrase: bytes) -> Identity:
-    # What a passphrase costs on purpose is paid once for each file, however many copies of its hub are served.
-    return unlock_identity(locked, passphrase)
 
 
 @pytest.fixture(scope="session")

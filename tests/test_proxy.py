@@ -136,9 +136,7 @@ class Proxy:
 
     def context(self) -> ssl.SSLContext:
         """Trust the proxy's authority."""
-        found = trusted(self.folder / "ca.pem")
-        assert isinstance(found, ssl.SSLContext)
-        return found
+        return trusted(self.folder / "ca.pem", "https://127.0.0.1")
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +169,7 @@ def proxy(program: str, tmp_path: Path) -> Iterator[Proxy]:
         command = [program, "-db", "-f", str(CONFIGURATION)]
         process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **places})
     url = f"https://127.0.0.1:{port}"
-    with httpx.Client(base_url=url, verify=trusted(tmp_path / "ca.pem"), timeout=20) as http:
+    with httpx.Client(base_url=url, verify=trusted(tmp_path / "ca.pem", url), timeout=20) as http:
         found = Proxy(tmp_path, port, health_port, http, replicas)
 
         def is_up() -> bool:

@@ -939,7 +939,15 @@ def test_no_certificates(tmp_path: Path, content: bytes | None) -> None:
         path.write_bytes(content)
 
     with pytest.raises(BadSettings, match=r"LINTAS_CA: .*ca\.pem"):
-        trusted(path)
+        trusted(path, "https://hub.example")
+
+
+def test_nobody_is_trusted_without_tls() -> None:
+    """A client of a hub without TLS reads no authorities; one with TLS reads the usual ones."""
+    assert (0, True) == (
+        len(trusted(None, "http://hub").get_ca_certs()),
+        len(trusted(None, "https://hub").get_ca_certs()) > 50,
+    )
 
 
 def test_both_clients_offer_the_same() -> None:
