@@ -34,6 +34,9 @@ PART_BYTES_MAX = 120_000
 PART_CHARACTERS = len(" (100 of 100)")
 """Room in a title for the number of a part."""
 
+VALUES_MAX = 50_000
+"""Values of a file, repeated ones counted: a hundred bulletins' worth."""
+
 OMITTED_MAX = 100_000
 WHERE_CHARACTERS_MAX = 120
 NO_ROLE = "indicator"
@@ -76,6 +79,7 @@ class Carrier:
 
     omitted: list[Omission] = field(default_factory=list)
     found: dict[tuple[str, str], Json] = field(default_factory=dict)
+    taken: int = 0
 
     def leave(self, where: object, why: str) -> None:
         """Note something as not carried over."""
@@ -90,6 +94,13 @@ class Carrier:
 
     def take(self, where: object, types: Sequence[str], raw: str, **said: str | None) -> None:
         """Carry a value over as the first of these types that it can be, each value once."""
+        self.taken += 1
+        if self.taken > VALUES_MAX:
+            raise BadRequest(f"The file has more than {VALUES_MAX} values. Split it.")
+        if "person" in types:
+            # Victim or suspect: the file does not say it in our words, and naming a person without is refused.
+            self.leave(where, "A person is named with a `person_role`: add them by hand.")
+            return
         why = ""
         for kind in types:
             try:

@@ -136,7 +136,7 @@ def _listed(members: Json, name: str, carrier: Carrier) -> list[Json]:
 
 
 def _texts(listed: Iterable[Json], types: frozenset[str]) -> list[str]:
-    return [each["value"] for each in listed if each.get("type") in types and _is_prose(each)]
+    return [each["value"] for each in listed if str(each.get("type")) in types and _is_prose(each)]
 
 
 def _is_prose(each: Json) -> bool:

@@ -2,8 +2,9 @@
 
 A server of STIX objects needs, for each bulletin that a caller may read, in the order of the log:
 
-- `objects(export)`: every object as a dict, those it depends on first. `Export` is the clear line with what the log
-  says of it. Sealed content is never exported by a hub: it has no `Bulletin`.
+- `clear_export(line, time_us)`: the line with the time the log has for it; it refuses sealed content. What else the log
+  says (`withdrawn`, `changed_us`, `origins`, `url`) is put on top with `dataclasses.replace`.
+- `objects(export)`: every object as a dict, those it depends on first.
 - after a recall of the whole, or when it ends: `revoked(export, at_us)` in its place. After a partial recall:
   `objects` again with `withdrawn` and `changed_us` set. What supersedes has its predecessor's ids with a newer
   `modified`, given `origins`; indicators that the newer one lacks go into `withdrawn`. A recall itself is a note.
@@ -18,7 +19,7 @@ merges copies keeps the narrowest.
 Spec: docs/spec/stix.md; OASIS STIX 2.1.
 """
 
-from lintas.stix.export import Export, Origin, bundle, objects, revoked, version_of
+from lintas.stix.export import Export, Origin, bundle, clear_export, objects, revoked, version_of
 from lintas.stix.reading import read_bundle
 
-__all__ = ["Export", "Origin", "bundle", "objects", "read_bundle", "revoked", "version_of"]
+__all__ = ["Export", "Origin", "bundle", "clear_export", "objects", "read_bundle", "revoked", "version_of"]

@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from lintas import shape, vocabulary
-from lintas.bulletin import Bulletin, Indicator
-from lintas.errors import MalformedPayload
+from lintas.bulletin import Bulletin, Indicator, parse
+from lintas.errors import BadRequest, MalformedPayload
 from lintas.event import US_PER_S
 from lintas.header import Header
 from lintas.indicators import normalise
+from lintas.line import Line
 from lintas.stix import fixed
 from lintas.stix.fixed import BULLETIN_EXTENSION, NEW_SCO, Object
 from lintas.stix.ids import agency_id, report_id, stable_id, stamp
@@ -82,6 +83,17 @@ class Export:
     def indicators(self) -> tuple[Indicator, ...]:
         """The indicators that still stand."""
         return tuple(each for each in self.content.indicators if (each.type, each.value) not in self.withdrawn)
+
+
+def clear_export(line: Line, time_us: int) -> Export:
+    """Return the export of a clear line that was accepted at this time; raise BadRequest for a sealed one.
+
+    What else the log says of it is put on top with `dataclasses.replace`.
+    """
+    if line.header.enc is not None:
+        raise BadRequest("Sealed content leaves no hub in the clear. A recipient opens it and exports it at home.")
+    content = parse(line.payload, kind=str(line.header.kind))
+    return Export(id=line.id, header=line.header, content=content, time_us=time_us)
 
 
 def objects(export: Export) -> tuple[Object, ...]:
@@ -283,8 +295,13 @@ def payload_of(content: Bulletin, indicators: Iterable[Indicator]) -> Object:
 def _pruned(value: Any) -> Any:
     """Leave out what was not given, for STIX has neither null nor an empty list."""
     if isinstance(value, Mapping):
-        return {name: _pruned(each) for name, each in value.items() if each not in (None, (), [], {}, False)}
+        return {name: _pruned(each) for name, each in value.items() if not _is_absent(each)}
     return [_pruned(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _is_absent(value: object) -> bool:
+    # A count of 0 is something that was said; by equality it would be False.
+    return value is None or value is False or value in ((), [], {})
 
 
 def _revoked_values(export: Export, values: Iterable[Value], at: str) -> Iterator[Object]:

@@ -13,9 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-PATTERN_CHARACTERS_MAX = 100_000
+PATTERN_CHARACTERS_MAX = 32_768
+"""Characters of a pattern: a thousand addresses in an ``IN`` list."""
+
 CONDITIONS_MAX = 1_000
 """Objects that one pattern may describe; ``IN`` lists under ``AND`` multiply."""
+
+PROPERTIES_MAX = 8
+"""Properties of one object: our longest value has three. Unbounded, a long chain costs the square of its length."""
 
 Values = dict[str, str]
 """Property paths and the literals they equal."""
@@ -160,4 +165,6 @@ class _Reader:
 def _joined(one: Described, other: Described) -> Described:
     if one.type != other.type or one.values.keys() & other.values.keys():
         raise Unreadable("AND joins what one object cannot say")
+    if len(one.values) >= PROPERTIES_MAX:
+        raise Unreadable(f"AND joins more than {PROPERTIES_MAX} properties")
     return Described(one.type, one.values | other.values)

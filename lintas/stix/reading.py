@@ -21,6 +21,9 @@ from lintas.vocabulary import TLP
 OBJECTS_MAX = 50_000
 """Objects of a bundle: the largest knowledge base we know has half of them."""
 
+REPORTS_MAX = 1_000
+"""Reports of a bundle: each makes a draft that somebody shall read."""
+
 NAMED = ("campaign", "malware", "intrusion-set", "threat-actor", "tool", "attack-pattern", "grouping", "incident")
 """Types that give a bundle without a report its name, the best first."""
 
@@ -41,6 +44,8 @@ def read_bundle(members: Json, choices: Choices) -> Import:
     carrier = Carrier()
     live = tuple(_live(_objects(members), carrier))
     reports = [each for each in live if each["type"] == "report"]
+    if len(reports) > REPORTS_MAX:
+        raise BadRequest(f"The bundle has {len(reports)} reports; {REPORTS_MAX} is the limit. Split it.")
     drafts: list[Json] = []
     for report, listed in _groups(live, reports):
         if report is not None and _extension(report) is not None:

@@ -49,7 +49,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     },
     "answer": {"result": "negative"},
     "consent-answer": {"result": "granted", "requester": "sg-police"},
-    "feedback": {"result": "useful"},
+    "feedback": {"result": "actioned", "counts": {"arrests": 0, "seizures": 2}},
     "recall": {"reason": "inaccurate"},
 }
 NEEDS_INDICATORS = frozenset({"asset", "lookout", "sighting"})

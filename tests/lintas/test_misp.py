@@ -379,6 +379,13 @@ def test_answers_have_several_events() -> None:
     assert ["Fictional event"] * 2 == [each["payload"]["title"] for each in found.drafts]
 
 
+def test_type_that_is_no_text_is_listed() -> None:
+    """An attribute whose type is a list breaks nothing."""
+    found = read_events(event_with({"type": [], "value": "x"}), CHOICES)
+
+    assert ["We have no type for [] of an event."] == [each.why for each in found.omitted]
+
+
 @pytest.mark.parametrize(
     "members",
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,12 @@ from stix2validator import ValidationOptions, validate_parsed_json  # type: igno
 
 from clients.scripts.report_incidents import read_table
 from lintas import vocabulary
+from lintas.bulletin import encode
 from lintas.draft import Draft
-from lintas.stix import Export, Origin, bundle, objects, revoked, version_of
+from lintas.errors import BadRequest
+from lintas.keys import SigningKey
+from lintas.line import Line, parse, sign
+from lintas.stix import Export, Origin, bundle, clear_export, objects, revoked, version_of
 from lintas.stix.fixed import BULLETIN_EXTENSION, TLP_MARKINGS
 from lintas.stix.ids import agency_id, report_id
 from lintas.stix.observables import WRITERS, pattern_of, shape_of, write_observable
@@ -311,6 +316,40 @@ def test_end_before_start_is_left_out() -> None:
     found = one(objects(export_of(alert(ADDRESS, valid_from="2027-03-01T00:00:00Z"))), "indicator")
 
     assert "2026-11-23T21:00:00.000000Z" == found["valid_from"]
+
+
+def signed(**more: Any) -> Line:
+    """Return a signed alert; `more` goes into the header."""
+    members = {
+        "typ": "vnd.lintas.bulletin",
+        "iss": "my-police",
+        "aud": "exercise.lintas.example-k3v9q2xa",
+        "iat": NOW_US // 1_000_000,
+        "exp": NOW_US // 1_000_000 + 86_400,
+        "kind": "alert",
+        "topic": "cyber.scam",
+        "tlp": "AMBER",
+        "release_to": ["sg-police"],
+        "urgency": "urgent",
+    }
+    payload = encode(alert(PHONE).members, kind="alert")
+    return parse(sign(members | more, payload, SigningKey.from_seed(bytes(32))))
+
+
+def test_clear_line_is_exported() -> None:
+    """A line with the time of the log is all that an export needs; the reference holds the hash of the line's bytes."""
+    line = signed()
+    export = clear_export(line, NOW_US)
+    report = one(objects(export), "report")
+
+    assert (line.id, NOW_US, "Fictional title") == (export.id, export.time_us, export.content.title)
+    assert sha256(line.raw).hexdigest() == report["external_references"][0]["hashes"]["SHA-256"]
+
+
+def test_sealed_line_is_not_exported() -> None:
+    """Sealed content is refused, whatever stands in its place."""
+    with pytest.raises(BadRequest, match="Sealed content"):
+        clear_export(signed(enc="hpke"), NOW_US)
 
 
 def test_exports_are_values() -> None:

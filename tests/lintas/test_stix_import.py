@@ -13,12 +13,22 @@ from hypothesis import strategies as st
 
 from lintas.draft import Draft, read_draft
 from lintas.errors import BadRequest, LintasError, MalformedPayload
-from lintas.imported import INPUT_BYTES_MAX, PART_INDICATORS_MAX, Choices, Import, read_members
+from lintas.imported import (
+    INPUT_BYTES_MAX,
+    OMITTED_MAX,
+    PART_INDICATORS_MAX,
+    VALUES_MAX,
+    Carrier,
+    Choices,
+    Import,
+    Omission,
+    read_members,
+)
 from lintas.stix import bundle, objects, read_bundle
 from lintas.stix.fixed import BULLETIN_EXTENSION, TLP_1_MARKINGS, TLP_MARKINGS
 from lintas.stix.observables import shape_of, write_observable
 from lintas.stix.pattern import PATTERN_CHARACTERS_MAX, Unreadable, read_pattern
-from lintas.stix.reading import OBJECTS_MAX
+from lintas.stix.reading import OBJECTS_MAX, REPORTS_MAX
 from tests.lintas.exports import EXAMPLES, drafts, export_of
 
 Members = dict[str, Any]
@@ -78,6 +88,24 @@ def test_every_observable_is_read_without_our_extension(kind: str) -> None:
     bare = {name: value for name, value in alone.items() if name not in {"id", "extensions"}}
 
     assert [(kind, EXAMPLES[kind])] == values(read_bundle(bundled(bare), CHOICES))
+
+
+@pytest.mark.parametrize("kind", [*sorted(IDENTITIES), "port"])
+def test_our_extension_gives_names_back(kind: str) -> None:
+    """Organisations and ports come back whole where the report is lost; a person is left to somebody who knows."""
+    role = {"person_role": "suspect"} if kind == "person" else {}
+    payload = {
+        "title": "Fictional",
+        "summary": "Fictional",
+        "indicators": [{"type": kind, "value": EXAMPLES[kind], "role": "fictional", **role}],
+    }
+    wishes = {"kind": "alert", "topic": "cyber", "tlp": "AMBER", "urgency": "routine", "release_to": ["sg-cert"]}
+    export = export_of(read_draft({**wishes, "valid_for": "P1D", "payload": payload}))
+    found = read_bundle(bundled(*(each for each in objects(export) if each["type"] != "report")), CHOICES)
+    expected = [] if kind == "person" else [(kind, EXAMPLES[kind])]
+
+    assert expected == values(found)
+    assert (kind == "person") == any("person_role" in each for each in reasons(found))
 
 
 def test_recalls_are_made_by_hand() -> None:
@@ -141,6 +169,7 @@ def test_patterns_of_equal_values_are_read(pattern: str, expected: list[tuple[st
         ("[a:b IN ({})]".format(", ".join(["'x'"] * 1001)), "more than 1000"),
         ("[{}]".format(" OR ".join(["a:b = 'x'"] * 1001)), "more than 1000"),
         ("[a:b IN ({0}) AND a:c IN ({0})]".format(", ".join(["'x'"] * 40)), "more than 1000"),
+        ("[{}]".format(" AND ".join(f"a:b{n} = 'x'" for n in range(9))), "more than 8 properties"),
         ("x" * (PATTERN_CHARACTERS_MAX + 1), "characters"),
     ],
 )  # fmt: skip
@@ -166,6 +195,7 @@ def test_no_pattern_breaks_the_reader(text: str) -> None:
         ({"type": "file", "name": "x"}, "has no value"),
         ({"type": "file", "hashes": {"SSDEEP": "ab"}}, "'ssdeep'"),
         ({"type": "location", "region": "x"}, "has no value"),
+        ({"type": "file", "hashes": {"MD5": 7}}, "has no value"),
         ({"type": "identity", "name": "x", "identity_class": "individual"}, "identity has no place"),
         ({"type": "ipv4-addr", "value": "203.0.113.0/24"}, "no IP address"),
         ({"type": "bank-account", "account_number": "1234"}, "bank has 0 characters"),
@@ -277,6 +307,38 @@ def test_unmarked_file_needs_a_marking() -> None:
         read_bundle(bundled({"type": "domain-name", "value": "a.example"}), Choices(topic="cyber", release_to=("a",)))
 
 
+def test_markings_that_are_none_are_passed_over() -> None:
+    """What stands where a marking should and names none marks nothing; a TLP object in the file is no content."""
+    odd = {"type": "domain-name", "value": "a.example", "granular_markings": [{"lang": "en"}, 7]}
+    tlp = {"type": "marking-definition", "id": TLP_MARKINGS["GREEN"]}
+    found = read_bundle(bundled(odd | {"object_marking_refs": [TLP_MARKINGS["GREEN"]]}, tlp), UNMARKED)
+
+    assert ("GREEN", ()) == (found.drafts[0]["tlp"], found.omitted)
+
+
+def test_role_is_what_the_file_calls_it() -> None:
+    """Types of an indicator or its labels become the role; without either it is an indicator."""
+    patterns = [f"[domain-name:value = 'a{n}.example']" for n in range(3)]
+    listed = [
+        indicator(patterns[0], indicator_types=["benign", "unknown"]),
+        indicator(patterns[1], labels=["old"]),
+        indicator(patterns[2]),
+    ]
+    found = read_bundle(bundled(*listed), CHOICES).drafts[0]["payload"]["indicators"]
+
+    assert ["benign, unknown", "old", "indicator"] == [each["role"] for each in found]
+
+
+def test_our_extension_without_a_value_is_passed_over() -> None:
+    """An object with our extension but no value in it is read as any other."""
+    place = {"type": "location", "latitude": 1, "longitude": 2.5}
+    extensions = {BULLETIN_EXTENSION: {"extension_type": "property-extension", "indicator": {"type": "port"}}}
+
+    found = read_bundle(bundled(place | {"extensions": extensions}), CHOICES)
+
+    assert [("position", "1.00000,2.50000")] == values(found)
+
+
 def test_own_export_may_be_narrowed() -> None:
     """Our own bulletin comes back under a narrower marking and for other recipients, never under a wider one."""
     report = {
@@ -339,6 +401,7 @@ def test_red_is_written_by_hand() -> None:
         {"type": "bundle", "objects": [1]},
         {"type": "bundle", "objects": [{"type": "x"}]},
         {"type": "bundle", "objects": [{"type": "x", "id": "x"}] * (OBJECTS_MAX + 1)},
+        {"type": "bundle", "objects": [{"type": "report", "id": str(n)} for n in range(REPORTS_MAX + 1)]},
     ],
 )
 def test_what_is_no_bundle_is_refused(members: Members) -> None:
@@ -432,3 +495,19 @@ def test_real_bundles(name: str, carried: int, omitted: int) -> None:
     found = read_bundle(read_members((REAL / f"{name}.json").read_bytes()), CHOICES)
 
     assert (carried, omitted) == (len(values(found)), len(found.omitted))
+
+
+def test_list_of_omissions_ends() -> None:
+    """A file of nothing but what has no place is given up at a limit."""
+    carrier = Carrier([Omission("x", "x")] * OMITTED_MAX)
+
+    with pytest.raises(BadRequest, match="no threat report"):
+        carrier.leave("x", "x")
+
+
+def test_number_of_values_ends() -> None:
+    """A file with more values than a hundred bulletins hold is given up."""
+    carrier = Carrier(taken=VALUES_MAX)
+
+    with pytest.raises(BadRequest, match="Split it"):
+        carrier.take("x", ("domain",), "a.example")
