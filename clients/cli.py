@@ -1,7 +1,7 @@
 """The command `lintas`, for agencies.
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the hub's evidence does not hold, 4 the hub is unreachable
-(what was signed is kept in the outbox), 130 interrupted.
+(what was signed is kept in the outbox), 5 drafted, but not all of the file could be carried over, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from clients.acting import acting, prompt_new, settings_of_user
 from clients.admin import admin
 from clients.arguments import IdCommand
 from clients.exchange import READING, print_said, said_members
+from clients.importing import draft
 from clients.keys import renew_if_due, reseal, rotate
 from clients.matching import interest, watch
 from clients.outbox import outbox, resend
@@ -70,7 +71,7 @@ def cli() -> None:
 
 
 _GROUPS = (admin, subscription, interest, watch, webhook, witness)
-for _command in (*_GROUPS, outbox, resend, ack, status, rotate, reseal, evidence_command, *READING, *SIGNING):
+for _command in (*_GROUPS, draft, outbox, resend, ack, status, rotate, reseal, evidence_command, *READING, *SIGNING):
     cli.add_command(_command)
 
 

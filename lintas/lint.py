@@ -20,6 +20,7 @@ from lintas.errors import DataProtection
 from lintas.header import WIDE_TLP
 from lintas.indicators.checksums import luhn_digit, mod97
 from lintas.indicators.countries import ICAO_ISSUERS
+from lintas.stix.fixed import MARKINGS
 from lintas.vocabulary import TLP, load, tlp_rank
 
 REFUSE = "refuse"
@@ -38,15 +39,6 @@ MINOR = "minor"
 RECALL = "recall"
 QUOTING = ("answers", "endorses", "comments")
 """Relations that may carry on what another wrote. Who recalls or supersedes is its originator, free to mark it anew."""
-
-STIX_MARKINGS: Mapping[str, str] = {
-    "marking-definition--55d920b0-5e8b-4f79-9ee9-91f868d9b421": "AMBER",
-    "marking-definition--939a9414-2ddd-4d32-a0cd-375ea402b003": "AMBER+STRICT",
-    "marking-definition--e828b379-4e03-4974-9ac4-e53a884c97c1": "RED",
-    "marking-definition--f88d31f6-486f-44da-b317-01333bde0b82": "AMBER",
-    "marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed": "RED",
-}
-"""The STIX objects that say AMBER or narrower: TLP 2.0, then the two of TLP 1."""
 
 RULES: Mapping[str, str] = {
     "person-without-role": "A person is named without saying what part they have, so readers will take them for a "
@@ -161,7 +153,7 @@ def _stix(content: Bulletin, tlp: str) -> Iterator[Finding]:
         if each["type"] == "identity" and each.get("identity_class") == "individual":
             yield Finding("person-without-role", REFUSE, path)
         refs = each.get("object_marking_refs")
-        marked = (STIX_MARKINGS.get(str(ref), TLP[0]) for ref in refs) if isinstance(refs, list) else ()
+        marked = (MARKINGS.get(str(ref), TLP[0]) for ref in refs) if isinstance(refs, list) else ()
         if any(tlp_rank(found) > tlp_rank(tlp) for found in marked):
             yield Finding("narrower-quoted", _level(wide=tlp in WIDE_TLP), path)
 

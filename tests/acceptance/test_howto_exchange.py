@@ -1,4 +1,4 @@
-"""The how-tos on exchange run as they are printed, that on recalls too."""
+"""The how-tos on exchange run as they are printed, those on recalls, imports too."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ HOWTO = Path(__file__).resolve().parents[2] / "docs/howto"
         ("requests", ["not sent yet", "answers     sg-fiu negative, th-cert refused (investigation)"]),
         ("consent", ["consent     granted by my-police for sg-fiu: pass-on to vn-police, Criminal Court (FICTIONAL)"]),
         ("recall", ["SUPERSEDED", "recalled in part by", "wait for  sg-fiu", "acknowledge to"]),
+        ("import", ["kit.draft.json", "it compares with LIKE", "2 things are not in the drafts", '"203.0.113.77"']),
         ("feedback", ["feedback   3", "actioned        1", "freezes  3", "wait for"]),
     ],
 )

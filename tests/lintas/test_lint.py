@@ -16,7 +16,8 @@ from lintas.bulletin import SUMMARY_CHARACTERS_MAX, Bulletin
 from lintas.draft import read_draft
 from lintas.errors import DataProtection
 from lintas.indicators.checksums import luhn_digit
-from lintas.lint import RULES, STIX_MARKINGS, Finding, codes, lint, lint_quoted, refuse
+from lintas.lint import RULES, Finding, codes, lint, lint_quoted, refuse
+from lintas.stix.fixed import MARKINGS
 
 SAMPLES = json.loads(resources.files("lintas").joinpath("samples.json").read_text("utf-8"))["bulletins"]
 CARD = "4111111111111111"
@@ -26,7 +27,7 @@ DOCUMENT = {"type": "travel-document", "value": "UTO:X90217734", "role": "x"}
 PHONE = {"type": "phone", "value": "+6542995883", "role": "x"}
 DOMAIN = {"type": "domain", "value": "lotustrade.example", "role": "x"}
 HASH = {"type": "file-hash", "value": "f" * 64, "role": "x"}
-RED_MARK = next(mark for mark, tlp in STIX_MARKINGS.items() if tlp == "RED")
+RED_MARK = next(mark for mark, tlp in MARKINGS.items() if tlp == "RED")
 CLOCK_S = 0.002
 """What the clock and others on the machine may add."""
 MINIMUM: dict[str, dict[str, Any]] = {
