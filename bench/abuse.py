@@ -105,11 +105,13 @@ def attack_hub(number: int, port: int, bad: Sequence[bytes], seconds: float) -> 
 
 async def _attack(attack: Attack, port: int, bad: Sequence[bytes], seconds: float) -> Counter[str]:
     answers: Counter[str] = Counter()
-    tasks = [asyncio.ensure_future(attack.run(port, bad, answers)) for _ in range(attack.connections)]
+    tasks = {asyncio.ensure_future(attack.run(port, bad, answers)) for _ in range(attack.connections)}
     await asyncio.sleep(seconds)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    while tasks:
+        # More than once: `wait_for` may swallow a cancellation that comes with its answer.
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=1.0)
     return answers
 
 
