@@ -47,6 +47,11 @@ const CHECKS = {
     await verify.checkConsistency(older, newer, hashesOf(verify, given.proof));
     return null;
   },
+  updates: async (verify, given) => {
+    const [known, body] = ["known", "body"].map((name) => bytesIn(verify, given, name));
+    const tree = await verify.checkUpdate(known, body, await ringOf(verify, given));
+    return { size: spell(tree.size), root: verify.b64(tree.root) };
+  },
   receipts: async (verify, given) => {
     const receipt = bytesIn(verify, given, "receipt");
     const event = await verify.checkReceipt(receipt, given.line_id, await ringOf(verify, given));

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from lintas import ed25519, line, merkle
-from lintas.checkpoint import open_checkpoint, parse_hash
+from lintas.checkpoint import open_checkpoint, parse_add_checkpoint, parse_hash
 from lintas.crossing import read_crossing
-from lintas.errors import BadReceipt, LintasError
+from lintas.errors import BadProof, BadReceipt, LintasError
 from lintas.evidence import Conflict, judge_conflict
 from lintas.jwk import thumbprint
 from lintas.log_keys import LogKeys
@@ -80,6 +80,17 @@ def check_consistency(given: Given) -> None:
     merkle.check_consistency(*older, *newer, proof)
 
 
+def check_update(given: Given) -> Any:
+    """Check a case of updates.json: what a client does with the answer of the hub."""
+    keys = ring(given)
+    size, proof, note = parse_add_checkpoint(bytes_in(given, "body"))
+    older, newer = (open_checkpoint(each, origin=keys.name, key=keys) for each in (bytes_in(given, "known"), note))
+    if size != older.size:
+        raise BadProof("It is from another size.")
+    merkle.check_consistency(older.size, older.root, newer.size, newer.root, proof)
+    return {"size": str(newer.size), "root": b64(newer.root)}
+
+
 def check_line_receipt(given: Given) -> Any:
     """Check a case of receipts.json."""
     keys = ring(given)
@@ -91,7 +102,9 @@ def check_line_receipt(given: Given) -> Any:
 def check_line(given: Given) -> Any:
     """Check a case of lines.json: what a client does with a key from its directory."""
     found, record = line.parse(bytes_in(given, "line")), given["record"]
-    public = bytes.fromhex(record.get("public", ""))
+    if not isinstance(record.get("public"), str):
+        raise BadReceipt("It has no key.")
+    public = bytes.fromhex(record["public"])
     ed25519.check_public_key(public)
     if thumbprint(public) != record["kid"] or (found.header.kid, found.header.iss) != (record["kid"], record["agency"]):
         raise BadReceipt("It is the key of another.")
@@ -121,6 +134,7 @@ CHECKS: Mapping[str, Callable[[Given], Any]] = {
     "rotations": open_tree,
     "inclusions": check_inclusion,
     "consistencies": check_consistency,
+    "updates": check_update,
     "receipts": check_line_receipt,
     "lines": check_line,
     "cosignatures": check_cosigned,

@@ -265,9 +265,12 @@ def keys() -> list[Case]:
         return {"name": key.name, "id": key.key_id.hex(), "public": key.public.hex()}
 
     def weak(encoding: str) -> dict[str, Any]:
-        public = bytes.fromhex(encoding)
-        digest = hashlib.sha256(ORIGIN.encode() + b"\n\x01" + public).hexdigest()[:8]
-        return {"vkey": f"{ORIGIN}+{digest}+{b64(bytes([1]) + public)}", "algorithm": 1}
+        return spelt(ORIGIN, bytes.fromhex(encoding))
+
+    def spelt(name: str, public: bytes = LOG.verifier.public) -> dict[str, Any]:
+        """Spell any name and bytes as a key, with the id that is right for them."""
+        digest = hashlib.sha256(name.encode() + b"\n\x01" + public).hexdigest()[:8]
+        return {"vkey": f"{name}+{digest}+{b64(bytes([1]) + public)}", "algorithm": 1}
 
     text, witness = LOG.verifier.text(), WITNESSES[0].verifier
     name, key_id, encoded = text.split("+", 2)
@@ -290,9 +293,15 @@ def keys() -> list[Case]:
         bad("a log as a witness", {"vkey": text, "algorithm": 4}),
         bad("another id", {"vkey": f"{name}+00000000+{encoded}", "algorithm": 1}),
         bad("an id in capitals", {"vkey": f"{name}+{key_id.upper()}+{encoded}", "algorithm": 1}),
-        bad("a name with a space", {"vkey": f"a b+{key_id}+{encoded}", "algorithm": 1}),
-        bad("a name with a next-line character", {"vkey": f"a\u0085b+{key_id}+{encoded}", "algorithm": 1}),
-        bad("no name", {"vkey": f"+{key_id}+{encoded}", "algorithm": 1}),
+        bad("a name with a space", spelt("a b")),
+        bad("a name with a next-line character", spelt("a\u0085b")),
+        bad("a name with a no-break space", spelt("a\u00a0b")),
+        bad("no name", spelt("")),
+        bad("no plus", {"vkey": ORIGIN, "algorithm": 1}),
+        bad("31 bytes", spelt(ORIGIN, LOG.verifier.public[:-1])),
+        bad("33 bytes", spelt(ORIGIN, LOG.verifier.public + bytes(1))),
+        bad("a letter that is not base64", {"vkey": f"{name}+{key_id}+*{encoded[1:]}", "algorithm": 1}),
+        bad("a space in the base64", {"vkey": f"{name}+{key_id}+{encoded[:4]} {encoded[4:]}", "algorithm": 1}),
         bad("a line feed at the end", {"vkey": text + "\n", "algorithm": 1}),
         bad(
             "base64 with unused bits set",
@@ -323,7 +332,9 @@ def checkpoints() -> list[Case]:
         return {"keys": keys, "crossings": [], "note": data}
 
     def signed(text: str) -> dict[str, Any]:
-        return given(sign_note(text, LOG))
+        """Sign any text, whether a note may carry it or not."""
+        signature = ed25519.sign(LOG.seed, text.encode())
+        return given(f"{text}\n{Signature(ORIGIN, LOG.verifier.key_id, signature).line()}".encode())
 
     root, extended = b64(TREE.roots[9]), f"{text.decode()}an extension\n"
     _, (by_log,) = split_note(note)
@@ -369,11 +380,14 @@ def checkpoints() -> list[Case]:
         bad("no signature", given(text + b"\n")),
         bad("no empty line", given(plain.replace("\n\n", "\n").encode())),
         bad("no line feed at the end", given(note[:-1])),
-        bad("a tab", given(b"\t" + note)),
+        bad("a tab", signed(f"{extended}\t\n")),
+        bad("an unsigned character instead of the last line feed", given(note[:-1] + b"x")),
+        bad("a name with a plus in a signature by nobody", given(note + "\u2014 a+b AAAAAAAA\n".encode())),
+        bad("a key id without a signature by nobody", given(note + "\u2014 a AAAAAA==\n".encode())),
         bad("carriage returns", given(note.replace(b"\n", b"\r\n"))),
         bad("a hyphen for the dash", given(note.replace("\u2014".encode(), b"-"))),
         bad("not UTF-8", given(note + b"\xff\n")),
-        bad("too large", given(text + b"x" * 262_144 + b"\n\n" + by_log.line().encode())),
+        bad("too large", signed(f"{extended}{'x' * 262_144}\n")),
         bad("nothing", given(b"")),
     ]
 
@@ -412,6 +426,7 @@ def inclusions() -> list[Case]:
         return shown | changes
 
     proof = given(5, 11)["proof"]
+    climbed = b64(merkle.node_hash(unb64(proof[0]), unb64(given(0, 1)["leaf"])))
     pairs = [(0, 1), (0, 2), (1, 2), (2, 3), (3, 7), (6, 7), (7, 8), (8, 9), (0, 16), (15, 17), (16, 17), (20, 21)]
     return [
         *(case(f"leaf {index} of {size}", given(index, size)) for index, size in pairs),
@@ -420,6 +435,8 @@ def inclusions() -> list[Case]:
         bad("another size", given(5, 11, size="17")),
         bad("another root", given(5, 11, root=b64(TREE.roots[12]))),
         bad("an index beyond the tree", given(11, 11)),
+        bad("an index just beyond a tree of one", given(0, 1, index="1")),
+        bad("a hash too many that leads to the root", given(0, 1, proof=[proof[0]], root=climbed)),
         bad("an index far beyond", given(5, 11, index="9007199254740993")),
         bad("one hash too few", given(5, 11, proof=proof[:-1])),
         bad("one hash too many", given(5, 11, proof=[*proof, proof[0]])),
@@ -466,6 +483,7 @@ def consistencies() -> list[Case]:
             given(6, 11, old_size="11", old_root=b64(TREE.roots[11]), size="6", root=b64(TREE.roots[6]), proof=[]),
         ),
         bad("forked, another old root", given(6, 11, old_root=b64(FORKED.roots[6]))),
+        bad("rolled back by one with one root", given(1, 1, old_size="2")),
         bad("forked, another new root", given(6, 11, root=b64(FORKED.roots[11]))),
         bad("forked from a power of two", given(8, 21, old_root=b64(FORKED.roots[8]))),
         bad("forked at one size", given(11, 11, root=b64(FORKED.roots[11]))),
@@ -549,6 +567,7 @@ def receipts() -> list[Case]:
         bad("another first line", given(accepted.replace(b"@v1", b"@v2"))),
         bad("an index with a leading zero", given(accepted.replace(b"index 1\n", b"index 01\n"))),
         bad("no index", given(accepted.replace(b"index 1\n", b""))),
+        bad("another word for index", given(accepted.replace(b"index 1\n", b"entry 1\n"))),
         bad("64 hashes", given(TREE.receipt(1, 13, proof=tuple([bytes(32)] * 64)))),
         bad("base64 with unused bits set", given(Tree(b"{}").receipt(0, 1).replace(b"extra e30=", b"extra e31="))),
         bad("no checkpoint", given(accepted.partition(b"\n\n")[0])),
@@ -580,7 +599,25 @@ def rotations() -> list[Case]:
 
     witness = WITNESSES[0].verifier.text()
     unordered = [second.decode(), first.decode()]
-    odd = Tree(*TREE.bodies[:5], canonical({"kind": "log.key", "detail": announcement()})).receipt(5, 6, LOG, NEXT)
+    odd: dict[str, dict[str, Any]] = {
+        "another version": {"v": 2},
+        "a member more": {"more": 1},
+        "a member less": {"salt": None},
+        "text as time": {"time": "1"},
+        "a number as object": {"object": 1},
+        "no detail": {"detail": 0},
+        "a list as detail": {"detail": []},
+    }
+
+    def odd_event(**members: Any) -> dict[str, Any]:
+        event = json.loads(ROTATED.bodies[5]) | members
+        body = canonical({name: value for name, value in event.items() if value is not None})
+        shown = Tree(*TREE.bodies[:5], body).receipt(5, 6, LOG, NEXT).decode()
+        return {"keys": pinned, "crossings": [shown], "note": ROTATED.checkpoint(5, LOG)}
+
+    later = body_of(3, "log.key", party="*", object=LINE_ID, detail=announcement(THIRD, NEXT))
+    mixed = Tree(*TREE.bodies[:3], later, TREE.bodies[4], *ROTATED.bodies[5:])
+    backwards = [mixed.receipt(5, 6, LOG, NEXT).decode(), mixed.receipt(3, 9, NEXT, THIRD).decode()]
     return [
         holds("below the announcement, by the first key", 5, LOG),
         holds("above it, by both", 6, LOG, NEXT),
@@ -601,12 +638,11 @@ def rotations() -> list[Case]:
         bad("the key of a witness", forged(LOG, NEXT, log_key=witness)),
         bad("the same key again", forged(LOG, log_key=LOG.verifier.text())),
         bad("no key", forged(LOG, NEXT, log_key=None)),
+        bad("a key in a list", forged(LOG, NEXT, log_key=[NEXT.verifier.text()])),
+        bad("the second announced below the first", {**given(5), "crossings": backwards}),
+        *(bad(f"an event with {what}", odd_event(**members)) for what, members in odd.items()),
         bad("until is text", forged(LOG, NEXT, until="tomorrow")),
         bad("another kind of event", forged(LOG, NEXT, kind="view.read")),
-        bad(
-            "an event without its members",
-            {"keys": pinned, "crossings": [odd.decode()], "note": ROTATED.checkpoint(5, LOG)},
-        ),
     ]
 
 
@@ -629,6 +665,12 @@ def lines() -> list[Case]:
         return header(canonical({name: value for name, value in members.items() if value is not None}))
 
     head, payload, signature = LINE.split(b".")
+
+    def raw(part: bytes) -> dict[str, Any]:
+        """Sign any text as the payload part."""
+        signed = head + b"." + part
+        return given(signed + b"." + b64u(ISSUER.sign(signed)).encode())
+
     full = {"alg": "Ed25519", "kid": ISSUER.kid} | HEADER
     every = _signed(canonical(full | {"tlp": "GREEN", "release_to": ["*"]}), PAYLOAD)
     order = {"typ": "vnd.lintas.key", "iss": "admin/registrar", "aud": HUB, "iat": NOW}
@@ -672,7 +714,20 @@ def lines() -> list[Case]:
         bad("a line feed at the end", given(LINE + b"\n")),
         bad("a space before", given(b" " + LINE)),
         bad("padding", given(b".".join([head + b"=", payload, signature]))),
-        bad("the alphabet of base64", given(LINE.replace(b"-", b"+").replace(b"_", b"/") + b"+")),
+        bad("the alphabet of base64", raw(b"+/8")),
+        bad("padding, signed", raw(b"e30=")),
+        bad("unused bits set, signed", raw(b"e31")),
+        bad("a part that is one character too long", raw(b"e30ab")),
+        bad(
+            "signed with another key under the id of the issuer's",
+            given(_signed(canonical(full), PAYLOAD, RECIPIENT), RECORD | {"public": RECIPIENT.public.hex()}),
+        ),
+        bad(
+            "signed with the key under the id of another",
+            given(_signed(canonical(full | {"kid": RECIPIENT.kid}), PAYLOAD)),
+        ),
+        bad("a record with half a key", given(LINE, RECORD | {"public": RECORD["public"][:32]})),
+        bad("a record with its key in a list", given(LINE, RECORD | {"public": [RECORD["public"]]})),
         bad("the key of another agency", given(LINE, ACK_RECORD)),
         bad("the key under the name of another", given(LINE, RECORD | {"agency": "sg-fiu"})),
         bad("a record with the id of another key", given(LINE, RECORD | {"public": RECIPIENT.public.hex()})),
@@ -720,8 +775,8 @@ def _unb64u(part: bytes) -> bytes:
     return unb64(part.decode().replace("-", "+").replace("_", "/") + "=" * (-len(part) % 4))
 
 
-def _signed(header: bytes, payload: bytes) -> bytes:
-    return line.sign_under(b64u(header), payload, ISSUER)
+def _signed(header: bytes, payload: bytes, signer: SigningKey = ISSUER) -> bytes:
+    return line.sign_under(b64u(header), payload, signer)
 
 
 POLICY = "".join(f"witness w{n} {key.verifier.text()}\n" for n, key in enumerate(WITNESSES[:3]))
@@ -835,6 +890,11 @@ def cosignatures() -> list[Case]:
             ),
         ),
         bad("an empty policy", policy("")),
+        bad("a policy that is too large", policy(f"{POLICY}quorum w0\n#{'x' * 65_536}\n")),
+        bad("a control character in a comment", policy(f"{POLICY}quorum w0\n# \x7f\n")),
+        bad("a log twice", policy(f"log {pinned[0]}\nlog {pinned[0]}\n{POLICY}quorum w0\n")),
+        bad("another word before a name", policy(f"{POLICY}quart w0\n")),
+        bad("two names as quorum", policy(f"{POLICY}quorum w0 w1\n")),
     ]
 
 
@@ -845,6 +905,7 @@ def evidence() -> list[Case]:
     def given(known: bytes, shown: bytes, proof: bytes = b"", keys: list[str] | None = None) -> dict[str, Any]:
         return {"keys": keys or [first, second], "known": known, "shown": shown, "proof": proof}
 
+    foreign = sign_note(f"other.example/log/1\n11\n{b64(FORKED.roots[11])}\n", LOG)
     six, eleven, other = TREE.checkpoint(6), TREE.checkpoint(11), FORKED.checkpoint(11)
     return [
         case("two roots of one size", given(eleven, other), "forked"),
@@ -860,8 +921,51 @@ def evidence() -> list[Case]:
         case("two roots of one size, one key of both", given(eleven, FORKED.checkpoint(11, NEXT, LOG)), "forked"),
         bad("by a key that is not pinned", given(eleven, other, keys=[second])),
         bad("one by a key that is not pinned", given(eleven, FORKED.checkpoint(11, OTHER))),
+        bad("of another log under the same key", given(eleven, foreign)),
         bad("a flipped bit", given(eleven, other.replace(b"\n11\n", b"\n12\n"))),
     ]
+
+
+def updates() -> list[Case]:
+    """What a log shows to one who knows an older checkpoint."""
+    pinned = [LOG.verifier.text()]
+
+    def given(known: bytes, body: bytes, crossings: list[str] | None = None) -> dict[str, Any]:
+        return {"keys": pinned, "crossings": crossings or [], "known": known, "body": body}
+
+    def holds(name: str, known: bytes, body: bytes, size: int) -> Case:
+        return case(name, given(known, body), {"size": str(size), "root": b64(TREE.roots[size])})
+
+    six, body = TREE.checkpoint(6), TREE.add_checkpoint(6, 11)
+    forked, first = FORKED.checkpoint(6), ROTATED.receipt(5, 6, LOG, NEXT).decode()
+    rotated = {"size": "7", "root": b64(ROTATED.roots[7])}
+    return [
+        holds("grown", six, body, 11),
+        holds("not grown", six, TREE.add_checkpoint(6, 6), 6),
+        holds("from nothing", TREE.checkpoint(0), TREE.add_checkpoint(0, 11), 11),
+        case("over a rotation", given(TREE.checkpoint(5), ROTATED.add_checkpoint(5, 7, NEXT), [first]), rotated),
+        bad("over a rotation by the former key", given(TREE.checkpoint(5), ROTATED.add_checkpoint(5, 7, LOG), [first])),
+        bad("rolled back", given(TREE.checkpoint(11), b"old 11\n\n" + six)),
+        bad("rolled back, with the proof of what it shows", given(TREE.checkpoint(11), TREE.add_checkpoint(6, 6))),
+        bad("forked at one size", given(forked, TREE.add_checkpoint(6, 6))),
+        bad("forked since", given(forked, body)),
+        bad("the proof from another size", given(TREE.checkpoint(7), body)),
+        bad("another old size than the proof's", given(six, body.replace(b"old 6", b"old 5"))),
+        bad("an altered hash", given(six, _altered(body))),
+        bad("a hash less", given(six, re.sub(rb"\n[^\n]+\n\n", b"\n\n", body, count=1))),
+        bad("known, but not signed by the log", given(TREE.checkpoint(6, OTHER), body)),
+        bad("shown, but not signed by the log", given(six, TREE.add_checkpoint(6, 11, OTHER))),
+        bad("another first word", given(six, body.replace(b"old 6", b"new 6"))),
+        bad("an old size with a leading zero", given(six, body.replace(b"old 6", b"old 06"))),
+        bad("a checkpoint alone", given(six, TREE.checkpoint(11))),
+        bad("no checkpoint", given(six, body.partition(b"\n\n")[0])),
+    ]
+
+
+def _altered(body: bytes) -> bytes:
+    """Change the first letter of the first hash."""
+    place = body.index(b"\n") + 1
+    return body[:place] + (b"B" if body[place : place + 1] == b"A" else b"A") + body[place + 1 :]
 
 
 FILES = {
@@ -871,6 +975,7 @@ FILES = {
     "rotations": rotations,
     "inclusions": inclusions,
     "consistencies": consistencies,
+    "updates": updates,
     "receipts": receipts,
     "lines": lines,
     "cosignatures": cosignatures,
