@@ -32,6 +32,8 @@ from broker.web import (
     subscriptions,
 )
 from broker.web import webhooks as webhooks_page
+from broker.web.console import sign_in
+from broker.web.console.routes import console_router
 from broker.web.current import Current
 from broker.webhooks import Webhooks
 
@@ -107,6 +109,8 @@ def _routes(app: FastAPI) -> None:
         docs,
     ):
         app.include_router(module.router)
+    app.include_router(sign_in.router)
+    app.include_router(console_router())
     openapi.install(app)
 
 

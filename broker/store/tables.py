@@ -252,6 +252,41 @@ class _InviteTryColumns(TypedColumns):
 invite_try = Table("invite_try", metadata, _InviteTryColumns)
 
 
+class _LinkColumns(TypedColumns):
+    """A link that signs somebody in to the console once; `digest` is SHA-256 of its code. Times are Unix seconds.
+
+    `used` is when it was, None before.
+    """
+
+    digest: Named[bytes] = Column(LargeBinary, primary_key=True)
+    party: Named[str] = Column(Text)
+    kid: Named[str] = Column(Text)
+    role: Named[str] = Column(Text)
+    end: Named[int] = Column(BigInteger)
+    used: Named[int | None] = Column(BigInteger)
+
+
+link = Table("link", metadata, _LinkColumns)
+
+
+class _SessionColumns(TypedColumns):
+    """A browser that is signed in; `digest` is SHA-256 of its cookie, `browser` of what it calls itself.
+
+    `begun` and `seen`, its last page, are Unix seconds.
+    """
+
+    digest: Named[bytes] = Column(LargeBinary, primary_key=True)
+    party: Named[str] = Column(Text)
+    kid: Named[str] = Column(Text)
+    role: Named[str] = Column(Text)
+    browser: Named[bytes] = Column(LargeBinary)
+    begun: Named[int] = Column(BigInteger)
+    seen: Named[int] = Column(BigInteger)
+
+
+session = Table("session", metadata, _SessionColumns, Index(None, "kid"))
+
+
 class _LogColumns(TypedColumns):
     """One leaf: its entry and the roots of the perfect subtrees it completes, 32 bytes each, lowest first."""
 
