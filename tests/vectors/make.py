@@ -639,7 +639,7 @@ def rotations() -> list[Case]:
         bad("the same key again", forged(LOG, log_key=LOG.verifier.text())),
         bad("no key", forged(LOG, NEXT, log_key=None)),
         bad("a key in a list", forged(LOG, NEXT, log_key=[NEXT.verifier.text()])),
-        bad("the second announced below the first", {**given(5), "crossings": backwards}),
+        bad("the second announced below the first", {**given(9, THIRD), "crossings": backwards}),
         *(bad(f"an event with {what}", odd_event(**members)) for what, members in odd.items()),
         bad("until is text", forged(LOG, NEXT, until="tomorrow")),
         bad("another kind of event", forged(LOG, NEXT, kind="view.read")),
