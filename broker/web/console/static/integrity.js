@@ -195,7 +195,7 @@ const withoutFeed = (line) => (line?.at(-1) === 10 ? line.subarray(0, -1) : line
 function setUpPage(page) {
   const shownKey = page.dataset.logKey, form = page.querySelector("form[data-pin]"), outcome = page.querySelector("[data-outcome]");
   const say = page.querySelector("[data-pin-fault]");
-  page.querySelectorAll("[data-scripted]").forEach((each) => (each.hidden = false));
+  page.querySelectorAll("[data-scripted], [data-unscripted]").forEach((each) => (each.hidden = "unscripted" in each.dataset));
   const title = { verified: "The log holds", broken: "ALARM: the log does not hold", unpinned: "Signed by a key that is not pinned" };
   const look = async () => {
     outcome.setAttribute("aria-busy", "true");

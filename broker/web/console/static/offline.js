@@ -143,7 +143,7 @@ async function examineKept(bytes, ring) {
 function place(target, name, report, isPinned, title) {
   const box = make("div", { className: "verdict-box" });
   show(box, report, isPinned, title);
-  target.append(make("section", { className: "card" }, make("h3", {}, name), box));
+  target.append(make("section", { className: "card" }, make("h2", {}, name), box));
 }
 
 // ---------------------------------------------------------------------------------------------------------------- the page
@@ -183,3 +183,4 @@ view.addEventListener("submit", async (event) => {
   await examine(view.elements.key.value.trim(), view.elements.confirmed.checked, target);
 });
 view.elements.run.disabled = false;
+document.querySelector("[data-unscripted]").hidden = true;
