@@ -177,8 +177,12 @@ def test_silent_hub_is_neutral(page: Page, console: Console) -> None:
 
 
 def test_seal_fades(page: Page, console: Console) -> None:
-    """A check that held is green for some minutes and neutral afterwards."""
+    """The seal is neutral before a key is pinned, green after a check that held, neutral again some minutes later."""
+    outcome(page, "unpinned")
+    expect(page.locator("[data-seal]")).to_have_attribute("data-state", "unpinned")
     pin(page, console)
+    expect(page.locator("[data-seal]")).to_have_attribute("data-state", "verified")
+    expect(page.locator("[data-seal]")).to_contain_text("UTC")
     seal = "async (ms) => (await import('/console/static/integrity.js')).sealState(Date.now() + ms).state"
 
     assert ["verified", "stale"] == [page.evaluate(seal, ms) for ms in (9 * 60_000, 11 * 60_000)]

@@ -4,15 +4,15 @@
 // For other pages: `attach(element)` makes a button check one entry, `showSeal(element)` shows the last real check.
 // Both are set up for elements with `data-verify` and `data-seal`, also in what a drawer shows later.
 
-import { Broken, b64, bytesOf, checkUpdate, keyAt, keysOf, openCheckpoint, parseAddCheckpoint, readCrossing, same } from "./verify.js";
+import { Broken, b64, bytesOf, checkUpdate, keyAt, keysOf, openCheckpoint, parseAddCheckpoint, parseReceipt, readCrossing, same } from "./verify.js";
 import { Report, examineReceipt, examineWitnesses, show, signedBy } from "./report.js";
 
 export const FRESH_MS = 10 * 60 * 1000; // older than this is not green any more
-const CROSSINGS_MAX = 32, TIMEOUT_MS = 15000;
+const CROSSINGS_MAX = 32, TIMEOUT_MS = 15000, CHANGED = "lintas:checked";
 
 // ------------------------------------------------------------------------------------------- what this browser remembers
 
-const PIN = "lintas:pin";
+const PIN = "lintas:pin", PIN_BEFORE = "lintas:pin-before";
 const nameOf = (what, vkey) => `lintas:${what}:${vkey}`;
 
 export function read(name) {
@@ -35,7 +35,7 @@ async function ringOf({ root, crossings }) {
 
 // Pins a key. One that the former pin leads to goes on from what was seen under it.
 export async function pin(text) {
-  const vkey = text.trim(), former = pinned();
+  const vkey = text.trim(), former = pinned() ?? read(PIN_BEFORE);
   await keysOf(vkey);
   if (former && former !== vkey) {
     const memory = memoryOf(former), known = await ringOf(memory);
@@ -45,6 +45,7 @@ export async function pin(text) {
 }
 
 export function unpin() {
+  write(PIN_BEFORE, pinned());
   localStorage.removeItem(PIN);
 }
 
@@ -106,8 +107,9 @@ export async function checkLog(shownKey) {
   if (vkey && verdict === "broken" && !read(nameOf("evidence", vkey))) {
     write(nameOf("evidence", vkey), { at: Date.now(), why: report.steps.at(-1).detail, known: memory.seen ?? "", shown: body ? b64(body) : "" });
   }
-  if (vkey) write(nameOf("result", vkey), { verdict, at: Date.now(), size: found ? String(found.tree.size) : null, isCrossed });
-  return { report, isPinned, isCrossed, found };
+  if (vkey) write(nameOf("result", vkey), { verdict, at: Date.now(), size: found ? String(found.tree.size) : null });
+  dispatchEvent(new Event(CHANGED));
+  return { report, isPinned };
 }
 
 // ---------------------------------------------------------------------------------------------------------------- the seal
@@ -135,20 +137,23 @@ export function showSeal(element) {
   };
   draw();
   const timer = setInterval(() => (element.isConnected ? draw() : clearInterval(timer)), 30000);
-  addEventListener("storage", draw);
+  addEventListener("storage", draw); // another window checked
+  addEventListener(CHANGED, draw);
   const { state } = sealState();
-  if ("auto" in element.dataset && (state === "stale" || state === "unchecked")) checkLog("").then(draw);
+  if ("auto" in element.dataset && (state === "stale" || state === "unchecked")) checkLog("");
 }
 
 // ---------------------------------------------------------------------------------------------------------------- one entry
 
-async function keysHere(report, shownKey) {
-  const vkey = pinned();
-  const ring = await report.step(vkey ? "The log's key is the pinned one" : "The log's key is the one that this hub shows", async () => {
-    const value = await ringOf(memoryOf(vkey ?? shownKey));
-    return { value, detail: `${value[0].key.name}, key ${value.at(-1).key.id}` };
+// The keys that a receipt is checked with: those that are known, with those that followed where it needs them.
+async function keysFor(report, receipt, shownKey) {
+  const vkey = pinned(), memory = memoryOf(vkey ?? shownKey);
+  return report.step(vkey ? "The log's key is the pinned one" : "The log's key is the one that this hub shows", async () => {
+    const { checkpoint } = parseReceipt(receipt);
+    const opened = await openNewest(checkpoint, memory).catch(() => null); // what is wrong with it, its own check says
+    const ring = opened?.ring ?? (await ringOf(memory)), by = opened ? keyAt(ring, opened.tree.size) : ring.at(-1).key;
+    return { value: { ring, isPinned: by.text === vkey }, detail: `${by.name}, key ${by.id}` };
   });
-  return { ring, isPinned: Boolean(vkey) };
 }
 
 // Makes a button check one entry. It reads from `data-`:
@@ -162,29 +167,22 @@ export function attach(element) {
     const data = element.dataset, target = document.querySelector(data.into);
     element.disabled = true;
     const report = new Report();
-    const { ring, isPinned } = await keysHere(report, data.logKey);
     const receipt = await report.step("The hub gives a receipt", async () => {
       const value = await ask(data.receipt);
       if (!value) throw new Error("the hub has none; a purged event has no receipt any more");
       return { value, detail: `${value.length} bytes` };
     });
-    let proven = null;
-    if (receipt) proven = await openWithCrossings(report, receipt, ring, isPinned);
+    const keys = receipt && (await keysFor(report, receipt, data.logKey));
+    const proven = keys && (await examineReceipt(report, receipt, keys.ring, null));
     if (proven && data.body) {
       await report.step("It is the event that this page shows", async () => {
         if (!same(bytesOf(document.querySelector(data.body).textContent), proven.body)) throw new Broken("The page shows other bytes than the log holds.");
         return { detail: "byte for byte" };
       });
     }
-    show(target, report, isPinned && proven?.isPinnedKey);
+    show(target, report, keys?.isPinned);
     element.disabled = false;
   });
-}
-
-async function openWithCrossings(report, receipt, ring, isPinned) {
-  const proven = await examineReceipt(report, receipt, ring, null);
-  if (!proven) return null;
-  return { ...proven, isPinnedKey: isPinned && keyAt(ring, proven.tree.size).text === pinned() };
 }
 
 // ---------------------------------------------------------------------------------------------------------------- the page
@@ -232,6 +230,7 @@ function setUpPage(page) {
   page.querySelector("[data-forget]").addEventListener("click", () => {
     if (confirm("Forget this evidence? Save it first. The next check starts from what was seen before it.")) {
       localStorage.removeItem(nameOf("evidence", pinned()));
+      dispatchEvent(new Event(CHANGED));
       draw();
     }
   });
@@ -244,13 +243,13 @@ function setUpFiles(page, shownKey) {
   const form = page.querySelector("form[data-files]");
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const report = new Report(), { ring, isPinned } = await keysHere(report, shownKey);
+    const report = new Report();
     const [receipt, line, policy] = await Promise.all(["receipt", "line", "policy"].map((name) => bytesOfFile(form.elements[name])));
-    const proven = receipt && ring && (await examineReceipt(report, receipt, ring, withoutFeed(line)));
+    const keys = await keysFor(report, receipt, shownKey);
+    const proven = keys && (await examineReceipt(report, receipt, keys.ring, withoutFeed(line)));
     if (line) report.notes.push("the signature of the line: verify.html does it with the receipt of its key");
-    if (proven && policy) await examineWitnesses(report, proven.checkpoint, ring, policy);
-    const isByPin = isPinned && proven && keyAt(ring, proven.tree.size).text === pinned();
-    show(page.querySelector("[data-files-outcome]"), report, isByPin);
+    if (proven && policy) await examineWitnesses(report, proven.checkpoint, keys.ring, policy);
+    show(page.querySelector("[data-files-outcome]"), report, keys?.isPinned);
   });
 }
 

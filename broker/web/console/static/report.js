@@ -109,7 +109,7 @@ export async function examineReceipt(report, receipt, ring, line) {
   });
   if (!parts) return undefined;
   const tree = await examineCheckpoint(report, parts.checkpoint, ring);
-  const entry = await report.step("The event has the digest that the log holds", async () => {
+  const entry = await report.step("The digest of the event is the entry", async () => {
     if (!parts.body) throw new Broken("The receipt has no event: it proves an entry to one who has the event already.");
     return { value: await sha256(parts.body), detail: `SHA-256 ${hex(await sha256(parts.body))}` };
   });
@@ -117,7 +117,7 @@ export async function examineReceipt(report, receipt, ring, line) {
     await checkInclusion(await leafOf(parts.body), parts.index, tree.size, parts.proof, tree.root);
     return { detail: `${parts.proof.length} hashes lead from entry ${parts.index} to root ${short(tree.root)}` };
   });
-  const event = await report.step("The event is one of this log's kinds of text", async () => {
+  const event = await report.step("The event can be read", async () => {
     const value = parseEvent(parts.body);
     return { value, detail: `${value.kind} of ${value.party}, number ${value.party_seq} of that party, at ${dated(Math.floor(value.time / 1e6))} by the hub's clock` };
   });
