@@ -233,7 +233,9 @@ def violations(page: Page) -> list[str]:
     """Return what axe finds wrong with a page: the rule and where."""
     page.evaluate(_axe())
     found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
-    return [f"{each['id']}: {node['target']} {node['html'][:120]}" for each in found["violations"] for node in each["nodes"]]
+    return [
+        f"{each['id']}: {node['target']} {node['html'][:120]}" for each in found["violations"] for node in each["nodes"]
+    ]
 
 
 def fits(page: Page) -> bool:

@@ -120,8 +120,10 @@ def test_other_site_cannot_ask(console: Console, pages: Pages) -> None:
     evil.goto("http://localhost:1/")
     answers = []
     evil.on("response", lambda answer: answers.append((answer.status, answer.request.method)))
-    evil.evaluate("(to) => { const f = document.forms[0]; f.action = to; f.method = 'post'; f.submit(); }",
-                  f"{console.url.replace('localhost', '127.0.0.1')}/console/sign-out")
+    evil.evaluate(
+        "(to) => { const f = document.forms[0]; f.action = to; f.method = 'post'; f.submit(); }",
+        f"{console.url.replace('localhost', '127.0.0.1')}/console/sign-out",
+    )
     evil.wait_for_load_state()
 
     page.goto("/console/audit")

@@ -107,6 +107,7 @@ def environment() -> Environment:
         "number": words.number,
         "text": words.text,
         "whole": words.whole,
+        "brief": words.brief,
         "ident": words.ident,
         "party": words.party,
         "badge": words.badge,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from broker.web.charging import public
-from broker.web.console import sign_in, static
+from broker.web.console import audit, sign_in, static
 from broker.web.console.headers import headers_for
 from broker.web.console.rendering import Page
 from lintas.errors import NotFound
 
-ROUTERS = (sign_in.pages, static.router)
+ROUTERS = (sign_in.pages, audit.router, static.router)
 """The routers with pages, in any order."""
 
 FIRST = "/console/audit"
