@@ -11,6 +11,8 @@ from broker.web.console.asked import FACETS, TITLES, Asked
 from lintas.event import KINDS
 from lintas.vocabulary import TLP
 
+SHOWN_MAX = 12
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -28,6 +30,16 @@ class Facet:
     name: str
     title: str
     choices: tuple[Choice, ...]
+
+    @property
+    def shown(self) -> tuple[Choice, ...]:
+        """The choices that are seen at once: the commonest, and those that are on."""
+        return tuple(each for place, each in enumerate(self.choices) if place < SHOWN_MAX or each.is_on)
+
+    @property
+    def more(self) -> tuple[Choice, ...]:
+        """The others."""
+        return tuple(each for each in self.choices if each not in self.shown)
 
 
 @dataclass(frozen=True, slots=True)

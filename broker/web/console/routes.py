@@ -25,6 +25,11 @@ def console_router() -> APIRouter:
     return router
 
 
+def console_paths() -> frozenset[str]:
+    """Return the addresses that have pages."""
+    return frozenset(route.path for router in ROUTERS for route in router.routes if isinstance(route, Page))
+
+
 _last = APIRouter(route_class=Page)
 
 
