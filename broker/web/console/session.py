@@ -38,7 +38,6 @@ async def visitor_of(request: Request, params: Collection[str] = (), repeatable:
     `params` are the query parameters that the page knows, `repeatable` those that may be given more than once.
     """
     check_site(request)
-    check_params(request, params, repeatable)
     cookie = request.cookies.get(COOKIE, "")
     hub, limits = hub_of(request), limits_of(request)
     limits.check_address(source_of(request))
@@ -54,6 +53,7 @@ async def visitor_of(request: Request, params: Collection[str] = (), repeatable:
     limits.charge_reads(visitor.party)
     hold(request, limits.begin_read(visitor.party))
     request.scope[VISITOR] = visitor
+    check_params(request, params, repeatable)
     return visitor
 
 
