@@ -39,13 +39,15 @@ def part(conn: Connection, wanted: Wanted, *, before: int, limit: int) -> list[E
 
 
 def about(conn: Connection, beginning: str, wanted: Wanted) -> list[EventRow]:
-    """Return the newest events about lines whose id begins so, at most OBJECT_ROWS_MAX, newest first."""
+    """Return the events about lines whose id begins so, of OBJECT_ROWS_MAX at most, newest first."""
     # By bytes on both databases; a Postgres of another collation has no index for that, and walks.
     column = event.c.object if conn.dialect.name == "sqlite" else event.c.object.collate("C")
     after = beginning[:-1] + chr(ord(beginning[-1]) + 1)
-    statement = select(*_COLUMNS).where(column >= beginning, column < after, *_conditions(wanted))
-    rows = conn.execute(statement.order_by(event.c.seq.desc()).limit(OBJECT_ROWS_MAX))
-    return [EventRow(*row) for row in rows]
+    statement = select(*_COLUMNS).where(column >= beginning, column < after)
+    # Sorted here: asked to sort, a database walks the whole log from its head instead.
+    rows = [EventRow(*row) for row in conn.execute(statement.limit(OBJECT_ROWS_MAX))]
+    fitting = (row for row in rows if wanted.low <= row.seq < wanted.high)
+    return sorted((row for row in fitting if wanted.has(row.party, row.kind)), key=lambda row: -row.seq)
 
 
 def headers(conn: Connection, seqs: Sequence[int]) -> dict[int, tuple[str, int]]:
@@ -60,7 +62,7 @@ def _places(conn: Connection, wanted: Wanted, *, newest: bool) -> Iterator[tuple
     fresh = (max(wanted.low, upto), wanted.high)
     if newest:
         yield fresh
-    for first, last, _ in rollup.ranges(conn, wanted, newest=newest):
+    for first, last in rollup.ranges(conn, wanted, newest=newest):
         yield max(first, wanted.low), min(last + 1, wanted.high)
     if not newest:
         yield fresh

@@ -14,8 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.store.tables import event, line, rolled, rollup
 
-HOUR, DAY = 1, 24
-"""Widths of a span, in hours."""
+HOUR, DAY, MONTH = 1, 24, 672
+"""Widths of a span in hours, each a multiple of the one before."""
 
 HOUR_US = 3_600_000_000
 NO_TOPIC, NO_TLP = "", -1
@@ -42,6 +42,10 @@ class Wanted:
         """Tell whether nothing but indexes is asked for."""
         return self.parties is None and self.kinds is None and not self.is_of_bulletins
 
+    def has(self, party: str, kind: str) -> bool:
+        """Tell whether events of this party and kind are meant, as far as these say."""
+        return (self.parties is None or party in self.parties) and (self.kinds is None or kind in self.kinds)
+
     @property
     def is_of_bulletins(self) -> bool:
         """Tell whether only accepted bulletins can fit."""
@@ -65,7 +69,7 @@ def size(conn: Connection) -> int:
 
 def roll_up(conn: Connection, start: int, stop: int) -> None:
     """Add the events start <= seq < stop; `start` is what `size` says."""
-    for width in (HOUR, DAY):
+    for width in (HOUR, DAY, MONTH):
         counted = _counted(start, stop, width)
         make = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
         new = make(rollup).from_select([column.name for column in rollup.c], counted)
@@ -104,18 +108,32 @@ def bars(conn: Connection, wanted: Wanted, width: int, upto: int) -> dict[tuple[
     return found
 
 
-def ranges(conn: Connection, wanted: Wanted, *, newest: bool) -> Iterator[tuple[int, int, int]]:
-    """Yield ranges of indexes (first, last, how many) in which something is wanted, an hour each, in order."""
-    order = rollup.c.start.desc() if newest else rollup.c.start
+def ranges(conn: Connection, wanted: Wanted, *, newest: bool) -> Iterator[tuple[int, int]]:
+    """Yield ranges of indexes (first, last) in which something is wanted, an hour each, in order.
+
+    Days are looked at before their hours: whoever stops early has read little.
+    """
+    for start, _, _ in _spans_with(conn, wanted, DAY, None, newest=newest):
+        for _, first, last in _spans_with(conn, wanted, HOUR, range(start, start + DAY), newest=newest):
+            yield first, last
+
+
+def _spans_with(
+    conn: Connection, wanted: Wanted, width: int, hours: range | None, *, newest: bool
+) -> Iterator[tuple[int, int, int]]:
     statement = (
-        select(func.min(rollup.c.first), func.max(rollup.c.last), func.sum(rollup.c.count))
-        .where(rollup.c.width == HOUR, rollup.c.last >= wanted.low, rollup.c.first < wanted.high)
+        select(rollup.c.start, func.min(rollup.c.first), func.max(rollup.c.last))
+        .where(rollup.c.width == width)
+        .where(rollup.c.last >= wanted.low, rollup.c.first < wanted.high)
         .where(*_matching(wanted, rollup.c.party, rollup.c.kind, rollup.c.topic, rollup.c.tlp_rank))
         .group_by(rollup.c.start)
-        .order_by(order)
+        .order_by(rollup.c.start.desc() if newest else rollup.c.start)
     )
-    for first, last, count in conn.execute(statement):
-        yield int(first), int(last), int(count)
+    if hours is not None:
+        # Named one by one, so that a party and a kind are looked up in each instead of read past.
+        statement = statement.where(rollup.c.start.in_(hours))
+    for start, first, last in conn.execute(statement):
+        yield int(start), int(first), int(last)
 
 
 def boundary(conn: Connection, time_us: int, size_: int) -> int:
@@ -145,19 +163,26 @@ _Columns = tuple[
 
 
 def _parts(
-    bounds: tuple[int, int], upto: int, width: int = DAY, *, conn: Connection
+    bounds: tuple[int, int], upto: int, width: int = MONTH, *, conn: Connection
 ) -> Iterator[tuple[_Columns, FromClause, list[ColumnElement[bool]]]]:
     spans = _spans(conn, bounds, upto)
-    first_day, end_day = -(-spans.begin // DAY) * DAY, spans.end // DAY * DAY
-    if width == DAY and first_day < end_day:
-        yield _rolled_part(DAY, first_day, end_day, width)
-        yield _rolled_part(HOUR, spans.begin, first_day, width)
-        yield _rolled_part(HOUR, end_day, spans.end, width)
-    else:
-        yield _rolled_part(HOUR, spans.begin, spans.end, width)
+    yield from (_rolled_part(*part, width) for part in _widest(spans.begin, spans.end, width))
     for low, high in spans.rest:
         if low < high:
             yield _event_columns(width), _events, [event.c.seq >= low, event.c.seq < high]
+
+
+def _widest(begin: int, end: int, width_max: int) -> Iterator[tuple[int, int, int]]:
+    """Cover whole hours by spans as wide as can be: (width, begin, end) each."""
+    for width in (MONTH, DAY):
+        first, last = -(-begin // width) * width, end // width * width
+        if width <= width_max and first < last:
+            yield width, first, last
+            yield from _widest(begin, first, width - 1)
+            yield from _widest(last, end, width - 1)
+            return
+    if begin < end:
+        yield HOUR, begin, end
 
 
 def _spans(conn: Connection, bounds: tuple[int, int], upto: int) -> _Spans:

@@ -325,8 +325,8 @@ event = Table(
 class _RollupColumns(TypedColumns):
     """How many events of a party and kind a span of time has; `topic` and `tlp_rank` are of accepted bulletins.
 
-    `width` is 1 or 24 hours, `start` hours since 1970; '' and -1 stand for no topic and no marking. All of these events
-    lie from index `first` to `last`. Derived from the log; `rolled` says how far.
+    `width` is 1, 24 or 672 hours, `start` hours since 1970; '' and -1 stand for no topic and no marking. All of these
+    events lie from index `first` to `last`. Derived from the log; `rolled` says how far.
     """
 
     width: Named[int] = Column(_INDEX, primary_key=True, autoincrement=False)
@@ -340,7 +340,7 @@ class _RollupColumns(TypedColumns):
     last: Named[int] = Column(BigInteger)
 
 
-rollup = Table("rollup", metadata, _RollupColumns)
+rollup = Table("rollup", metadata, _RollupColumns, sqlite_with_rowid=False)
 
 
 class _RolledColumns(TypedColumns):

@@ -60,6 +60,7 @@ def _rollup() -> None:
         sa.Column("first", sa.BigInteger(), nullable=False),
         sa.Column("last", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("width", "start", "party", "kind", "topic", "tlp_rank", name="pk_rollup"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "rolled",
@@ -67,6 +68,6 @@ def _rollup() -> None:
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_rolled"),
     )
-    for width in (1, 24):
+    for width in (1, 24, 672):
         op.execute(ROLL_UP.format(us=width * 3_600_000_000, width=width))
     op.execute("INSERT INTO rolled SELECT 0, count(*) FROM event")

@@ -266,7 +266,7 @@ def _list_about(conn: Connection, wanted: Wanted, beginning: str, asked: Asked) 
         [],
         has_newer=has_newer,
         has_older=has_older,
-        is_cut=len(found) == audit.OBJECT_ROWS_MAX,
+        is_cut=len(found) >= audit.OBJECT_ROWS_MAX,
     )
 
 
