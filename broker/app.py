@@ -33,7 +33,7 @@ from broker.web import (
 )
 from broker.web import webhooks as webhooks_page
 from broker.web.console import sign_in
-from broker.web.console.routes import console_router
+from broker.web.console.routes import console_paths, console_router
 from broker.web.current import Current
 from broker.webhooks import Webhooks
 
@@ -50,6 +50,7 @@ def build_app(hub: Hub, outbound: Outbound | None = None, limits: Limits | None 
     app.state.body_room = charging.BodyRoom()
     app.state.limits = limits or make_limits(hub.settings)
     app.state.streams = Streams(hub)
+    app.state.console_paths = console_paths()
     _routes(app)
     # Outermost: whatever answers comes after it.
     app.add_middleware(Current, hub=hub)

@@ -322,6 +322,37 @@ event = Table(
 )
 
 
+class _RollupColumns(TypedColumns):
+    """How many events of a party and kind a span of time has; `topic` and `tlp_rank` are of accepted bulletins.
+
+    `width` is 1, 24 or 672 hours, `start` hours since 1970; '' and -1 stand for no topic and no marking. All of these
+    events lie from index `first` to `last`. Derived from the log; `rolled` says how far.
+    """
+
+    width: Named[int] = Column(_INDEX, primary_key=True, autoincrement=False)
+    start: Named[int] = Column(BigInteger, primary_key=True, autoincrement=False)
+    party: Named[str] = Column(Text, primary_key=True)
+    kind: Named[str] = Column(Text, primary_key=True)
+    topic: Named[str] = Column(Text, primary_key=True)
+    tlp_rank: Named[int] = Column(BigInteger, primary_key=True, autoincrement=False)
+    count: Named[int] = Column(BigInteger)
+    first: Named[int] = Column(BigInteger)
+    last: Named[int] = Column(BigInteger)
+
+
+rollup = Table("rollup", metadata, _RollupColumns, sqlite_with_rowid=False)
+
+
+class _RolledColumns(TypedColumns):
+    """How many events of the log are in `rollup`: one row, `id` 0."""
+
+    id: Named[int] = Column(_INDEX, primary_key=True, autoincrement=False)
+    size: Named[int] = Column(BigInteger)
+
+
+rolled = Table("rolled", metadata, _RolledColumns)
+
+
 class _CheckpointColumns(TypedColumns):
     """A signed checkpoint, as it was published."""
 

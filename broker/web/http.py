@@ -152,11 +152,11 @@ async def read_line(request: Request, typ: str, size_bytes_max: int) -> bytes:
     return (await read_body(request, size_bytes_max + 1)).removesuffix(b"\n")
 
 
-def check_params(request: Request, known: Collection[str]) -> None:
+def check_params(request: Request, known: Collection[str], repeatable: Collection[str] = ()) -> None:
     """Refuse unknown or repeated query parameters: a mistyped filter must not widen an answer in silence."""
     seen = set()
     for name, value in request.query_params.multi_items():
-        if name not in known or name in seen:
+        if name not in repeatable and (name not in known or name in seen):
             raise BadRequest("This parameter is unknown here, or given twice.", member=name[:64])
         if not value.isprintable():
             raise BadRequest("A parameter has a control character.", member=name)

@@ -111,11 +111,14 @@ class Console:
 
     def events(self, **wanted: Any) -> list[dict[str, Any]]:
         """Return the details of the logged events that fit, newest first."""
+        return [json.loads(row.body or b"")["detail"] for row in self.rows(**wanted)]
+
+    def rows(self, **wanted: Any) -> list[log.EventRow]:
+        """Return the logged events that fit, newest first, read behind the console."""
         if "kind" in wanted:
             wanted["kinds"] = frozenset({wanted.pop("kind")})
         with self.hub.store.read() as conn:
-            rows = log.search(conn, log.EventFilter(**wanted), before=None, limit=1_000)
-        return [json.loads(row.body or b"")["detail"] for row in rows]
+            return log.search(conn, log.EventFilter(**wanted), before=None, limit=1_000)
 
     def close(self) -> None:
         """Close connections and memories."""

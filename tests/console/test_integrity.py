@@ -265,6 +265,27 @@ def test_page_that_shows_other_bytes(page: Page, console: Console) -> None:
     expect(page.locator("[data-files-outcome]")).to_contain_text("other bytes than the log holds")
 
 
+def test_audit_log_checks_an_entry(page: Page, console: Console) -> None:
+    """The button beside an entry of the audit log checks it, also in the drawer; the shown bytes are the proven ones."""
+    pin(page, console)
+    page.goto("/console/audit?kind=key.enrolled")
+    page.locator("a[data-row]").first.click()
+    page.locator("[data-entry]").get_by_role("button", name="Check in this browser").click()
+
+    expect(page.locator("#entry-check")).to_have_attribute("data-verdict", "verified")
+    expect(page.locator("#entry-check")).to_contain_text("It is the event that this page shows")
+    assert ([], True) == (violations(page), fits(page))
+
+
+def test_audit_log_without_a_pin(page: Page) -> None:
+    """Without a pinned key the audit log checks nothing and says where to pin one."""
+    page.goto("/console/audit/1")
+    page.get_by_role("button", name="Check in this browser").click()
+
+    expect(page.locator("#entry-check")).to_have_attribute("data-verdict", "unchecked")
+    expect(page.locator("#entry-check")).to_contain_text("Pin it on the page Integrity")
+
+
 def test_saved_receipt(page: Page, console: Console, tmp_path: Path) -> None:
     """A receipt that was saved is checked with its line; with another line it does not hold."""
     pin(page, console)

@@ -56,13 +56,12 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
     """
     hub = hub_of(request)
     visitor = request.scope.get(VISITOR)
-    paths = {getattr(route, "path", "") for route in request.app.routes}
     theme = request.cookies.get(THEME_COOKIE)
     page = environment().get_template(template)
     body = page.render(
         {
             "visitor": visitor,
-            "entries": entries_for(visitor.role, paths) if visitor else (),
+            "entries": entries_for(visitor.role, request.app.state.console_paths) if visitor else (),
             "path": request.url.path,
             "hub": hub.name,
             "now": hub.clock(),
@@ -107,6 +106,7 @@ def environment() -> Environment:
         "number": words.number,
         "text": words.text,
         "whole": words.whole,
+        "brief": words.brief,
         "ident": words.ident,
         "party": words.party,
         "badge": words.badge,

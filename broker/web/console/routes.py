@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from broker.web.charging import public
-from broker.web.console import integrity, sign_in, static
+from broker.web.console import audit, integrity, sign_in, static
 from broker.web.console.headers import headers_for
 from broker.web.console.rendering import Page
 from lintas.errors import NotFound
 
-ROUTERS = (sign_in.pages, static.router, integrity.router)
+ROUTERS = (sign_in.pages, audit.router, integrity.router, static.router)
 """The routers with pages, in any order."""
 
 FIRST = "/console/audit"
@@ -23,6 +23,11 @@ def console_router() -> APIRouter:
         router.include_router(each)
     router.include_router(_last)
     return router
+
+
+def console_paths() -> frozenset[str]:
+    """Return the addresses that have pages."""
+    return frozenset(route.path for router in ROUTERS for route in router.routes if isinstance(route, Page))
 
 
 _last = APIRouter(route_class=Page)

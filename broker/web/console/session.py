@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from fastapi import Request, Response
 
@@ -32,13 +32,12 @@ def check_site(request: Request) -> None:
         raise NotAllowed("The console answers only its own pages. Type its address, or use a current browser over TLS.")
 
 
-async def visitor_of(request: Request, params: frozenset[str] = frozenset()) -> Visitor:
+async def visitor_of(request: Request, params: Collection[str] = (), repeatable: Collection[str] = ()) -> Visitor:
     """Return who looks, charged for a read; raise Unauthorized when nobody is signed in.
 
-    `params` are the query parameters that the page knows.
+    `params` are the query parameters that the page knows, `repeatable` those that may be given more than once.
     """
     check_site(request)
-    check_params(request, params)
     cookie = request.cookies.get(COOKIE, "")
     hub, limits = hub_of(request), limits_of(request)
     limits.check_address(source_of(request))
@@ -54,6 +53,7 @@ async def visitor_of(request: Request, params: frozenset[str] = frozenset()) -> 
     limits.charge_reads(visitor.party)
     hold(request, limits.begin_read(visitor.party))
     request.scope[VISITOR] = visitor
+    check_params(request, params, repeatable)
     return visitor
 
 

@@ -6,6 +6,7 @@ break text are written out, and each piece stands in an isolate of its own (``<b
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from datetime import UTC, datetime
 
@@ -75,6 +76,11 @@ def whole(value: str) -> Markup:
     """Show foreign text of many lines, all of it: line feeds and tabs stay."""
     lines = value.replace("\r\n", "\n").split("\n")
     return Markup("<bdi>{}</bdi>").format(Markup("\n").join(_visible(line, kept="\t") for line in lines))
+
+
+def brief(value: object) -> Markup:
+    """Show any JSON value in one line: words as they are, everything else as JSON."""
+    return text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def ident(value: str | None) -> Markup:

@@ -61,8 +61,6 @@ function onKey(event) {
   else if (event.key === "/") {
     const search = document.querySelector("[data-search]");
     if (!search) return;
-    const rail = search.closest("details");
-    if (rail) rail.open = true;
     search.focus();
     search.select();
   } else return;

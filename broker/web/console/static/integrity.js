@@ -2,7 +2,7 @@
 // under the key itself; the hub supplies proofs and is never asked whether they hold.
 //
 // For other pages: `attach(element)` makes a button check one entry, `showSeal(element)` shows the last real check.
-// Both are set up for elements with `data-verify` and `data-seal`, also in what a drawer shows later.
+// Both are set up for `button[data-verify]` and `[data-seal]`, also in what a drawer shows later.
 
 import { Broken, b64, bytesOf, checkUpdate, keyAt, keysOf, openCheckpoint, parseAddCheckpoint, parseReceipt, readCrossing, same } from "./verify.js";
 import { Report, examineReceipt, examineWitnesses, show, signedBy } from "./report.js";
@@ -149,6 +149,7 @@ export function showSeal(element) {
 async function keysFor(report, receipt, shownKey) {
   const vkey = pinned(), memory = memoryOf(vkey ?? shownKey);
   return report.step(vkey ? "The log's key is the pinned one" : "The log's key is the one that this hub shows", async () => {
+    if (!vkey && !shownKey) throw new Error("no log key is pinned in this browser. Pin it on the page Integrity.");
     const { checkpoint } = parseReceipt(receipt);
     const opened = await openNewest(checkpoint, memory).catch(() => null); // what is wrong with it, its own check says
     const ring = opened?.ring ?? (await ringOf(memory)), by = opened ? keyAt(ring, opened.tree.size) : ring.at(-1).key;
@@ -158,7 +159,7 @@ async function keysFor(report, receipt, shownKey) {
 
 // Makes a button check one entry. It reads from `data-`:
 //   receipt  address of the receipt (required)
-//   log-key  the key that the hub shows, used where none is pinned; the outcome is then never green
+//   log-key  the key that the hub shows, used where none is pinned; never green then (optional)
 //   body     selector of the element that shows the logged bytes: they must be the receipt's (optional)
 //   into     selector of the element that takes the report, `role=status` (required)
 export function attach(element) {
@@ -255,7 +256,7 @@ function setUpFiles(page, shownKey) {
 
 function setUp(root) {
   root.querySelectorAll("[data-seal]").forEach(showSeal);
-  root.querySelectorAll("[data-verify]").forEach(attach);
+  root.querySelectorAll("button[data-verify]").forEach(attach);
 }
 
 const page = document.querySelector("[data-integrity]");
