@@ -266,7 +266,7 @@ def test_page_that_shows_other_bytes(page: Page, console: Console) -> None:
 
 
 def test_audit_log_checks_an_entry(page: Page, console: Console) -> None:
-    """The button beside an entry of the audit log checks it, also in the drawer; the shown bytes are the proven ones."""
+    """The button beside an entry of the audit log checks it in the drawer, and that the shown bytes are proven."""
     pin(page, console)
     page.goto("/console/audit?kind=key.enrolled")
     page.locator("a[data-row]").first.click()
