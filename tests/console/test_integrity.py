@@ -14,6 +14,9 @@ from playwright.sync_api import Page, Route, expect
 from broker import keyfile
 from broker.store import log
 from broker.store.engine import Connection
+from lintas.checkpoint import Checkpoint, format_checkpoint, parse_add_checkpoint
+from lintas.evidence import Conflict, judge_conflict
+from lintas.note import parse_vkey, sign_note, unb64
 from tests.console.conftest import REGISTRAR, SIZES, Console, Pages, fits, violations
 from tests.vectors.make import FILES, OTHER
 
@@ -143,6 +146,30 @@ def test_evidence_lasts_until_forgotten(page: Page, console: Console) -> None:
     page.get_by_role("button", name="Forget it").click()
 
     assert ("broken", "verified") == (before, page.evaluate(seal))
+
+
+def test_fork_alarms(page: Page, console: Console, tmp_path: Path) -> None:
+    """A second history signed with the log's own key is caught; the saved evidence proves it to whoever has the key."""
+    pin(page, console)
+    key = keyfile.read_log_keys(console.hub.settings.log_key_file)[-1]
+
+    def fork(route: Route) -> None:
+        size = int(route.request.url.rpartition("=")[2])
+        note = sign_note(format_checkpoint(Checkpoint(key.name, size, bytes(32))), key)
+        route.fulfill(body=f"old {size}\n\n".encode() + note)
+
+    page.route(re.compile("/update"), fork)
+    page.get_by_role("button", name="Check again").click()
+    outcome(page, "broken")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Save the evidence").click()
+    download.value.save_as(tmp_path / "evidence.json")
+
+    kept = json.loads((tmp_path / "evidence.json").read_text())
+    shown = unb64(kept["shown"])
+    conflict = Conflict(kept["known"].encode(), parse_add_checkpoint(shown)[2], shown)
+    assert "Two roots of one size: the log has forked." == kept["why"]
+    assert judge_conflict(conflict, *map(parse_vkey, kept["keys"])).is_proven
 
 
 @pytest.mark.parametrize("line", [1, -1])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from broker.web.console import offline
 from lintas.note import b64
@@ -57,7 +57,7 @@ class Offline:
         self.page.reload()
         self.page.get_by_label("The log's key", exact=True).fill(key)
         self.page.get_by_role("checkbox").set_checked(confirmed)
-        loaded = [{"name": name, "mimeType": "", "buffer": data} for name, data in files.items()]
+        loaded = [FilePayload(name=name, mimeType="", buffer=data) for name, data in files.items()]
         self.page.get_by_label("Load files").set_input_files(loaded)
         expect(self.page.locator("[data-loaded] li")).to_have_count(len(files))
         self.page.get_by_role("button", name="Check", exact=True).click()

@@ -518,7 +518,10 @@ def receipts() -> list[Case]:
     event = b64(TREE.bodies[1])
     first, second = ROTATED.receipt(5, 6, LOG, NEXT).decode(), ROTATED.receipt(7, 8, NEXT, THIRD).decode()
     spliced = accepted.replace(event.encode(), b64(TREE.bodies[2]).encode())
-    about = {"kind": "bulletin.accepted", "detail": {"kind": "alert", "topic": "cyber.scam", "tlp": "CLEAR"}}
+    about: dict[str, Any] = {
+        "kind": "bulletin.accepted",
+        "detail": {"kind": "alert", "topic": "cyber.scam", "tlp": "CLEAR"},
+    }
     return [
         case("accepted", given(accepted), proven("bulletin.accepted", 1)),
         case("accepted, in a smaller tree", given(TREE.receipt(1, 2)), proven("bulletin.accepted", 1)),

@@ -16,6 +16,7 @@ from broker import proofs, witnesses
 from broker.delivery import in_reader
 from broker.hub import Hub
 from broker.sessions import Visitor
+from broker.signer import Signed
 from broker.store import cosignatures, log
 from broker.store.engine import Connection
 from broker.web.charging import public
@@ -24,7 +25,6 @@ from broker.web.console.headers import headers_for
 from broker.web.console.rendering import Page, render
 from broker.web.console.session import check_site, record_view, visitor_of
 from broker.web.http import TEXT_MEDIA, check_params, hub_of, integer_param
-from broker.writer import Signed
 from lintas import merkle
 from lintas.checkpoint import parse_checkpoint
 from lintas.cosignature import check_cosignatures
