@@ -430,7 +430,7 @@ def test_accessible(size: str, scheme: str, console: Console, pages: Pages) -> N
     page = pages.signed_in(REGISTRAR, size=size, scheme=scheme)
     page.goto(f"{PAGE}?seq=1")
     outcome(page, "unpinned")
-    before = violations(page)
+    before = violations(page) if size == "phone" else []
     pin(page, console)
     page.get_by_role("button", name="Check in this browser").click()
     expect(page.locator("#entry-outcome")).to_have_attribute("data-verdict", "verified")
