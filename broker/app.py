@@ -33,6 +33,8 @@ from broker.web import (
     subscriptions,
 )
 from broker.web import webhooks as webhooks_page
+from broker.web.console import sign_in
+from broker.web.console.routes import console_paths, console_router
 from broker.web.current import Current
 from broker.webhooks import Webhooks
 
@@ -49,6 +51,7 @@ def build_app(hub: Hub, outbound: Outbound | None = None, limits: Limits | None 
     app.state.body_room = charging.BodyRoom()
     app.state.limits = limits or make_limits(hub.settings)
     app.state.streams = Streams(hub)
+    app.state.console_paths = console_paths()
     _routes(app)
     # Outermost: whatever answers comes after it.
     app.add_middleware(Current, hub=hub)
@@ -110,6 +113,8 @@ def _routes(app: FastAPI) -> None:
         docs,
     ):
         app.include_router(module.router)
+    app.include_router(sign_in.router)
+    app.include_router(console_router())
     openapi.install(app)
 
 

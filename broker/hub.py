@@ -19,6 +19,7 @@ from broker.lifecycle import Expiry
 from broker.outside import Outside
 from broker.replica import Replica
 from broker.retention import Retention, step
+from broker.rollup import Rollup
 from broker.secret import HubSecret, read_secret
 from broker.settings import Settings
 from broker.signer import LogSigner
@@ -127,7 +128,7 @@ def open_hub(settings: Settings, clock: Clock = now_us) -> Hub:
     secret = read_secret(settings.secret_file)
     signer = LogSigner(store, keys[0], Outside(settings.checkpoint), lambda: read_log_keys(settings.log_key_file))
     strangers, retention, wakeup, tally = Strangers(clock), Retention(settings.purge_after_days), Wakeup(), Tally()
-    due = (strangers.record, Expiry().record, retention.record, matching.Ticker().record, tally.see)
+    due = (strangers.record, Expiry().record, retention.record, matching.Ticker().record, tally.see, Rollup().record)
     writer = Writer(store, signer, clock, index_key=secret.index_key, due=due)
     writer.on_commit += [wakeup.tell, tally.committed]
     writer.on_batch.append(tally.took)

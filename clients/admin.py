@@ -259,6 +259,18 @@ def events(object_id: str | None, *, as_json: bool, **filters: Any) -> None:
             click.echo(f"{each['seq']:>8}  {each['time']}  {each['kind']:<20} {each['party']:<16} {detail}")
 
 
+@admin.command("open")
+@click.option("--operator", is_flag=True, help="Sign in as operator: also how the hub runs.")
+def open_command(*, operator: bool) -> None:
+    """Print a link that signs your browser in to the hub's console, once, within a minute.
+
+    \b
+    Example: lintas admin open
+    """
+    with _admin() as client:
+        click.echo(client.open_console("operator" if operator else "reviewer"))
+
+
 @admin.command("keys")
 def keys_command() -> None:
     """List every key with its state, the pending ones first.

@@ -318,6 +318,17 @@ def token(scope: str, **reason: str | None) -> None:
         click.echo(with_purpose(client, **reason).token(scope))
 
 
+@cli.command("open")
+def open_command() -> None:
+    """Print a link that signs your browser in to the hub's console, once, within a minute.
+
+    \b
+    Example: lintas open
+    """
+    with acting() as client:
+        click.echo(client.open_console())
+
+
 def main() -> None:
     """Run the command; a LintasError becomes one line on standard error and an exit code."""
     # What is written here is keys, bulletins, receipts: for this user alone.

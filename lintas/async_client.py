@@ -343,6 +343,10 @@ class AsyncClient(Face):
         """As `Client.admin_due`."""
         return await self.run(dues.admin_due(self.session))
 
+    async def open_console(self, role: str | None = None) -> str:
+        """As `Client.open_console`."""
+        return await self.run(endpoints.open_console(self.session, role))
+
 
 class _Ear:
     """At most one open stream."""

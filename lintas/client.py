@@ -348,6 +348,10 @@ class Client(Face):
         """Return what is overdue at the whole hub, as an administrator."""
         return self.run(dues.admin_due(self.session))
 
+    def open_console(self, role: str | None = None) -> str:
+        """Return the address that signs a browser in to the hub's console: good once, for a minute."""
+        return self.run(endpoints.open_console(self.session, role))
+
 
 class _Ear:
     """At most one open stream."""

@@ -62,6 +62,10 @@ KINDS: Mapping[str, str] = {
     "order.refused": "refused",
     "purge.ordered": "accepted",
     "auth.refused": "refused",
+    "session.offered": "accepted",
+    "session.begun": "accepted",
+    "session.ended": "done",
+    "session.refused": "refused",
 }
 """Every kind of event and its outcome: accepted, refused, failed, or done."""
 

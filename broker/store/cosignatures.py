@@ -58,6 +58,13 @@ def most_cosigned(conn: Connection, *, above: int) -> Iterator[Cosigned]:
     yield from _each(conn, wanted.order_by(func.count().desc(), cosignature.c.size.desc()))
 
 
+def latest(conn: Connection, witness: str) -> tuple[int, str] | None:
+    """Return size and signature line of what this witness cosigned last, None if nothing yet."""
+    statement = select(cosignature.c.size, cosignature.c.line).where(cosignature.c.witness == witness)
+    row = conn.execute(statement.order_by(cosignature.c.size.desc()).limit(1)).first()
+    return None if row is None else (row.size, row.line)
+
+
 def every(conn: Connection) -> Iterator[Cosigned]:
     """Yield all cosignatures by size, smallest first."""
     statement = select(cosignature).order_by(cosignature.c.size, cosignature.c.witness)

@@ -259,6 +259,41 @@ class _InviteTryColumns(TypedColumns):
 invite_try = Table("invite_try", metadata, _InviteTryColumns)
 
 
+class _LinkColumns(TypedColumns):
+    """A link that signs somebody in to the console once; `digest` is SHA-256 of its code. Times are Unix seconds.
+
+    `used` is when it was, None before.
+    """
+
+    digest: Named[bytes] = Column(LargeBinary, primary_key=True)
+    party: Named[str] = Column(Text)
+    kid: Named[str] = Column(Text)
+    role: Named[str] = Column(Text)
+    end: Named[int] = Column(BigInteger)
+    used: Named[int | None] = Column(BigInteger)
+
+
+link = Table("link", metadata, _LinkColumns)
+
+
+class _SessionColumns(TypedColumns):
+    """A browser that is signed in; `digest` is SHA-256 of its cookie, `browser` of what it calls itself.
+
+    `begun` and `seen`, its last page, are Unix seconds.
+    """
+
+    digest: Named[bytes] = Column(LargeBinary, primary_key=True)
+    party: Named[str] = Column(Text)
+    kid: Named[str] = Column(Text)
+    role: Named[str] = Column(Text)
+    browser: Named[bytes] = Column(LargeBinary)
+    begun: Named[int] = Column(BigInteger)
+    seen: Named[int] = Column(BigInteger)
+
+
+session = Table("session", metadata, _SessionColumns, Index(None, "kid"))
+
+
 class _LogColumns(TypedColumns):
     """One leaf: its entry and the roots of the perfect subtrees it completes, 32 bytes each, lowest first."""
 
@@ -292,6 +327,37 @@ event = Table(
     Index(None, "object", "seq"),
     Index(None, "time"),
 )
+
+
+class _RollupColumns(TypedColumns):
+    """How many events of a party and kind a span of time has; `topic` and `tlp_rank` are of accepted bulletins.
+
+    `width` is 1, 24 or 672 hours, `start` hours since 1970; '' and -1 stand for no topic and no marking. All of these
+    events lie from index `first` to `last`. Derived from the log; `rolled` says how far.
+    """
+
+    width: Named[int] = Column(_INDEX, primary_key=True, autoincrement=False)
+    start: Named[int] = Column(BigInteger, primary_key=True, autoincrement=False)
+    party: Named[str] = Column(Text, primary_key=True)
+    kind: Named[str] = Column(Text, primary_key=True)
+    topic: Named[str] = Column(Text, primary_key=True)
+    tlp_rank: Named[int] = Column(BigInteger, primary_key=True, autoincrement=False)
+    count: Named[int] = Column(BigInteger)
+    first: Named[int] = Column(BigInteger)
+    last: Named[int] = Column(BigInteger)
+
+
+rollup = Table("rollup", metadata, _RollupColumns, sqlite_with_rowid=False)
+
+
+class _RolledColumns(TypedColumns):
+    """How many events of the log are in `rollup`: one row, `id` 0."""
+
+    id: Named[int] = Column(_INDEX, primary_key=True, autoincrement=False)
+    size: Named[int] = Column(BigInteger)
+
+
+rolled = Table("rolled", metadata, _RolledColumns)
 
 
 class _CheckpointColumns(TypedColumns):

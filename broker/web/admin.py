@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
-from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
 
 from broker import approvals, proofs
 from broker.auth import Caller
@@ -22,9 +17,8 @@ from broker.store import lines, log
 from broker.store.engine import Connection
 from broker.web.charging import charge_rows
 from broker.web.exchange import due_window, overdue_members
+from broker.web.export import event_members, exported
 from broker.web.http import (
-    LINES_MEDIA,
-    PRIVATE,
     admin_of,
     check_params,
     hub_of,
@@ -41,11 +35,8 @@ from lintas.header import is_id, is_party
 
 PAGE_DEFAULT = 100
 PAGE_MAX = 1_000
-EXPORT_ROWS = 1_000
 TEXT_CHARACTERS_MAX = 100
 FILTERS = frozenset({"since", "until", "kind", "party", "object", "outcome", "text"})
-CSV_COLUMNS = ("seq", "time", "kind", "outcome", "party", "party_seq", "object", "detail")
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 PARTIES = frozenset({"*", "hub"})
 
 EXPORT_ROWS = 10_000
@@ -77,7 +68,7 @@ async def events(request: Request) -> Response:
     def read(conn: Connection) -> dict[str, Any]:
         top = min(signed.size, before) if before >= 0 else signed.size
         rows = log.search(conn, wanted, before=top, limit=limit)
-        shown = [_event(row) for row in rows]
+        shown = [event_members(row) for row in rows]
         if with_proof:
             for members, row in zip(shown, rows, strict=True):
                 members["receipt"] = _proof(conn, row)
@@ -189,19 +180,6 @@ def _filter(request: Request) -> log.EventFilter:
     return log.EventFilter(since, until, kinds, party, object_id, text)
 
 
-def _event(row: log.EventRow) -> dict[str, Any]:
-    return {
-        "seq": row.seq,
-        "time": rfc3339(row.time),
-        "kind": row.kind,
-        "outcome": KINDS[row.kind],
-        "party": row.party,
-        "party_seq": row.party_seq,
-        "object": row.object,
-        "detail": None if row.body is None else json.loads(row.body)["detail"],
-    }
-
-
 def _proof(conn: Connection, row: log.EventRow) -> str | None:
     return None if row.body is None else proofs.receipt(conn, row.seq).decode()
 
@@ -227,42 +205,6 @@ async def _export(hub: Hub, caller: Caller, wanted: log.EventFilter, form: str, 
 
     done = await submit_as(hub, caller, job)
     assert done.signed is not None
-    write = _csv_rows if form == "csv" else _json_rows
-    media = "text/csv; charset=utf-8" if form == "csv" else LINES_MEDIA
-    name = f"lintas-events-{done.value}.{form}"
-    headers = {**PRIVATE, "Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(_stream(hub, wanted, done.value + 1, write), headers=headers, media_type=media)
-
-
-async def _stream(
-    hub: Hub, wanted: log.EventFilter, before: int, write: Callable[[Sequence[log.EventRow]], str]
-) -> AsyncIterator[bytes]:
-    if write is _csv_rows:
-        yield (",".join(CSV_COLUMNS) + "\r\n").encode()
-    while True:
-        top = before
-        rows = await in_reader(hub, lambda conn, top=top: log.search(conn, wanted, before=top, limit=EXPORT_ROWS))  # type: ignore[misc]
-        yield write(rows).encode()
-        if len(rows) < EXPORT_ROWS:
-            return
-        before = rows[-1].seq
-
-
-def _json_rows(rows: Sequence[log.EventRow]) -> str:
-    return "".join(json.dumps(_event(row), ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
-
-
-def _csv_rows(rows: Sequence[log.EventRow]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    for row in rows:
-        members = _event(row) | {"detail": json.dumps(_event(row)["detail"], ensure_ascii=False)}
-        writer.writerow([_defused(members[name]) for name in CSV_COLUMNS])
-    return text.getvalue()
-
-
-def _defused(value: object) -> object:
-    # A spreadsheet runs what starts like a formula; an apostrophe makes it text.
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        return "'" + value
-    return value
+    return exported(
+        hub, lambda conn, before, limit: log.search(conn, wanted, before=before, limit=limit), form, done.value + 1
+    )

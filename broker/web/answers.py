@@ -167,6 +167,10 @@ ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/v1/watches"): (_JSON, {"watches": [{"name": "case-26-7", "count": 2}]}),
     ("get", "/v1/watches/{name}/bulletins"): (LINES_MEDIA, ROW),
     ("get", "/v1/webhooks"): (_JSON, {"webhooks": [_EXAMPLE_WEBHOOK]}),
+    ("post", "/v1/console/links"): (
+        _JSON,
+        {"path": f"/console/sign-in/{EXAMPLE_ID}", "role": "officer", "until": _TIME},
+    ),
     ("get", "/v1/log/checkpoint"): (PLAIN, _CHECKPOINT),
     ("get", "/v1/log/key"): (PLAIN, "lintas.example-k3v9q2xa/log/1+1b2c3d4e+AQ...\n"),
     ("get", "/v1/log/key/{key_id}"): (PLAIN, RECEIPT),

@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -53,6 +53,9 @@ LINES_MEDIA = "application/jsonl"
 TEXT_MEDIA = "text/plain; charset=utf-8"
 PRIVATE = {"Cache-Control": "private, no-cache"}
 INTEGER_DIGITS_MAX = 16
+
+ShowProblem = Callable[[Request, LintasError], Response]
+_SHOW_PROBLEM = "lintas.show_problem"
 
 _INTEGER = re.compile(r"[0-9]{1,16}")
 
@@ -149,13 +152,13 @@ async def read_line(request: Request, typ: str, size_bytes_max: int) -> bytes:
     return (await read_body(request, size_bytes_max + 1)).removesuffix(b"\n")
 
 
-def check_params(request: Request, known: Collection[str]) -> None:
+def check_params(request: Request, known: Collection[str], repeatable: Collection[str] = ()) -> None:
     """Refuse unknown or repeated query parameters: a mistyped filter must not widen an answer in silence."""
     if not request.scope["query_string"]:
         return
     seen = set()
     for name, value in request.query_params.multi_items():
-        if name not in known or name in seen:
+        if name not in repeatable and (name not in known or name in seen):
             raise BadRequest("This parameter is unknown here, or given twice.", member=name[:64])
         if not value.isprintable():
             raise BadRequest("A parameter has a control character.", member=name)
@@ -230,7 +233,17 @@ async def refusal_of(request: Request, error: LintasError) -> Response:
         logger.error("request failed: %s", error)
     elif not error.is_logged and STATUS.get(type(error)) in STRANGERS_STATUS:
         count_stranger(request, error.code)
-    return problem(error)
+    return _shown(request, error)
+
+
+def use_problems(request: Request, show: ShowProblem) -> None:
+    """Have the refusals of this request shown this way instead of as RFC 9457 documents."""
+    request.scope[_SHOW_PROBLEM] = show
+
+
+def _shown(request: Request, error: LintasError) -> Response:
+    show: ShowProblem | None = request.scope.get(_SHOW_PROBLEM)
+    return problem(error) if show is None else show(request, error)
 
 
 def install_problems(app: FastAPI) -> None:
@@ -240,13 +253,13 @@ def install_problems(app: FastAPI) -> None:
         assert isinstance(error, LintasError)
         return await refusal_of(request, error)
 
-    async def http(_request: Request, error: Exception) -> Response:
+    async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         known: dict[int, Refusal] = {404: NotFound(), 405: MethodNotAllowed()}
-        return problem(known.get(error.status_code, BadRequest()))
+        return _shown(request, known.get(error.status_code, BadRequest()))
 
-    async def invalid(_request: Request, _error: Exception) -> Response:
-        return problem(BadRequest())
+    async def invalid(request: Request, _error: Exception) -> Response:
+        return _shown(request, BadRequest())
 
     async def crashed(_request: Request, _error: Exception) -> Response:
         return problem(InternalError())
@@ -261,14 +274,14 @@ async def _slowly(request: Request, error: RateLimited) -> Response:
     # An answer at once would be asked for again at once.
     release = limits_of(request).slow(source_of(request))
     if release is None:
-        response = problem(error)
+        response = _shown(request, error)
         response.headers["Connection"] = "close"
         return response
     try:
         await asyncio.sleep(SLOW_S)
     finally:
         release()
-    return problem(error)
+    return _shown(request, error)
 
 
 def _too_large(size_bytes_max: int) -> NoReturn:

@@ -34,10 +34,11 @@ _PUBLIC = frozenset(
     {"/healthz", "/readyz", "/.well-known/lintas", "/v1/log/checkpoint", "/v1/log/key", "/v1/log/policy"}
 )
 _SIGNED_POSTS = {"/v1/keys": KEY, "/v1/orders": ORDER, "/v1/bulletins/{id}/ack": ACK}
-_TOKEN_POSTS = frozenset({"/v1/subscriptions/{name}/cursor"})
+_TOKEN_POSTS = frozenset({"/v1/subscriptions/{name}/cursor", "/v1/console/links"})
 _BODIES: dict[tuple[str, str], Any] = {
     ("put", "/v1/subscriptions/{name}"): {"filter": {"topic": ["cyber"], "tlp": ["AMBER"]}, "start": "now"},
     ("post", "/v1/subscriptions/{name}/cursor"): {"cursor": 12},
+    ("post", "/v1/console/links"): {"role": "officer"},
 }
 
 

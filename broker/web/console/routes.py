@@ -1,0 +1,49 @@
+"""Every page of the console."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from broker.web.charging import public
+from broker.web.console import audit, integrity, sign_in, static
+from broker.web.console.headers import headers_for
+from broker.web.console.rendering import Page
+from lintas.errors import NotFound
+
+ROUTERS = (sign_in.pages, audit.router, integrity.router, static.router)
+"""The routers with pages, in any order."""
+
+FIRST = "/console/audit"
+
+
+def console_router() -> APIRouter:
+    """Return the router of the whole console; what is unknown under its address is answered last, by a page too."""
+    router = APIRouter()
+    for each in ROUTERS:
+        router.include_router(each)
+    router.include_router(_last)
+    return router
+
+
+def console_paths() -> frozenset[str]:
+    """Return the addresses that have pages."""
+    return frozenset(route.path for router in ROUTERS for route in router.routes if isinstance(route, Page))
+
+
+_last = APIRouter(route_class=Page)
+
+
+@_last.get("/console")
+@_last.get("/console/")
+async def first(request: Request) -> Response:
+    """Lead to the first page."""
+    public(request)
+    return Response(status_code=303, headers=headers_for(request.url.scheme) | {"Location": FIRST})
+
+
+@_last.get("/console/{rest:path}")
+async def unknown(request: Request, rest: str) -> Response:
+    """Answer that there is no such page."""
+    del rest
+    public(request)
+    raise NotFound
