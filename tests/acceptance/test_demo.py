@@ -97,11 +97,13 @@ def test_invitation(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
     monkeypatch.setattr("broker.demo.time.sleep", interrupt)
 
-    demo._print_invitation(read_settings({}, data=str(tmp_path)), "http://127.0.0.1:8470")
+    url = "http://127.0.0.1:8470"
+    demo._print_invitation(read_settings({}, data=str(tmp_path)), url, f"{url}/console/sign-in/code")
 
     out = capsys.readouterr().out
     assert "lintas follow --once --from-start" in out
     assert "lintas admin events --outcome refused" in out
+    assert f"  {url}/console/sign-in/code\n" in out
     assert out.endswith("stopped\n")
 
 

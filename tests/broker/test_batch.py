@@ -164,6 +164,7 @@ def test_line_columns(small_hub: Hub, inner: Desks) -> None:
             1,
             withdraws=False,
             is_personal=False,
+            is_said_of=False,
         )
         == stored
     )

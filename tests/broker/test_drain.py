@@ -212,6 +212,8 @@ def test_interrupt_does_not_wait(few: Template, tmp_path: Path) -> None:
     """An interrupt at a terminal leaves out the time in which proxies look, and exits with 130."""
     data, port = few.copy(tmp_path / "hub"), free_port()
     command = [sys.executable, "-m", "broker", "serve", "--data", str(data), "--port", str(port)]
+    # As at a terminal: a shell's jobs in the background are started with interrupts ignored.
+    command = ["env", "--default-signal=INT", *command]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "LINTAS_DRAIN_S": "300"})
     wait_until(lambda: ready(port) == 200, 60)
     process.send_signal(signal.SIGINT)
