@@ -210,7 +210,7 @@ def _feed(
 
     The cost does not grow with the backlog.
     """
-    conditions = [_allowed(reader), *_wanted(wanted, reader.agency), *_refers(ref_to)]
+    conditions = [allowed(reader), *_wanted(wanted, reader.agency), *_refers(ref_to)]
     halves = []
     for agency in (reader.agency, EVERYONE):
         half = (
@@ -279,7 +279,7 @@ def first_opened(conn: Connection, was: Reader, reader: Reader, wanted: Filter, 
     statement = (
         select(func.min(line.c.seq))
         .where(line.c.seq > passed.above, line.c.seq <= passed.until, line.c.exp > passed.now, line.c.raw.is_not(None))
-        .where(is_released_to(reader), not_(_allowed(was)), *_wanted(wanted, reader.agency))
+        .where(is_released_to(reader), not_(allowed(was)), *_wanted(wanted, reader.agency))
         .where(~received.correlate(line).exists(), ~withdrawn.correlate(line).exists())
     )
     return conn.scalar(statement)
@@ -291,7 +291,7 @@ def is_released_to(reader: Reader) -> ColumnElement[bool]:
     released = select(mine.c.seq).where(
         mine.c.agency.in_((reader.agency, EVERYONE)), mine.c.seq == line.c.seq, mine.c.state == RELEASED
     )
-    return and_(line.c.iss != reader.agency, released.correlate(line).exists(), _allowed(reader))
+    return and_(line.c.iss != reader.agency, released.correlate(line).exists(), allowed(reader))
 
 
 def set_personal(conn: Connection, seq: int, *, is_personal: bool) -> None:
@@ -312,7 +312,8 @@ def _line(row: Sequence[Any]) -> StoredLine:
     return StoredLine(*row)
 
 
-def _allowed(reader: Reader) -> ColumnElement[bool]:
+def allowed(reader: Reader) -> ColumnElement[bool]:
+    """Return the condition that a line lies within what the reader may have now."""
     # Later changes of grants narrow what is read; nothing narrows a recall. New content waits for a suspension's end.
     if reader.only_withdrawals:
         return and_(line.c.withdraws.is_(True), line.c.kind == RECALL)
