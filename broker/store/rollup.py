@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, insert, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -152,14 +153,8 @@ class _Spans:
     rest: tuple[tuple[int, int], ...]
 
 
-_Columns = tuple[
-    ColumnElement[str],
-    ColumnElement[str],
-    ColumnElement[str],
-    ColumnElement[int],
-    ColumnElement[int],
-    ColumnElement[int],
-]
+_Columns = tuple[ColumnElement[Any], ...]
+"""Party, kind, topic, rank of the marking, count, first hour of the span."""
 
 
 def _parts(
@@ -227,7 +222,7 @@ def _event_columns(width: int) -> _Columns:
     return (event.c.party, event.c.kind, topic, tlp, func.count(), span)
 
 
-def _counted(start: int, stop: int, width: int) -> Select[tuple[int, int, str, str, str, int, int, int, int]]:
+def _counted(start: int, stop: int, width: int) -> Select[Any]:
     party, kind, topic, tlp, count, span = _event_columns(width)
     first, last = func.min(event.c.seq), func.max(event.c.seq)
     return (
@@ -246,7 +241,7 @@ def _matching(
     tlp: ColumnElement[int],
 ) -> list[ColumnElement[bool]]:
     pairs = ((party, wanted.parties), (kind, wanted.kinds), (topic, wanted.topics), (tlp, wanted.tlps))
-    return [column.in_(values) for column, values in pairs if values is not None]  # type: ignore[attr-defined]
+    return [column.in_(values) for column, values in pairs if values is not None]
 
 
 _events = event.outerjoin(line, line.c.seq == event.c.seq)

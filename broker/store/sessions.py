@@ -1,4 +1,4 @@
-"""Rows of the console's one-time links and of the browsers that are signed in."""
+"""Rows about who is signed in to the console: one-time links, browsers."""
 
 from __future__ import annotations
 

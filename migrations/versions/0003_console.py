@@ -13,8 +13,8 @@ depends_on = None
 INDEX = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 ROLL_UP = """
 INSERT INTO rollup (width, start, party, kind, topic, tlp_rank, count, first, last)
-SELECT {width}, event.time / {us} * {width}, event.party, event.kind, coalesce(line.topic, ''), coalesce(line.tlp_rank, -1),
-  count(*), min(event.seq), max(event.seq)
+SELECT {width}, event.time / {us} * {width}, event.party, event.kind, coalesce(line.topic, ''),
+  coalesce(line.tlp_rank, -1), count(*), min(event.seq), max(event.seq)
 FROM event LEFT JOIN line ON line.seq = event.seq
 GROUP BY event.time / {us} * {width}, event.party, event.kind, coalesce(line.topic, ''), coalesce(line.tlp_rank, -1)
 """

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from broker.web import admin
+from broker.web import admin, export
 from lintas import note
 from lintas.event import KINDS
 from lintas.header import KEY, ORDER
@@ -237,7 +237,7 @@ def test_json_lines(shared: Desks) -> None:
 
 def test_export_in_several_reads(shared: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
     """An export larger than one read of the database is whole."""
-    monkeypatch.setattr(admin, "EXPORT_ROWS", 10)
+    monkeypatch.setattr(export, "ROWS_AT_ONCE", 10)
 
     for form in ("jsonl", "csv"):
         rows = shared.get(f"/v1/admin/events?format={form}&party=*", AUDITOR).text.splitlines()
@@ -249,7 +249,7 @@ def test_export_of_nothing(shared: Desks) -> None:
     table = shared.get(f"/v1/admin/events?format=csv&object={UNKNOWN_ID}", AUDITOR).text
     lines = shared.get(f"/v1/admin/events?format=jsonl&object={UNKNOWN_ID}", AUDITOR).text
 
-    assert (",".join(admin.CSV_COLUMNS) + "\r\n", "") == (table, lines)
+    assert (",".join(export.CSV_COLUMNS) + "\r\n", "") == (table, lines)
 
 
 def test_csv(shared: Desks) -> None:
@@ -265,8 +265,8 @@ def test_csv(shared: Desks) -> None:
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_csv_is_safe_to_open(start: str) -> None:
     """A cell that a spreadsheet would run as a formula becomes text."""
-    assert "'" + start + "cmd" == admin._defused(start + "cmd")
-    assert (f"x{start}", 5, None) == (admin._defused(f"x{start}"), admin._defused(5), admin._defused(None))
+    assert "'" + start + "cmd" == export._defused(start + "cmd")
+    assert (f"x{start}", 5, None) == (export._defused(f"x{start}"), export._defused(5), export._defused(None))
 
 
 def test_csv_ids_are_safe(shared: Desks) -> None:

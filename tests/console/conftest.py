@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -177,7 +177,9 @@ class Pages:
         self._contexts: list[BrowserContext] = []
         self.faults: list[str] = []
 
-    def new(self, *, size: str = "desk", scheme: str = "light", script: bool = True, **options: Any) -> Page:
+    def new(
+        self, *, size: str = "desk", scheme: Literal["light", "dark"] = "light", script: bool = True, **options: Any
+    ) -> Page:
         """Open an empty page of a browser of its own."""
         width, height = SIZES[size]
         context = self._browser.new_context(

@@ -215,6 +215,25 @@ def test_seal_fades(page: Page, console: Console) -> None:
     assert ["verified", "stale"] == [page.evaluate(seal, ms) for ms in (9 * 60_000, 11 * 60_000)]
 
 
+def test_seal_looks_by_itself_where_it_may(page: Page, console: Console) -> None:
+    """A seal with `data-auto` makes a check where the last one is missing; one without shows that there is none."""
+    pin(page, console)
+    script = """async (isAuto) => {
+        const { pinned, showSeal } = await import('/console/static/integrity.js');
+        localStorage.removeItem('lintas:result:' + pinned());
+        const seal = document.querySelector('[data-seal]').cloneNode(true);
+        seal.id = isAuto ? 'auto' : 'still';
+        if (isAuto) seal.dataset.auto = '';
+        document.getElementById('main').append(seal);
+        showSeal(seal);
+        return seal.dataset.state;
+    }"""
+    states = [page.evaluate(script, is_auto) for is_auto in (False, True)]
+
+    assert ["unchecked", "unchecked"] == states
+    expect(page.locator("#auto")).to_have_attribute("data-state", "verified")
+
+
 def rotate(console: Console) -> None:
     """Give the log another key, and let the overlap end."""
     key = keyfile.add_log_key(console.hub.settings.log_key_file).verifier

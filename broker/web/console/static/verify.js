@@ -360,7 +360,7 @@ async function provenBody({ body, index, proof, checkpoint }, keys) {
   return body;
 }
 
-const REFUSED = ["bulletin.refused", "key.refused", "ack.refused", "order.refused", "auth.refused"];
+const isRefusal = (kind) => typeof kind === "string" && kind.endsWith(".refused"); // also of a kind that comes later
 const ACKS = ["bulletin.opened", "bulletin.acknowledged"];
 export function namedIn(event) { // the ids of the lines an event is about
   const detail = event.detail ?? {};
@@ -372,7 +372,7 @@ export function namedIn(event) { // the ids of the lines an event is about
 export async function checkReceipt(receipt, lineId, keys) {
   const event = parseObject(await provenBody(parseReceipt(receipt), keys), "The event");
   demand(namedIn(event).includes(lineId), "The receipt is for another line.");
-  demand(!REFUSED.includes(event.kind), "The log says that the hub refused this line.");
+  demand(!isRefusal(event.kind), "The log says that the hub refused this line.");
   return event;
 }
 

@@ -1,0 +1,131 @@
+"""Counts by hour, day, month: the same as counting the events one by one, at every step of rolling them up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+
+from broker import rollup as stepping
+from broker.batch import Batch, Head
+from broker.hub import Hub
+from broker.store import audit, log, rollup, tables
+from broker.store.engine import Connection
+from broker.store.rollup import DAY, HOUR, HOUR_US, Cell, Wanted
+from lintas.directory import Directory
+from lintas.event import US_PER_S
+
+GAPS_S = (1, 7, 50 * 60, 3_600, 5 * 3_600, 26 * 3_600)
+PARTIES, KINDS = ("my-police", "sg-fiu", "*"), ("view.read", "bulletin.refused", "bulletin.accepted")
+COUNT, A_COMMIT = 120, 40
+
+
+@pytest.fixture
+def filled(small_hub: Hub) -> Iterator[Connection]:
+    """A log whose events lie seconds to days apart, some with topic and marking; nothing is rolled up."""
+    with small_hub.store.write() as conn:
+        time = log.head(conn)[1]
+        for number in range(COUNT):
+            time += GAPS_S[number * number % len(GAPS_S)] * US_PER_S
+            batch = Batch(conn, Head.load(conn), Directory(""), now_us=time)
+            kind = KINDS[number % 3]
+            seq = batch.append(kind, PARTIES[number % 7 % 3], detail={})
+            batch.finish()
+            if kind == "bulletin.accepted":
+                conn.execute(insert(tables.line), _line(seq, number))
+        yield conn
+        conn.rollback()
+        conn.begin()
+
+
+def _line(seq: int, number: int) -> dict[str, Any]:
+    members = dict.fromkeys(column.name for column in tables.line.c)
+    facts = {"seq": seq, "id": f"id-{seq}", "typ": "t", "iss": "i", "kid": "k", "at": 1, "withdraws": False}
+    return members | facts | {"is_personal": False, "topic": ("drugs", "wildlife")[number % 2], "tlp_rank": number % 5}
+
+
+def counted(conn: Connection, low: int, high: int) -> dict[Cell, int]:
+    """Count one by one."""
+    found = Counter[Cell]()
+    rows = log.search(conn, log.EventFilter(), before=high, limit=1_000)
+    headers = audit.headers(conn, [row.seq for row in rows])
+    for row in rows:
+        if row.seq >= low:
+            found[Cell(row.party, row.kind, *headers.get(row.seq, (rollup.NO_TOPIC, rollup.NO_TLP)))] += 1
+    return dict(found)
+
+
+@pytest.mark.parametrize("upto", [0, 1, 50, COUNT])
+def test_cells_are_what_is_there(filled: Connection, upto: int) -> None:
+    """Any range, rolled up as far as it may be, has the counts that its events have."""
+    size, _ = log.head(filled)
+    for start in range(0, upto, 25):
+        rollup.roll_up(filled, start, min(upto, start + 25))
+    bounds = [(low, high) for low in range(0, size, 13) for high in range(low, size + 1, 17)] + [(0, size)]
+
+    expected = {bound: counted(filled, *bound) for bound in bounds}
+
+    assert expected == {bound: rollup.cells(filled, None, bound, upto) for bound in bounds}
+
+
+@pytest.mark.parametrize("width", [HOUR, DAY])
+def test_bars_are_what_is_there(filled: Connection, width: int) -> None:
+    """The bars of a filter hold its events by hour or day, whatever is rolled up."""
+    size, _ = log.head(filled)
+    rollup.roll_up(filled, 0, 80)
+    wanted = Wanted(9, size - 3, parties=frozenset({"my-police"}), kinds=frozenset({"view.read", "bulletin.refused"}))
+
+    rows = log.search(filled, log.EventFilter(party="my-police"), before=wanted.high, limit=1_000)
+    expected = Counter(
+        (row.time // HOUR_US // width * width, row.kind)
+        for row in rows
+        if row.seq >= wanted.low and row.kind in (wanted.kinds or ())
+    )
+
+    assert dict(expected) == rollup.bars(filled, wanted, width, 80)
+
+
+@pytest.mark.parametrize("newest", [True, False])
+@pytest.mark.parametrize(
+    "facets",
+    [
+        {},
+        {"parties": frozenset({"sg-fiu"})},
+        {"kinds": frozenset({"bulletin.refused"}), "parties": frozenset({"*", "sg-fiu"})},
+        {"topics": frozenset({"wildlife"}), "tlps": frozenset({1, 3})},
+        {"parties": frozenset()},
+    ],
+)
+def test_page_has_what_fits_in_order(filled: Connection, facets: dict[str, Any], *, newest: bool) -> None:
+    """A page holds the first events that fit, from either end, however they are found."""
+    size, _ = log.head(filled)
+    rollup.roll_up(filled, 0, 90)
+    wanted = Wanted(5, size - 2, **facets)
+
+    every = audit.part(filled, wanted, before=size, limit=1_000)
+    ordered = [row.seq for row in (every if newest else every[::-1])]
+
+    assert ordered[:7] == [row.seq for row in audit.page(filled, wanted, limit=7, newest=newest)]
+    assert ordered == [row.seq for row in audit.page(filled, wanted, limit=1_000, newest=newest)]
+
+
+def test_follows_the_head_in_steps(small_hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log is rolled up once enough is behind, never what the present commit adds, and all of it in the end."""
+    monkeypatch.setattr(stepping, "BEHIND_MIN", A_COMMIT)
+    roller, sizes = stepping.Rollup(), []
+    for _ in range(3):
+        with small_hub.store.write() as conn:
+            batch = Batch(conn, Head.load(conn), Directory(""), now_us=small_hub.clock())
+            for _ in range(A_COMMIT):
+                batch.append("view.read", "my-police", detail={})
+            roller.record(batch)
+            batch.finish()
+            sizes.append(rollup.size(conn))
+    with small_hub.store.read() as conn:
+        size, _ = log.head(conn)
+        total = sum(rollup.cells(conn, None, (0, size), rollup.size(conn)).values())
+
+    assert ([0, size - 2 * A_COMMIT, size - A_COMMIT], size) == (sizes, total)
