@@ -132,6 +132,7 @@ def test_person_data_needs_a_purpose(console: Console, reader: Reading) -> None:
 
     assert SECRET not in closed
     assert "somebody@example.org" not in closed
+    assert f"lintas show {line.id} --purpose PURPOSE --case-ref CASE" in words(closed)
     assert [] == before
     assert SECRET in opened
     sent = console.events(kind="bulletin.sent", party=READER, object=line.id)

@@ -41,6 +41,9 @@ DUE_ROWS = 100
 WAY = "console"
 """The way that stands in the record of a sending, and in the originator's table of readers."""
 
+REASON = " --purpose PURPOSE --case-ref CASE"
+"""What the reader of person data adds to a command, with values of its own."""
+
 FILTERS = ("topic", "kind", "from", "country", "urgency", "tlp")
 
 router = APIRouter(route_class=Page)
@@ -227,7 +230,8 @@ def commands(facts: Facts, agency: str | None) -> Sequence[tuple[str, str]]:
     row = facts.row
     if agency is None:
         return ()
-    found = [("Verify and show it on your own machine", f"lintas show {row.id}")]
+    reason = REASON if row.is_personal and row.iss != agency else ""
+    found = [("Verify and show it on your own machine", f"lintas show {row.id}{reason}")]
     if row.iss == agency:
         found.append(("See who has it, verified", f"lintas status {row.id}"))
         if facts.standing.state is None and row.kind != "recall":
