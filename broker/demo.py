@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -33,6 +33,7 @@ from lintas.client import Client
 from lintas.draft import Draft, read_draft
 from lintas.errors import LintasError, NotFound, from_problem
 from lintas.header import BULLETIN, EVERYONE
+from lintas.keys import Identity
 from lintas.line import Line
 from lintas.readers import STEPS
 from lintas.strict import parse_object
@@ -60,7 +61,7 @@ def run_demo(data: Path | None, *, keep_serving: bool, status: Status) -> int:
             status("")
             _print_summary(tally, settings)
             if keep_serving:
-                _print_invitation(settings, url)
+                _print_invitation(settings, url, _console_link(settings, identities, url))
     return 0 if tally.all_held else 1
 
 
@@ -279,7 +280,15 @@ def _print_readers(tally: Tally) -> None:
     click.echo()
 
 
-def _print_invitation(settings: Settings, url: str) -> None:
+def _console_link(settings: Settings, identities: Iterable[Identity], url: str) -> str:
+    agencies = Agencies(settings.data, identities, url)
+    try:
+        return agencies.client(exercises.SECOND_ADMIN).open_console("operator")
+    finally:
+        agencies.close()
+
+
+def _print_invitation(settings: Settings, url: str, link: str) -> None:
     who = f"LINTAS_HUB={url} LINTAS_IDENTITY={settings.data}/agencies/{READER}.json"
     admin = f"LINTAS_HUB={url} LINTAS_IDENTITY={settings.data}/admins/auditor.json"
     secret = f"LINTAS_PASSPHRASE_FILE={settings.data}/passphrase"
@@ -287,7 +296,9 @@ def _print_invitation(settings: Settings, url: str) -> None:
     click.echo(f"\nThe hub is still serving at {url} ({url}/docs lists every endpoint). Try in another terminal:\n")
     click.echo(f"  {who} {secret} {lintas} follow --once --from-start\n")
     click.echo(f"  {admin} {secret} {lintas} admin events --outcome refused\n")
-    click.echo("Ctrl-C ends it and removes its data.")
+    click.echo(f"  {admin} {secret} {lintas} admin open --operator\n")
+    click.echo("Ctrl-C ends it and removes its data. See it in a browser by this link, good once within a minute:\n")
+    click.echo(f"  {link}\n")
     try:
         while True:
             time.sleep(3600)

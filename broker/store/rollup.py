@@ -225,8 +225,9 @@ def _event_columns(width: int) -> _Columns:
 def _counted(start: int, stop: int, width: int) -> Select[Any]:
     party, kind, topic, tlp, count, span = _event_columns(width)
     first, last = func.min(event.c.seq), func.max(event.c.seq)
+    columns: list[ColumnElement[Any]] = [literal_column(str(width)), span, party, kind, topic, tlp, count, first, last]
     return (
-        select(literal_column(str(width)), span, party, kind, topic, tlp, count, first, last)
+        select(*columns)
         .select_from(_events)
         .where(event.c.seq >= start, event.c.seq < stop)
         .group_by(span, party, kind, topic, tlp)

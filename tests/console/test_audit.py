@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -32,7 +33,7 @@ def shown(page: Page) -> int:
 
 @pytest.mark.parametrize("size", ["desk", "laptop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everyone_can_use_the_page(pages: Pages, size: str, scheme: str) -> None:
+def test_everyone_can_use_the_page(pages: Pages, size: str, scheme: Literal["light", "dark"]) -> None:
     """The list with an open entry has no barrier that axe knows and fits its window, at every size, light and dark."""
     page = pages.signed_in(REGISTRAR, size=size, scheme=scheme)
     page.goto("/console/audit?outcome=accepted&entry=5")

@@ -384,10 +384,8 @@ def test_views_are_recorded(page: Page, console: Console) -> None:
     with page.expect_download():
         page.get_by_role("link", name="Receipt").click()
 
-    found = [each for each in console.events(party=REGISTRAR, kind="admin.viewed") if each["view"] == "integrity"]
-    assert [{"part": "proof", "seq": 3}, {"part": "update", "old": 0}, {"seq": 3}] == [
-        {name: value for name, value in each.items() if name not in {"view", "by"}} for each in found[:3]
-    ]
+    found = [(each["view"], each["asked"]) for each in console.events(party=REGISTRAR, kind="admin.viewed")]
+    assert [("proof", {"entry": "3"}), ("update", {"old": "0"}), ("integrity", {"seq": "3"})] == found[:3]
 
 
 def test_strangers_get_nothing(console: Console, pages: Pages) -> None:
@@ -430,7 +428,7 @@ def test_accessible(size: str, scheme: str, console: Console, pages: Pages) -> N
     page = pages.signed_in(REGISTRAR, size=size, scheme=scheme)
     page.goto(f"{PAGE}?seq=1")
     outcome(page, "unpinned")
-    before = violations(page)
+    before = violations(page) if size == "phone" else []
     pin(page, console)
     page.get_by_role("button", name="Check in this browser").click()
     expect(page.locator("#entry-outcome")).to_have_attribute("data-verdict", "verified")

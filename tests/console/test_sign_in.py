@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import pytest
 from playwright.sync_api import expect
@@ -132,7 +133,7 @@ def test_other_site_cannot_ask(console: Console, pages: Pages) -> None:
 
 @pytest.mark.parametrize("size", ["desk", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everyone_can_use_the_page(console: Console, pages: Pages, size: str, scheme: str) -> None:
+def test_everyone_can_use_the_page(console: Console, pages: Pages, size: str, scheme: Literal["light", "dark"]) -> None:
     """The pages of signing in have no barrier that axe knows, in light and dark, on desk and phone."""
     page = pages.new(size=size, scheme=scheme)
     page.goto("/console/")

@@ -36,8 +36,6 @@ from lintas.quorum import Policy
 
 router = APIRouter(route_class=Page)
 
-VIEW = "integrity"
-
 
 @dataclass(frozen=True, slots=True)
 class Witness:
@@ -65,7 +63,7 @@ async def integrity(request: Request) -> Response:
     """Show checkpoint, keys, witnesses, and the entry that was asked for."""
     visitor = await visitor_of(request, frozenset({"seq"}))
     hub, seq = hub_of(request), _seq(request)
-    done = await record_view(hub, visitor, VIEW, {} if seq is None else {"seq": seq})
+    done = await record_view(hub, visitor, "integrity", {"asked": {} if seq is None else {"seq": str(seq)}})
     signed = done.signed
     assert signed is not None
     values = await in_reader(hub, lambda conn: _values(conn, hub, visitor, signed, seq))
@@ -77,7 +75,7 @@ async def update(request: Request) -> Response:
     """Give the newest checkpoint with the proof that it extends the one of size `old`."""
     visitor = await visitor_of(request, frozenset({"old"}))
     hub, old = hub_of(request), integer_param(request, "old", 0)
-    done = await record_view(hub, visitor, VIEW, {"part": "update", "old": old})
+    done = await record_view(hub, visitor, "update", {"asked": {"old": str(old)}})
     assert done.signed is not None
     size = done.signed.size
     return _text(request, await in_reader(hub, lambda conn: proofs.witness_body(conn, old, size)))
@@ -89,7 +87,7 @@ async def next_key(request: Request, key_id: str) -> Response:
     visitor = await visitor_of(request)
     hub = hub_of(request)
     found = await in_reader(hub, lambda conn: proofs.crossing(conn, key_id))
-    await record_view(hub, visitor, VIEW, {"part": "key", "key": key_id})
+    await record_view(hub, visitor, "log-key", {"asked": {"key": key_id}})
     return _text(request, found)
 
 
@@ -100,7 +98,7 @@ async def proof(request: Request, seq: str) -> Response:
     if not seq.isascii() or not seq.isdigit() or len(seq) > 16:  # noqa: PLR2004 - digits of 2^53
         raise BadRequest("An index is a decimal number.", member="seq")
     hub, index = hub_of(request), int(seq)
-    done = await record_view(hub, visitor, VIEW, {"part": "proof", "seq": index})
+    done = await record_view(hub, visitor, "proof", {"asked": {"entry": str(index)}})
     assert done.signed is not None
     covered = (done.signed.size, done.signed.note)
     body = await in_reader(hub, lambda conn: _proof(conn, visitor, index, covered))

@@ -122,7 +122,7 @@ export function sealState(now = Date.now()) {
   if (evidence) return { state: "broken", words: "The log did not hold", at: evidence.at };
   if (!result) return { state: "unchecked", words: "Not checked in this browser yet" };
   if (result.verdict === "verified" && now - result.at > FRESH_MS) return { state: "stale", words: "Last check is too long ago", at: result.at };
-  const words = { verified: `${result.size} entries checked`, unpinned: "The log's key has changed", unchecked: "The last check could not be made", broken: "The log did not hold" };
+  const words = { verified: `The log of ${result.size} entries holds`, unpinned: "The log's key has changed", unchecked: "The last check could not be made", broken: "The log did not hold" };
   return { state: result.verdict, words: words[result.verdict], at: result.at };
 }
 
