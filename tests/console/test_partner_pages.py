@@ -29,7 +29,7 @@ AGENCY, OTHER = "my-police", "sg-fiu"
 
 @pytest.fixture(scope="module")
 def operator(console: Console) -> Reading:
-    """An administrator who signed in as operator."""
+    """An administrator who signed in as operator. A key has one session: no test signs it in again."""
     return sign_in(console, AUDITOR, "operator")
 
 
@@ -192,16 +192,16 @@ def test_system_is_for_operators(console: Console, operator: Reading, officer: R
     """The system page is for operators alone, and looking at it is an event."""
     assert 403 == officer.get("/console/system").status_code
     assert 403 == sign_in(console, REGISTRAR, "reviewer").get("/console/system").status_code
-    page = sign_in(console, AUDITOR, "operator").words("/console/system")
+    page = operator.words("/console/system")
 
     assert "accepting and serving" in page
     assert "Schema 00" in page
     assert {"view": "system", "by": "console"} == console.events(kind="admin.viewed", party=AUDITOR)[0]
 
 
-def test_settings_show_no_secret(console: Console) -> None:
+def test_settings_show_no_secret(console: Console, operator: Reading) -> None:
     """A setting that could hold a password, a path or an address is named with a digest; every one is there."""
-    page = sign_in(console, AUDITOR, "operator").page("/console/system")
+    page = operator.page("/console/system")
     settings = console.hub.settings
 
     assert settings.database not in page
