@@ -1,4 +1,4 @@
-"""Who has a bulletin, for its originator alone.
+"""Who has a bulletin, for its originator or a reviewing administrator.
 
 For each recipient: released or withheld, then the first event of each step on the way to a reader. A step is never
 taken back. Sent and received are the hub's word; opened and acknowledged are lines of the reader, handed over whole.
@@ -51,6 +51,11 @@ def readers_of(conn: Connection, directory: Directory, agency: str, line_id: str
     row = readable(conn, directory, agency, line_id)
     if row.iss != agency:
         raise NotFound
+    return readers_for_review(conn, directory, row)
+
+
+def readers_for_review(conn: Connection, directory: Directory, row: lines.StoredLine) -> Readers:
+    """Return who has a bulletin, whoever issued it: for administrators, who see no content."""
     sent = delivery.of_bulletin(conn, row.seq)
     acks = delivery.acks(conn, row.seq)
     named = lines.recipients(conn, row.seq)

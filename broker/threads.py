@@ -29,8 +29,10 @@ def read_thread(conn: Connection, directory: Directory, agency: str, line_id: st
     return replace(page_of(conn, directory, rows, window=window, size=size, now=now), is_cut=is_cut)
 
 
-def connected(conn: Connection, who: lines.Reader, asked: lines.StoredLine) -> tuple[list[lines.StoredLine], bool]:
-    """Return the thread of a readable bulletin in log order, and whether it was cut at `THREAD_MAX`."""
+def connected(
+    conn: Connection, who: lines.Reader | None, asked: lines.StoredLine
+) -> tuple[list[lines.StoredLine], bool]:
+    """Return the thread of a readable bulletin in log order, and whether it was cut at `THREAD_MAX`; None reads all."""
     found = {asked.seq: asked}
     waiting = [asked.seq]
     while waiting:

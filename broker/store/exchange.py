@@ -27,15 +27,17 @@ class Standing:
 
 
 def neighbours(
-    conn: Connection, reader: Reader, seqs: Collection[int], *, known: Collection[int], limit: int
+    conn: Connection, reader: Reader | None, seqs: Collection[int], *, known: Collection[int], limit: int
 ) -> list[StoredLine]:
-    """Return what refers to these bulletins or is referred to by them, as far as the reader may have it."""
+    """Return what refers to these bulletins or is referred to by them, as far as the reader may have it; None: all."""
     linked = union(
         select(ref.c.seq).where(ref.c.target.in_(seqs)),
         select(ref.c.target).where(ref.c.seq.in_(seqs)),
     ).subquery()
-    is_readable = or_(line.c.iss == reader.agency, lines.is_released_to(reader))
     is_new = and_(line.c.seq.in_(select(linked.c.seq)), line.c.seq.not_in(known))
+    if reader is None:
+        return lines.matching(conn, is_new, limit=limit)
+    is_readable = or_(line.c.iss == reader.agency, lines.is_released_to(reader))
     return lines.matching(conn, is_new, is_readable, limit=limit)
 
 

@@ -233,7 +233,7 @@ def _half(reader: Reader, wanted: Filter, ref_to: str | None, agency: str) -> Se
         select(*_COLUMNS)
         .join_from(recipient, line, recipient.c.seq == line.c.seq)
         .where(recipient.c.agency == agency, recipient.c.state == RELEASED, recipient.c.seq > bindparam("after"))
-        .where(_allowed(reader), *_wanted(wanted, reader.agency), *_refers(ref_to))
+        .where(allowed(reader), *_wanted(wanted, reader.agency), *_refers(ref_to))
         .order_by(recipient.c.seq)
         .limit(bindparam("limit"))
     )
@@ -302,7 +302,7 @@ def first_opened(conn: Connection, was: Reader, reader: Reader, wanted: Filter, 
     statement = (
         select(func.min(line.c.seq))
         .where(line.c.seq > passed.above, line.c.seq <= passed.until, line.c.exp > passed.now, line.c.raw.is_not(None))
-        .where(is_released_to(reader), not_(_allowed(was)), *_wanted(wanted, reader.agency))
+        .where(is_released_to(reader), not_(allowed(was)), *_wanted(wanted, reader.agency))
         .where(~received.correlate(line).exists(), ~withdrawn.correlate(line).exists())
     )
     return conn.scalar(statement)
@@ -314,7 +314,7 @@ def is_released_to(reader: Reader) -> ColumnElement[bool]:
     released = select(mine.c.seq).where(
         mine.c.agency.in_((reader.agency, EVERYONE)), mine.c.seq == line.c.seq, mine.c.state == RELEASED
     )
-    return and_(line.c.iss != reader.agency, released.correlate(line).exists(), _allowed(reader))
+    return and_(line.c.iss != reader.agency, released.correlate(line).exists(), allowed(reader))
 
 
 def set_personal(conn: Connection, seq: int, *, is_personal: bool) -> None:
@@ -335,7 +335,8 @@ def _line(row: Sequence[Any]) -> StoredLine:
     return StoredLine._make(row)
 
 
-def _allowed(reader: Reader) -> ColumnElement[bool]:
+def allowed(reader: Reader) -> ColumnElement[bool]:
+    """Return the condition that a line lies within what the reader may have now."""
     # Later changes of grants narrow what is read; nothing narrows a recall. New content waits for a suspension's end.
     if reader.only_withdrawals:
         return and_(line.c.withdraws.is_(True), line.c.kind == RECALL)

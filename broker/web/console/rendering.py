@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
-from broker.web.console import words
+from broker.web.console import charts, words
 from broker.web.console.headers import headers_for
 from broker.web.console.navigation import entries_for, is_here
 from broker.web.http import hub_of, problem_members, use_problems
@@ -113,8 +113,10 @@ def environment() -> Environment:
         "outcome": words.outcome,
         "outcome_of": words.outcome_of,
         "tlp": words.tlp,
+        "marking": words.marking,
+        "topic": words.topic,
     }
-    found.globals |= {"icon": words.icon}
+    found.globals |= {"icon": words.icon, "charts": charts, "words": words}
     found.tests["here"] = is_here
     return found
 

@@ -5,15 +5,25 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from broker.web.charging import public
-from broker.web.console import audit, integrity, sign_in, static
+from broker.web.console import audit, bulletins, integrity, live, overview, partners, sign_in, static, system
 from broker.web.console.headers import headers_for
 from broker.web.console.rendering import Page
 from lintas.errors import NotFound
 
-ROUTERS = (sign_in.pages, audit.router, integrity.router, static.router)
+ROUTERS = (
+    overview.router,
+    audit.router,
+    integrity.router,
+    live.router,
+    bulletins.router,
+    partners.router,
+    system.router,
+    sign_in.pages,
+    static.router,
+)
 """The routers with pages, in any order."""
 
-FIRST = "/console/audit"
+FIRST = "/console/"
 
 
 def console_router() -> APIRouter:
@@ -34,7 +44,6 @@ _last = APIRouter(route_class=Page)
 
 
 @_last.get("/console")
-@_last.get("/console/")
 async def first(request: Request) -> Response:
     """Lead to the first page."""
     public(request)

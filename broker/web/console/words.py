@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
+from lintas import vocabulary
 from lintas.event import KINDS, US_PER_S
 from lintas.vocabulary import TLP
 
@@ -121,6 +122,16 @@ def tlp(marking: str) -> Markup:
     if marking not in TLP:
         return text(marking)
     return Markup('<span class="tlp {}">TLP:{}</span>').format(marking.lower().replace("+", "-"), marking)
+
+
+def marking(rank: int) -> Markup:
+    """Show a marking by its rank, as tables of the hub have it."""
+    return tlp(TLP[rank])
+
+
+def topic(name: str) -> str:
+    """Return what a topic is called, or the name itself where it is unknown."""
+    return vocabulary.load().title("topics", name)
 
 
 def icon(name: str) -> Markup:

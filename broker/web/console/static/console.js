@@ -146,7 +146,77 @@ function setUpFilters() {
   });
 }
 
+// --- bulletins as they come in ---
+
+function part(name, text, kind) {
+  const element = document.createElement(name);
+  element.textContent = text;
+  if (kind) element.className = kind;
+  return element;
+}
+
+function liveRow(told) {
+  const row = part("li", "", "fresh");
+  const badge = part("span", told.country, "badge");
+  badge.setAttribute("aria-hidden", "true");
+  const link = part("a", told.topic);
+  link.href = `/console/bulletins/${encodeURIComponent(told.id)}`;
+  const tlp = part("span", `TLP:${told.tlp}`, `tlp ${told.tlp.toLowerCase().replace("+", "-")}`);
+  const by = part("span", `${told.issuer} · ${told.kind}`, "by");
+  if (told.urgency === "flash") by.append(" · ", part("b", "flash", "refused"));
+  const at = part("span", "", "at");
+  const time = part("time", told.clock);
+  time.dateTime = time.title = told.time;
+  at.append(time);
+  row.append(badge, link, tlp, by, at);
+  return row;
+}
+
+function setUpLive() {
+  const list = document.querySelector("[data-live]");
+  if (!list) return;
+  const state = document.querySelector("[data-live-state]");
+  const button = document.querySelector("[data-live-pause]");
+  const held = [];
+  let paused = false;
+
+  function say(words, kind) {
+    state.textContent = words;
+    state.className = `live-state ${kind}`;
+  }
+  function show(told) {
+    list.querySelector(".none")?.remove();
+    list.prepend(liveRow(told));
+    while (list.children.length > Number(list.dataset.liveRows)) list.lastElementChild.remove();
+  }
+  function told() {
+    say(paused ? `${held.length} waiting` : "live", paused ? "off" : "on");
+  }
+
+  const source = new EventSource(list.dataset.live);
+  source.addEventListener("open", told);
+  source.addEventListener("error", () => say(source.readyState === EventSource.CLOSED ? "ended: load the page again" : "away", "off"));
+  source.addEventListener("message", (event) => {
+    const found = JSON.parse(event.data);
+    if (paused) {
+      held.push(found);
+      // What no longer fits the list is not kept either.
+      if (held.length > 500) held.shift();
+    } else show(found);
+    told();
+  });
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    paused = !paused;
+    button.textContent = paused ? "Resume" : "Pause";
+    if (!paused) for (const found of held.splice(0)) show(found);
+    told();
+  });
+  addEventListener("pagehide", () => source.close());
+}
+
 setUpTheme();
+setUpLive();
 setUpList();
 setUpFilters();
 addEventListener("keydown", onKey);
