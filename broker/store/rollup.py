@@ -6,7 +6,7 @@ view adds the events that are not in yet. Derived, so it may be emptied and made
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ HOUR, DAY, MONTH = 1, 24, 672
 
 HOUR_US = 3_600_000_000
 NO_TOPIC, NO_TLP = "", -1
+DAYS_TOGETHER_MAX = 16
 
 _KEY = ("width", "start", "party", "kind", "topic", "tlp_rank")
 
@@ -114,13 +115,18 @@ def ranges(conn: Connection, wanted: Wanted, *, newest: bool) -> Iterator[tuple[
 
     Days are looked at before their hours: whoever stops early has read little.
     """
-    for start, _, _ in _spans_with(conn, wanted, DAY, None, newest=newest):
-        for _, first, last in _spans_with(conn, wanted, HOUR, range(start, start + DAY), newest=newest):
+    days = [start for start, _, _ in _spans_with(conn, wanted, DAY, None, newest=newest)]
+    done, together = 0, 1
+    while done < len(days):
+        hours = [start + hour for start in days[done : done + together] for hour in range(DAY)]
+        for _, first, last in _spans_with(conn, wanted, HOUR, hours, newest=newest):
             yield first, last
+        # Whoever goes on is after something rare.
+        done, together = done + together, min(2 * together, DAYS_TOGETHER_MAX)
 
 
 def _spans_with(
-    conn: Connection, wanted: Wanted, width: int, hours: range | None, *, newest: bool
+    conn: Connection, wanted: Wanted, width: int, hours: Sequence[int] | None, *, newest: bool
 ) -> Iterator[tuple[int, int, int]]:
     statement = (
         select(rollup.c.start, func.min(rollup.c.first), func.max(rollup.c.last))

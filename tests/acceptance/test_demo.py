@@ -90,20 +90,20 @@ def test_broken_database(tmp_path: Path) -> None:
 
 
 def test_invitation(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """In a terminal it tells two commands to try, and goes on until it is interrupted."""
+    """In a terminal it tells what to try, gives a link to the console, and goes on until it is interrupted."""
 
     def interrupt(_seconds: float) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("broker.demo.time.sleep", interrupt)
 
-    url = "http://127.0.0.1:8470"
-    demo._print_invitation(read_settings({}, data=str(tmp_path)), url, f"{url}/console/sign-in/code")
+    demo._print_invitation(read_settings({}, data=str(tmp_path)), "http://127.0.0.1:8470", "http://the.link")
 
     out = capsys.readouterr().out
     assert "lintas follow --once --from-start" in out
     assert "lintas admin events --outcome refused" in out
-    assert f"  {url}/console/sign-in/code\n" in out
+    assert "lintas admin open --operator" in out
+    assert "\n  http://the.link\n" in out
     assert out.endswith("stopped\n")
 
 

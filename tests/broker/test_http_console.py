@@ -174,6 +174,17 @@ def test_every_answer_forbids_what_pages_do_not_need(desks: Desks, path: str) ->
     assert ("no-cache" if "static" in path else "no-store") == found["cache-control"]
 
 
+def test_browsers_stay_with_tls(desks: Desks) -> None:
+    """An answer that goes out over TLS, as the proxy says, tells the browser to use nothing else; others do not."""
+    name = "strict-transport-security"
+    found = [
+        httpx.get(f"{desks.url}/console/", headers=OWN | more).headers.get(name)
+        for more in ({"X-Forwarded-Proto": "https"}, {})
+    ]
+
+    assert ["max-age=31536000", None] == found
+
+
 def test_files_have_strong_tags(desks: Desks) -> None:
     """A file that the browser has is not sent again; another version of it is."""
     (name, file), *_ = read_files().items()

@@ -140,7 +140,7 @@ def test_many_names_are_cut() -> None:
 def test_owed_by_an_agency() -> None:
     """An agency's officers see what they owe, late or not, and their own webhooks and keys."""
     late, soon = (Open(RECALL, (Duty(READER, 1, due),)) for due in (NOW, NOW + 60))
-    found = attention.of_agency([HOOK], [(READER, NOW)], [soon], [replace(late, line=replace(RECALL, kind="rfi"))], NOW)
+    found = attention.of_agency([HOOK], [(READER, NOW)], [soon], [replace(late, line=RECALL._replace(kind="rfi"))], NOW)
 
     assert [("bad", "overdue"), ("warn", "due"), ("warn", "key ends")] == [(each.tone, each.word) for each in found]
 

@@ -26,7 +26,7 @@ from broker.web.charging import charge_rows
 from broker.web.console import asked as asking
 from broker.web.console import facets, histogram
 from broker.web.console.asked import FACETS, SINGLE, Asked
-from broker.web.console.headers import headers_for
+from broker.web.console.headers import headers_of
 from broker.web.console.rendering import Page, render
 from broker.web.console.session import record_view, visitor_of
 from broker.web.export import exported
@@ -122,7 +122,7 @@ async def export(request: Request) -> Response:
         return audit.part(conn, wanted, before=before, limit=limit)
 
     response = exported(hub, read, form, done.value + 1)
-    response.headers.update(headers_for(request.url.scheme))
+    response.headers.update(headers_of(request))
     return response
 
 
@@ -145,7 +145,7 @@ async def proof(request: Request, seq: str) -> Response:
     hub, index = hub_of(request), _index(seq)
     await record_view(hub, visitor, "proof", {"asked": {"entry": str(index)}})
     body = await in_reader(hub, lambda conn: (_entitled(conn, visitor, index), proofs.receipt(conn, index))[1])
-    headers = headers_for(request.url.scheme)
+    headers = headers_of(request)
     headers["Content-Disposition"] = f'attachment; filename="lintas-entry-{index}.tlog-proof"'
     return Response(body, headers=headers, media_type=TEXT_MEDIA)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fastapi import Request
+
 _DIRECTIVES = (
     "default-src 'none'",
     "script-src 'self'",
@@ -31,6 +33,13 @@ HEADERS: Mapping[str, str] = {
 
 STRICT_TRANSPORT = {"Strict-Transport-Security": "max-age=31536000"}
 """For a year after a visit over TLS the browser uses nothing else."""
+
+
+def headers_of(request: Request) -> dict[str, str]:
+    """Return the headers of an answer to this request; a proxy says that it came over TLS."""
+    # Whoever says so itself only binds its own browser.
+    forwarded = request.headers.get("x-forwarded-proto")
+    return headers_for("https" if forwarded == "https" else request.url.scheme)
 
 
 def headers_for(scheme: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ from broker.store import cosignatures, log
 from broker.store.engine import Connection
 from broker.web.charging import public
 from broker.web.console import offline
-from broker.web.console.headers import headers_for
+from broker.web.console.headers import headers_of
 from broker.web.console.rendering import Page, render
 from broker.web.console.session import check_site, record_view, visitor_of
 from broker.web.http import TEXT_MEDIA, check_params, hub_of, integer_param
@@ -114,7 +114,7 @@ async def verify_html(request: Request) -> Response:
     public(request)
     found = offline.read()
     disposition = {"Content-Disposition": 'attachment; filename="verify.html"', "Content-Type": "text/html"}
-    return Response(found.data, headers=headers_for(request.url.scheme) | disposition)
+    return Response(found.data, headers=headers_of(request) | disposition)
 
 
 def _seq(request: Request) -> int | None:
@@ -124,7 +124,7 @@ def _seq(request: Request) -> int | None:
 
 
 def _text(request: Request, body: bytes, more: Mapping[str, str] | None = None) -> Response:
-    return Response(body, headers={**headers_for(request.url.scheme), **(more or {})}, media_type=TEXT_MEDIA)
+    return Response(body, headers={**headers_of(request), **(more or {})}, media_type=TEXT_MEDIA)
 
 
 def _values(conn: Connection, hub: Hub, visitor: Visitor, signed: Signed, seq: int | None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from broker.store.engine import Connection
 from broker.store.sessions import session_of
 from broker.store.shown import Part, Shown
 from broker.web.console import words
-from broker.web.console.headers import headers_for
+from broker.web.console.headers import headers_of
 from broker.web.console.rendering import Page
 from broker.web.console.session import record_view, visitor_of
 from broker.web.http import hub_of, integer_param
@@ -53,7 +53,7 @@ async def live(request: Request) -> Response:
     if last.isascii() and last.isdigit():
         after = max(after, int(last[:16]))
     await record_view(hub, visitor, "live")
-    headers = headers_for(request.url.scheme) | {"X-Accel-Buffering": "no"}
+    headers = headers_of(request) | {"X-Accel-Buffering": "no"}
     return StreamingResponse(_events(hub, visitor, after), headers=headers, media_type="text/event-stream")
 
 

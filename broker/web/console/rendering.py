@@ -17,7 +17,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from broker.web.console import charts, words
-from broker.web.console.headers import headers_for
+from broker.web.console.headers import headers_of
 from broker.web.console.navigation import entries_for, is_here
 from broker.web.http import hub_of, problem_members, use_problems
 from lintas.errors import InternalError, LintasError, Refusal, Unauthorized
@@ -69,7 +69,7 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
         }
         | values
     )
-    return Response(body, status, headers_for(request.url.scheme), media_type="text/html")
+    return Response(body, status, headers_of(request), media_type="text/html")
 
 
 def problem_page(request: Request, error: LintasError) -> Response:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from broker.web.charging import public
 from broker.web.console import audit, bulletins, integrity, live, overview, partners, sign_in, static, system
-from broker.web.console.headers import headers_for
+from broker.web.console.headers import headers_of
 from broker.web.console.rendering import Page
 from lintas.errors import NotFound
 
@@ -47,7 +47,7 @@ _last = APIRouter(route_class=Page)
 async def first(request: Request) -> Response:
     """Lead to the first page."""
     public(request)
-    return Response(status_code=303, headers=headers_for(request.url.scheme) | {"Location": FIRST})
+    return Response(status_code=303, headers=headers_of(request) | {"Location": FIRST})
 
 
 @_last.get("/console/{rest:path}")

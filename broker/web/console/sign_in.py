@@ -17,7 +17,7 @@ from broker.batch import Batch
 from broker.delivery import in_reader, submit, submit_as
 from broker.store.sessions import link_of, session_of
 from broker.web.charging import public
-from broker.web.console.headers import headers_for
+from broker.web.console.headers import headers_of
 from broker.web.console.rendering import Page, render
 from broker.web.console.session import COOKIE, browser_of, check_site, drop_cookie, set_cookie
 from broker.web.http import (
@@ -125,4 +125,4 @@ def _role(body: bytes) -> str | None:
 
 
 def _go_to(request: Request, path: str) -> Response:
-    return Response(status_code=303, headers=headers_for(request.url.scheme) | {"Location": path})
+    return Response(status_code=303, headers=headers_of(request) | {"Location": path})

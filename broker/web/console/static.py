@@ -11,7 +11,7 @@ from importlib.resources import files
 from fastapi import APIRouter, Request, Response
 
 from broker.web.charging import public
-from broker.web.console.headers import headers_for
+from broker.web.console.headers import headers_of
 from broker.web.console.rendering import Page
 from broker.web.http import check_params
 from lintas.errors import NotFound
@@ -42,7 +42,7 @@ async def static(request: Request, name: str) -> Response:
     file = read_files().get(name)
     if file is None:
         raise NotFound
-    headers = headers_for(request.url.scheme) | {"ETag": file.tag, "Cache-Control": "no-cache"}
+    headers = headers_of(request) | {"ETag": file.tag, "Cache-Control": "no-cache"}
     if request.headers.get("if-none-match") == file.tag:
         return Response(status_code=304, headers=headers)
     return Response(file.data, headers=headers, media_type=file.media)
