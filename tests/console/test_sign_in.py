@@ -115,10 +115,10 @@ def test_sign_out_ends_the_session_at_the_hub(console: Console, pages: Pages) ->
 def test_other_site_cannot_ask(console: Console, pages: Pages) -> None:
     """A page at another port of the same host, to which browsers send the cookie along, can neither act nor read."""
     page = pages.signed_in(OFFICER)
-    evil = page.context.new_page()
-    evil.route("http://localhost:1/", lambda route: route.fulfill(body="<form></form>", content_type="text/html"))
     statuses = []
     for method, path in (("post", "/console/sign-out"), ("get", "/console/audit")):
+        evil = page.context.new_page()
+        evil.route("http://localhost:1/", lambda route: route.fulfill(body="<form></form>", content_type="text/html"))
         evil.goto("http://localhost:1/")
         with evil.expect_response(lambda answer: "/console/" in answer.url) as answer:
             evil.evaluate(
