@@ -107,7 +107,7 @@ class Throttle(logging.Filter):
         """Begin a second."""
         super().__init__()
         self._second = 0
-        self._counts: dict[tuple[str, str], int] = {}
+        self._counts: dict[tuple[str, int, str], int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether to write this one. What is critical always is."""
@@ -116,6 +116,7 @@ class Throttle(logging.Filter):
             self._second, self._counts = int(record.created), {}
             if left_out:
                 record.left_out = left_out
-        kind = (record.name, str(record.msg))
+        # By level too: what somebody outside causes must not hide what is ours.
+        kind = (record.name, record.levelno, str(record.msg))
         self._counts[kind] = self._counts.get(kind, 0) + 1
         return record.levelno >= logging.CRITICAL or self._counts[kind] <= KIND_MAX

@@ -221,6 +221,9 @@ def statements() -> set[str]:
         if path.name in ("copying.py", "migrate.py", "tables.py"):
             # Backups, moves, migrations: a command for a hub that is stopped, whole or not at all in one transaction.
             continue
+        if path.name in ("rollup.py", "sessions.py"):
+            # Figures that are counted again from the log, sign-ins that end by themselves: nobody is promised them.
+            continue
         tree = ast.parse(path.read_text())
         loops = {
             node.target.id: [each.id for each in node.iter.elts if isinstance(each, ast.Name)]
