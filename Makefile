@@ -7,7 +7,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
-APT := timeout 120 apt-get -qq --option Acquire::Retries=1
+APT := timeout 300 apt-get -qq --option Acquire::Retries=1
 
 # uv: trust what the machine trusts, and use the machine's Python.
 export UV_SYSTEM_CERTS := 1
