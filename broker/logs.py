@@ -20,7 +20,6 @@ from broker.store.engine import DatabaseFault
 from lintas.errors import LintasError
 
 TEXT, JSON = "text", "json"
-FORMATS = (JSON, TEXT)
 
 KIND_MAX = 20
 """Lines of one kind within a second: whoever causes them from outside must not fill the disk."""

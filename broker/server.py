@@ -31,8 +31,6 @@ KEEP_ALIVE_S = 75
 ANSWER_S = 30
 """How long requests that are being answered are waited for when the server stops."""
 
-BACKLOG = 2_048
-
 REQUEST_ID_BYTES = 8
 CLIENT_ERROR, SERVER_ERROR = 400, 500
 NO_ROUTE = "none"

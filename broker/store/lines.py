@@ -346,9 +346,8 @@ def allowed(reader: Reader) -> ColumnElement[bool]:
     return or_(line.c.withdraws.is_(True), inside)
 
 
-def _wanted(wanted: Filter, agency: str) -> list[ColumnElement[bool]]:
-    if wanted == EVERYTHING:
-        return []
+def says(wanted: Filter) -> list[ColumnElement[bool]]:
+    """Return the conditions that a filter sets on what the header of a line says."""
     parts: list[ColumnElement[bool]] = []
     if wanted.topics:
         parts.append(line.c.topic.in_(wanted.covered_topics()))
@@ -362,6 +361,13 @@ def _wanted(wanted: Filter, agency: str) -> list[ColumnElement[bool]]:
         parts.append(line.c.urgency.in_(wanted.urgencies))
     if wanted.tlps:
         parts.append(line.c.tlp_rank.in_({tlp_rank(tlp) for tlp in wanted.tlps}))
+    return parts
+
+
+def _wanted(wanted: Filter, agency: str) -> list[ColumnElement[bool]]:
+    if wanted == EVERYTHING:
+        return []
+    parts = says(wanted)
     if wanted.indicators:
         found = select(indicator.c.seq).where(indicator.c.seq == line.c.seq, indicator.c.type.in_(wanted.indicators))
         parts.append(found.exists())

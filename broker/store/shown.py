@@ -6,16 +6,14 @@ what they show, however long the log is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Subquery, func, select, union_all
 
-from broker.store.lines import EVERYONE, RELEASED, Reader, allowed
+from broker.store.lines import EVERYONE, RELEASED, Reader, allowed, says
 from broker.store.tables import line, recipient
 from lintas.filter import Filter
-from lintas.vocabulary import tlp_rank
 
 DAY_S = 86_400
 
@@ -58,10 +56,10 @@ _COLUMNS: tuple[Column[Any], ...] = (
 def newest(conn: Connection, reader: Reader | None, wanted: Filter, part: Part) -> list[Shown]:
     """Return the newest bulletins of this part; those that the reader issued or may have, or with None all."""
     if reader is None:
-        statement = select(*_COLUMNS).where(line.c.kind.is_not(None), *_within(line.c.seq, part), *_wanted(wanted))
-        return [_shown(row) for row in conn.execute(statement.order_by(line.c.seq.desc()).limit(part.limit))]
-    found = _mine(reader, [*_wanted(wanted)], part, _COLUMNS)
-    return [_shown(row) for row in conn.execute(select(found).order_by(found.c.seq.desc()).limit(part.limit))]
+        statement = select(*_COLUMNS).where(line.c.kind.is_not(None), *_within(line.c.seq, part), *says(wanted))
+        return [Shown(*row) for row in conn.execute(statement.order_by(line.c.seq.desc()).limit(part.limit))]
+    found = _mine(reader, says(wanted), part, _COLUMNS)
+    return [Shown(*row) for row in conn.execute(select(found).order_by(found.c.seq.desc()).limit(part.limit))]
 
 
 def by_day(conn: Connection, reader: Reader | None, *, after: int) -> list[tuple[int, str, bool, int]]:
@@ -110,24 +108,3 @@ def _cut(walk: Select[Any], seq: Column[int], part: Part) -> Select[Any]:
 
 def _within(seq: Column[int], part: Part) -> list[ColumnElement[bool]]:
     return [seq > part.after] + ([] if part.before is None else [seq < part.before])
-
-
-def _wanted(wanted: Filter) -> list[ColumnElement[bool]]:
-    parts: list[ColumnElement[bool]] = []
-    if wanted.topics:
-        parts.append(line.c.topic.in_(wanted.covered_topics()))
-    if wanted.kinds:
-        parts.append(line.c.kind.in_(wanted.kinds))
-    if wanted.issuers:
-        parts.append(line.c.iss.in_(wanted.issuers))
-    if wanted.countries:
-        parts.append(func.substr(line.c.iss, 1, 2).in_(wanted.countries))
-    if wanted.urgencies:
-        parts.append(line.c.urgency.in_(wanted.urgencies))
-    if wanted.tlps:
-        parts.append(line.c.tlp_rank.in_({tlp_rank(tlp) for tlp in wanted.tlps}))
-    return parts
-
-
-def _shown(row: Sequence[Any]) -> Shown:
-    return Shown(*row)

@@ -57,13 +57,6 @@ async def visitor_of(request: Request, params: Collection[str] = (), repeatable:
     return visitor
 
 
-def admin_visitor(visitor: Visitor) -> Visitor:
-    """Return the visitor if it is an administrator; raise NotAllowed."""
-    if not visitor.is_admin:
-        raise NotAllowed("Only administrators see this page.", member="role")
-    return visitor
-
-
 def operator_visitor(visitor: Visitor) -> Visitor:
     """Return the visitor if it signed in as operator; raise NotAllowed."""
     if not visitor.is_operator:
