@@ -121,7 +121,7 @@ def test_refused_alike(text: str, address: Any, now: int) -> None:
 
 def test_over() -> None:
     """Whoever holds the secret of a token that is over is told so."""
-    assert read_tokens.find(TEXT, DIRECTORY, NOW + 99, HERE)
+    assert TOKEN == read_tokens.find(TEXT, DIRECTORY, NOW + 99, HERE).token_id
     with pytest.raises(Unauthorized) as refusal:
         read_tokens.find(TEXT, DIRECTORY, NOW + 100, HERE)
 
