@@ -29,6 +29,7 @@ from broker.web import (
     openapi,
     operations,
     partners,
+    read_tokens,
     readers,
     subscriptions,
 )
@@ -108,6 +109,7 @@ def _routes(app: FastAPI) -> None:
         readers,
         matching,
         webhooks_page,
+        read_tokens,
         admin,
         operations,
         docs,

@@ -70,6 +70,17 @@ _EXAMPLE_WEBHOOK = {
     "code": "not-delivered",
     "pending": 2,
 }
+_EXAMPLE_READ_TOKEN = {
+    "token": "k3v5q2xatz7m",
+    "label": "MISP of the fusion desk",
+    "state": "active",
+    "ceiling": "AMBER",
+    "areas": ["cyber", "maritime"],
+    "until": "2027-02-22T03:00:00.000000Z",
+    "addresses": ["203.0.113.0/24"],
+    "by": EXAMPLE_ID,
+    "seq": 31,
+}
 _EXAMPLE_POSTED = {"id": EXAMPLE_ID, "seq": 12, "events": ["key.enrolled"], "needs_second": False, "receipt": RECEIPT}
 _EXAMPLE_PROVEN = {"seq": 7, "body": '{"v":1,"kind":"key.approved","...":"..."}', "line": LINE, "proof": ["..."]}
 _EXAMPLE_SUBSCRIPTION = {"name": "scams", "filter": {"topic": ["cyber.scam"]}, "cursor": 12}
@@ -167,6 +178,7 @@ ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/v1/watches"): (_JSON, {"watches": [{"name": "case-26-7", "count": 2}]}),
     ("get", "/v1/watches/{name}/bulletins"): (LINES_MEDIA, ROW),
     ("get", "/v1/webhooks"): (_JSON, {"webhooks": [_EXAMPLE_WEBHOOK]}),
+    ("get", "/v1/read-tokens"): (_JSON, {"read_tokens": [_EXAMPLE_READ_TOKEN]}),
     ("post", "/v1/console/links"): (
         _JSON,
         {"path": f"/console/sign-in/{EXAMPLE_ID}", "role": "officer", "until": _TIME},
