@@ -41,6 +41,9 @@ UUIDS_MAX = 100_000
 
 DOOR = "misp"
 
+Value = tuple[str, str]
+"""Type and canonical value of an indicator."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -116,19 +119,11 @@ def entry_of(conn: Connection, directory: Directory, bounds: Bounds, first: str,
     return next((each for each in found if each.listed.origin.id == first), None)
 
 
-def event_of(conn: Connection, entry: Entry) -> dict[str, Any]:
-    """Return an event whole."""
-    stored = lines.by_seq(conn, entry.seqs)
-    exports = {seq: _export(row) for seq, row in stored.items() if row.raw is not None}
-    export = exports[entry.row.seq]
-    had = {
-        (each.type, each.value) for seq in exports if seq != entry.row.seq for each in exports[seq].content.indicators
-    }
-    has = {(each.type, each.value) for each in export.content.indicators}
-    gone = (had - has) | _recalled_values(conn, entry.row.seq)
-    origin, changed_us = entry.listed.origin, entry.listed.changed_us
-    export = replace(export, origins={export.id: origin}, withdrawn=frozenset(gone), changed_us=changed_us)
-    return withdrawn_event(export, changed_us) if entry.listed.is_withdrawn else write_event(export)
+def events_of(conn: Connection, found: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Return these events whole; those that stand with what they have, the others with what is gone."""
+    stored = lines.by_seq(conn, [seq for each in found for seq in each.seqs])
+    recalled = _recalled_values(conn, [each.row.seq for each in found if each.row.is_said_of])
+    return [_event(each, stored, recalled[each.row.seq]) for each in found]
 
 
 def firsts_of(found: Iterable[Entry]) -> dict[str, str]:
@@ -138,7 +133,7 @@ def firsts_of(found: Iterable[Entry]) -> dict[str, str]:
 
 def hashes_of(conn: Connection, found: Sequence[Entry]) -> str:
     """Return the lines of ``hashes.csv`` for these events; what is withdrawn has none."""
-    return hashes_csv(event_of(conn, each) for each in found if not each.listed.is_withdrawn)
+    return hashes_csv(events_of(conn, [each for each in found if not each.listed.is_withdrawn]))
 
 
 def _entries(conn: Connection, directory: Directory, rows: Sequence[StoredLine], *, now: int) -> list[Entry]:
@@ -201,12 +196,29 @@ def _is_sealed(row: StoredLine) -> bool:
     return row.is_personal and row.raw is not None and parse(row.raw).header.enc is not None
 
 
+def _event(entry: Entry, stored: Mapping[int, StoredLine], recalled: set[Value]) -> dict[str, Any]:
+    exports = [_export(stored[seq]) for seq in entry.seqs if stored[seq].raw is not None]
+    export = exports[-1]
+    had = {(each.type, each.value) for older in exports[:-1] for each in older.content.indicators}
+    has = {(each.type, each.value) for each in export.content.indicators}
+    origin, changed_us = entry.listed.origin, entry.listed.changed_us
+    gone = frozenset((had - has) | recalled)
+    export = replace(export, origins={export.id: origin}, withdrawn=gone, changed_us=changed_us)
+    return withdrawn_event(export, changed_us) if entry.listed.is_withdrawn else write_event(export)
+
+
 def _export(row: StoredLine) -> Export:
     assert row.raw is not None
     return clear_export(parse(row.raw), row.at * US_PER_S)
 
 
-def _recalled_values(conn: Connection, seq: int) -> set[tuple[str, str]]:
-    recalls = [each.id for each in lines.references(conn, [seq]) if each.relation == PART]
-    found = (bulletin.parse(parse(raw).payload, kind="recall") for raw in lines.by_ids(conn, recalls).values())
-    return {(each.type, each.value) for content in found for each in content.indicators}
+def _recalled_values(conn: Connection, seqs: Sequence[int]) -> dict[int, set[Value]]:
+    """Return which values were recalled of each of these bulletins."""
+    recalls = [each for each in lines.references(conn, seqs) if each.relation == PART] if seqs else []
+    raws = lines.by_ids(conn, {each.id for each in recalls})
+    found: dict[int, set[Value]] = defaultdict(set)
+    for each in recalls:
+        if each.id in raws:
+            content = bulletin.parse(parse(raws[each.id]).payload, kind="recall")
+            found[each.target] |= {(value.type, value.value) for value in content.indicators}
+    return found

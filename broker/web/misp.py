@@ -93,7 +93,8 @@ async def event(request: Request, uuid: Annotated[str, Path()]) -> Response:
         found = misp.entry_of(conn, directory, misp.bounds_of(directory, caller), first, now=now)
         if found is None:
             raise NotFound
-        row, body = found.row, json.dumps(misp.event_of(conn, found), ensure_ascii=False, separators=(",", ":"))
+        [written] = misp.events_of(conn, [found])
+        row, body = found.row, json.dumps(written, ensure_ascii=False, separators=(",", ":"))
         shown = Row(row.seq, row.id, row.iss, body.encode(), is_line=not found.listed.is_withdrawn)
         return Page(directory, log.head(conn)[0], (shown,))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -21,6 +22,8 @@ from broker.limits import Limits, Rate
 from broker.misp import EVENTS_MAX, Uuids
 from broker.read_tokens import OVER, REFUSED, find
 from broker.web.interop import SCHEMES
+from broker.web.misp import _hashes
+from lintas.errors import Unauthorized
 from lintas.header import KEY, ORDER
 from lintas.keys import fresh_content_key
 from lintas.line import Line, make_head, parse, sign_under
@@ -482,6 +485,17 @@ def test_superseded_by_what_it_may_not_read(desks: Desks) -> None:
     assert set() == tool.hashes()
 
 
+def test_superseded_past_grants(desks: Desks) -> None:
+    """What replaces something that the agency holds comes past a narrower grant, as in its feed, not past a token."""
+    old = desks.publish(ISSUER, [READER], payload=content(("phone", PHONE)))
+    tool, narrow = Reading(desks), Reading(desks, ceiling="GREEN")
+    desks.order("ceiling", agency=READER, tlp="GREEN")
+    assert {} == tool.manifest()
+    desks.publish(ISSUER, [READER], payload=content(("domain", DOMAIN)), refs=[f"supersedes:{old.id}"])
+
+    assert ([uuid(old)], {}) == (list(tool.manifest()), narrow.manifest())
+
+
 def test_one_for_several(desks: Desks) -> None:
     """A bulletin that replaces several is the event of the oldest one; the others are withdrawn."""
     first, second = (desks.publish(ISSUER, [READER], payload=content(("phone", PHONE))) for _ in range(2))
@@ -540,8 +554,10 @@ def test_same_again(desks: Desks) -> None:
         again = tool.get(path, **{"If-None-Match": f'"x", W/{tag}'})
         assert (304, b"", tag, count) == (again.status_code, again.content, again.headers["etag"], len(desks.events()))
         assert 200 == Reading(desks, areas=["cyber"]).get(path, **{"If-None-Match": tag}).status_code
-        desks.publish(ISSUER, [READER], payload=content(("phone", PHONE)))
-        assert 200 == tool.get(path, **{"If-None-Match": tag}).status_code
+        for to, tlp in (([READER], "AMBER"), (["*"], "GREEN")):
+            tag = tool.get(path).headers["etag"]
+            desks.publish(ISSUER, to, payload=content(("phone", PHONE)), tlp=tlp)
+            assert 200 == tool.get(path, **{"If-None-Match": tag}).status_code
 
 
 def test_newest_and_what_changed(desks: Desks) -> None:
@@ -577,6 +593,25 @@ def test_uuids_are_found_again(desks: Desks, monkeypatch: pytest.MonkeyPatch) ->
 
     assert uuid(line) == tool.event(line)["Event"]["uuid"]
     assert [None, "2", "3"] == [known.first_of(each) for each in "abc"]
+    monkeypatch.delattr(misp, "entries")
+    assert uuid(line) == tool.event(line)["Event"]["uuid"]
+    assert 404 == tool.get("manifest.json.json").status_code
+
+
+def test_ended_between_two_parts(desks: Desks) -> None:
+    """A token that ends gets no further part of the hashes, though nothing in it is to be recorded."""
+    desks.publish(ISSUER, [READER], payload=content(("phone", PHONE)))
+    tool = Reading(desks)
+    caller = find(tool.text, desks.hub.directory, desks.hub.now(), None)
+    with desks.hub.store.read() as conn:
+        bounds = misp.bounds_of(desks.hub.directory, caller)
+        found = misp.entries(conn, desks.hub.directory, bounds, now=desks.hub.now())
+    part = tool.get("hashes.csv").content
+
+    assert part == asyncio.run(_hashes(desks.hub, caller, found))
+    tool.end()
+    with pytest.raises(Unauthorized):
+        asyncio.run(_hashes(desks.hub, caller, found))
 
 
 def test_many_are_asked_in_parts(desks: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
