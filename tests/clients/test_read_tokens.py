@@ -6,27 +6,39 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from click.testing import CliRunner, Result
 
 from clients.cli import cli
 from lintas import AsyncClient, LintasError
+from lintas.draft import read_draft
 from lintas.errors import BadRequest
+from lintas.misp.export import uuid_of
 from lintas.read_token import digest_of, read_token
 from lintas.state import State
 from tests.conftest import ExerciseHub
 
-AGENCY = "sg-fiu"
+AGENCY, ISSUER = "sg-fiu", "my-police"
+DRAFT = {
+    "kind": "alert",
+    "topic": "cyber.scam",
+    "tlp": "AMBER",
+    "urgency": "urgent",
+    "release_to": [AGENCY],
+    "valid_for": "P7D",
+    "payload": {"title": "Fictional scam kit", "summary": "FICTIONAL. Offered for sale."},
+}
 
 
-def run(hub: ExerciseHub, *arguments: str) -> Result:
-    """Run `lintas read-token` as the agency."""
+def run(hub: ExerciseHub, *arguments: str, command: str = "read-token", party: str = AGENCY) -> Result:
+    """Run `lintas read-token`, or another command, as a party."""
     environment = {
         "LINTAS_HUB": hub.url,
-        "LINTAS_IDENTITY": str(hub.data / "agencies" / f"{AGENCY}.json"),
+        "LINTAS_IDENTITY": str(hub.data / "agencies" / f"{party}.json"),
         "LINTAS_PASSPHRASE_FILE": str(hub.data / "passphrase"),
     }
-    return CliRunner().invoke(cli, ["read-token", *arguments], env=environment)
+    return CliRunner().invoke(cli, [command, *arguments], env=environment)
 
 
 def test_issue_list_revoke(exercise_hub: ExerciseHub) -> None:
@@ -71,6 +83,17 @@ def test_refused(exercise_hub: ExerciseHub, arguments: tuple[str, ...], code: in
     result = run(exercise_hub, *arguments)
 
     assert code == (1 if isinstance(result.exception, LintasError) else result.exit_code)
+
+
+def test_originator_sees_the_tool(exercise_hub: ExerciseHub) -> None:
+    """What a tool fetched is named, with its agency and token, where the originator looks who has it."""
+    made = exercise_hub.client(AGENCY).issue_read_token("MISP")
+    published = exercise_hub.client(ISSUER).publish(read_draft(DRAFT))
+    path = f"{exercise_hub.url}/misp/{uuid_of(published.id)}.json"
+    assert 200 == httpx.get(path, auth=("lintas", made.text)).status_code
+
+    shown = run(exercise_hub, published.id, command="status", party=ISSUER).stdout
+    assert f"delivered by MISP feed (read token {made.id}) to {AGENCY}" == shown.splitlines()[-1]
 
 
 def test_clients(exercise_hub: ExerciseHub, tmp_path: Path) -> None:
