@@ -27,9 +27,10 @@ from lintas.errors import HubUnreachable, LintasError, Refusal
 from lintas.face import Face
 from lintas.feed import Received
 from lintas.header import ORDER
-from lintas.keys import Identity, SigningKey, load_identity
+from lintas.keys import Identity, SigningKey
 from lintas.line import Line, parse
 from lintas.matching import Interest, Value
+from lintas.memory import open_memory
 from lintas.note import SignerKey
 from lintas.opening import OpeningKey
 from lintas.pages import Pulled
@@ -85,15 +86,20 @@ class Client(Face):
         self._http = httpx.Client(base_url=url, timeout=TIMEOUT_S, transport=transport, verify=trusted(ca, url))
 
     @classmethod
-    def open(cls, path: str | Path, passphrase: bytes, *, hub: str | None = None, ca: Path | None = None) -> Client:
+    def open(
+        cls,
+        path: str | Path,
+        passphrase: bytes,
+        *,
+        hub: str | None = None,
+        ca: Path | None = None,
+        origin: str | None = None,
+    ) -> Client:
         """Open an identity file and the state beside it; `hub` overrides the address, never the pinned name or key.
 
-        `ca`: as for the client itself.
+        `ca`: as for the client itself. `origin` asks for the memory of a former epoch, to check old receipts.
         """
-        identity = load_identity(Path(path), passphrase)
-        if hub is not None:
-            identity = identity.with_url(hub)
-        return cls(identity, open_state(Path(path), identity), ca=ca)
+        return cls(*open_memory(Path(path), passphrase, hub=hub, origin=origin), ca=ca)
 
     def __enter__(self) -> Self:
         """Return the client."""
@@ -129,7 +135,7 @@ class Client(Face):
             else:
                 wait_s = None if pause_s is None else pause_after(answer, pause_s)
                 if wait_s is None:
-                    return answer
+                    return self.checked(request, answer)
                 time.sleep(wait_s)
         raise AssertionError
 
@@ -201,7 +207,7 @@ class Client(Face):
     def _take_step(self, step: following.Step, ear: _Ear) -> Any:
         match step:
             case following.Listen(request):
-                return ear.listen(request)
+                return self.checked(request, ear.listen(request))
             case following.Hear():
                 return ear.hear()
             case following.Pause(seconds):
@@ -387,8 +393,3 @@ class _Ear:
         if self._answer is not None:
             self._answer.close()
             self._answer = None
-
-
-def open_state(identity_path: Path, identity: Identity) -> State:
-    """Open the state file that stands beside an identity file (``my-police.json`` -> ``my-police.state``)."""
-    return State(identity_path.with_suffix(".state"), log_key=identity.hub.log_key)
