@@ -93,9 +93,9 @@ def origin_of(hub: str, epoch: int) -> str:
 
 def split_origin(origin: str) -> tuple[str, int]:
     """Return the hub's name with the number of the epoch; raise BadCheckpoint when it is no origin of ours."""
-    hub, separator, number = origin.rpartition("/log/")
+    hub, _, number = origin.rpartition("/log/")
     is_number = number.isascii() and number.isdigit() and len(number) <= DIGITS_MAX
-    if not separator or not is_number or str(int(number)) != number:
+    if not hub or not is_number or str(int(number)) != number:
         raise BadCheckpoint(f"{origin} does not name an epoch of a hub's log.")
     return hub, int(number)
 
@@ -126,9 +126,11 @@ def read_former(detail: Mapping[str, Any]) -> Former | None:
         members = detail["former"]
         checkpoint, log_key, carried, lines = (members[name] for name in ("checkpoint", "log_key", "carried", "lines"))
         found = Former(checkpoint.encode(), parse_vkey(log_key), carried, lines)
-    except (KeyError, TypeError, AttributeError, BadNote) as fault:
+        (hub, epoch), ours = split_origin(found.log_key.name), split_origin(parse_vkey(detail["log_key"]).name)
+    except (KeyError, TypeError, AttributeError, BadNote, BadCheckpoint) as fault:
         raise BadProof("The log does not say rightly where its former epoch ends.") from fault
-    if type(carried) is not int or carried < 0 or not isinstance(lines, str) or len(members) != len(found.detail()):
+    is_count = type(carried) is int and carried >= 0 and isinstance(lines, str)
+    if not is_count or len(members) != len(found.detail()) or hub != ours[0] or epoch >= ours[1]:
         raise BadProof("The log does not say rightly where its former epoch ends.")
     return found
 
