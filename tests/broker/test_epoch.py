@@ -33,7 +33,7 @@ from lintas.line import Line, parse
 from lintas.merkle import leaf_hash
 from lintas.receipt import Receipt, format_receipt, parse_receipt
 from tests import processes
-from tests.broker.conftest import FEW, Desks, Template, problem_of
+from tests.broker.conftest import FEW, REGISTRAR, Desks, Template, problem_of
 from tests.databases import Databases, spoil
 from tests.epochs import POLICY, Epochs
 from tests.witnesses import TWO_OF_THREE
@@ -198,7 +198,8 @@ def killed(epochs: Epochs, write: str) -> int | None:
     )
     process.start()
     process.join()
-    return process.exitcode
+    exit_code: int | None = process.exitcode
+    return exit_code
 
 
 def test_line_of_the_former_epoch(begun: Desks, epochs: Epochs) -> None:
@@ -349,3 +350,17 @@ def test_screens(epochs: Epochs, tmp_path: Path) -> None:
     assert all(word in made.output for word in ("witnessed  w0, w1", "key.revoked", "/log/2+", "void       "))
     assert ended in checked.output
     assert ended in shown["epoch"]
+
+
+def test_console(begun: Desks, epochs: Epochs) -> None:
+    """The page Integrity shows where the epoch before ended."""
+    headers = {"Sec-Fetch-Site": "same-origin", "User-Agent": "test"}
+    token = {"Authorization": f"Bearer {begun.session(REGISTRAR).token()}", "Content-Type": "application/json"}
+    link = begun.http.post(f"{begun.url}/v1/console/links", content=b"{}", headers=headers | token).json()["path"]
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    cookie = begun.http.post(begun.url + link, headers=headers | form).headers["set-cookie"].partition(";")[0]
+
+    page = begun.http.get(f"{begun.url}/console/integrity", headers=headers | {"Cookie": cookie})
+
+    assert 200 == page.status_code
+    assert all(word in page.text for word in ("The epoch before", "/log/1", f"<dd>{epochs.size}</dd>"))
