@@ -32,16 +32,16 @@ from lintas import follow as following
 from lintas import thread as threads
 from lintas.ack import ACKNOWLEDGED, OPENED
 from lintas.acknowledge import Told
-from lintas.client import open_state
 from lintas.clock import Clock, now_us
 from lintas.draft import Draft
 from lintas.due import Duty
 from lintas.errors import HubUnreachable, LintasError, Refusal
 from lintas.face import Face
 from lintas.feed import Received
-from lintas.keys import Identity, SigningKey, load_identity
+from lintas.keys import Identity, SigningKey
 from lintas.line import Line, parse
 from lintas.matching import Interest, Value
+from lintas.memory import open_memory
 from lintas.note import SignerKey
 from lintas.opening import OpeningKey
 from lintas.pages import Pulled
@@ -94,13 +94,16 @@ class AsyncClient(Face):
 
     @classmethod
     def open(
-        cls, path: str | Path, passphrase: bytes, *, hub: str | None = None, ca: Path | None = None
+        cls,
+        path: str | Path,
+        passphrase: bytes,
+        *,
+        hub: str | None = None,
+        ca: Path | None = None,
+        origin: str | None = None,
     ) -> AsyncClient:
         """Open an identity file and the state beside it, as `Client.open` does."""
-        identity = load_identity(Path(path), passphrase)
-        if hub is not None:
-            identity = identity.with_url(hub)
-        return cls(identity, open_state(Path(path), identity), ca=ca)
+        return cls(*open_memory(Path(path), passphrase, hub=hub, origin=origin), ca=ca)
 
     async def __aenter__(self) -> Self:
         """Return the client."""
@@ -137,7 +140,7 @@ class AsyncClient(Face):
             else:
                 wait_s = None if pause_s is None else pause_after(answer, pause_s)
                 if wait_s is None:
-                    return answer
+                    return self.checked(request, answer)
                 await asyncio.sleep(wait_s)
         raise AssertionError
 
@@ -206,7 +209,7 @@ class AsyncClient(Face):
     async def _take_step(self, step: following.Step, ear: AsyncEar) -> Any:
         match step:
             case following.Listen(request):
-                return await ear.listen(request)
+                return self.checked(request, await ear.listen(request))
             case following.Hear():
                 return await ear.hear()
             case following.Pause(seconds):

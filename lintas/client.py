@@ -40,9 +40,10 @@ from lintas.errors import HubUnreachable, LintasError, Refusal
 from lintas.face import Face
 from lintas.feed import Received
 from lintas.header import ORDER
-from lintas.keys import Identity, SigningKey, load_identity
+from lintas.keys import Identity, SigningKey
 from lintas.line import Line, parse
 from lintas.matching import Interest, Value
+from lintas.memory import open_memory
 from lintas.note import SignerKey
 from lintas.opening import OpeningKey
 from lintas.pages import Pulled
@@ -98,15 +99,20 @@ class Client(Face):
         self._http = httpx.Client(base_url=url, timeout=TIMEOUT_S, transport=transport, verify=trusted(ca, url))
 
     @classmethod
-    def open(cls, path: str | Path, passphrase: bytes, *, hub: str | None = None, ca: Path | None = None) -> Client:
+    def open(
+        cls,
+        path: str | Path,
+        passphrase: bytes,
+        *,
+        hub: str | None = None,
+        ca: Path | None = None,
+        origin: str | None = None,
+    ) -> Client:
         """Open an identity file and the state beside it; `hub` overrides the address, never the pinned name or key.
 
-        `ca`: as for the client itself.
+        `ca`: as for the client itself. `origin` asks for the memory of a former epoch, to check old receipts.
         """
-        identity = load_identity(Path(path), passphrase)
-        if hub is not None:
-            identity = identity.with_url(hub)
-        return cls(identity, open_state(Path(path), identity), ca=ca)
+        return cls(*open_memory(Path(path), passphrase, hub=hub, origin=origin), ca=ca)
 
     def __enter__(self) -> Self:
         """Return the client."""
@@ -142,7 +148,7 @@ class Client(Face):
             else:
                 wait_s = None if pause_s is None else pause_after(answer, pause_s)
                 if wait_s is None:
-                    return answer
+                    return self.checked(request, answer)
                 time.sleep(wait_s)
         raise AssertionError
 
@@ -214,7 +220,7 @@ class Client(Face):
     def _take_step(self, step: following.Step, ear: Ear) -> Any:
         match step:
             case following.Listen(request):
-                return ear.listen(request)
+                return self.checked(request, ear.listen(request))
             case following.Hear():
                 return ear.hear()
             case following.Pause(seconds):
@@ -376,8 +382,3 @@ class Client(Face):
     def open_console(self, role: str | None = None) -> str:
         """Return the address that signs a browser in to the hub's console: good once, for a minute."""
         return self.run(endpoints.open_console(self.session, role))
-
-
-def open_state(identity_path: Path, identity: Identity) -> State:
-    """Open the state file that stands beside an identity file (``my-police.json`` -> ``my-police.state``)."""
-    return State(identity_path.with_suffix(".state"), log_key=identity.hub.log_key)

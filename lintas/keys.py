@@ -94,6 +94,10 @@ class Identity:
         """Return the same identity talking to the hub at another address; name and log key stay pinned."""
         return replace(self, hub=replace(self.hub, url=url.rstrip("/")))
 
+    def with_log_key(self, log_key: str) -> Identity:
+        """Return the same identity pinning another key for the log: a person's decision, never a program's."""
+        return replace(self, hub=replace(self.hub, log_key=log_key))
+
 
 def save_identity(path: Path, identity: Identity, passphrase: bytes) -> None:
     """Write the identity file with mode 0600, whole or not at all (write aside, fsync, rename)."""
