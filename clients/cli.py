@@ -25,6 +25,7 @@ from clients.keys import renew_if_due, reseal, rotate
 from clients.matching import interest, watch
 from clients.outbox import outbox, resend
 from clients.purpose import purpose_options, with_purpose
+from clients.read_tokens import read_token
 from clients.readers import ack, status, tell_opened
 from clients.settings import read_settings
 from clients.show import (
@@ -72,7 +73,7 @@ def cli() -> None:
     """
 
 
-_GROUPS = (admin, subscription, interest, watch, webhook, witness, epoch)
+_GROUPS = (admin, subscription, interest, watch, webhook, read_token, witness, epoch)
 for _command in (*_GROUPS, draft, outbox, resend, ack, status, rotate, reseal, evidence_command, *READING, *SIGNING):
     cli.add_command(_command)
 
