@@ -82,9 +82,11 @@ def test_begun(epochs: Epochs) -> None:
     with hub.store.read() as conn:
         former = read_end(conn)
     report = check_everything(hub.store, made.key, lambda _done, _all: None)
-    partners = hub.directory.partners
+    partners, tokens = hub.directory.partners, hub.directory.read_tokens
     hub.stop()
     assert former is not None
+    # The former hub was shown their secrets.
+    assert {} == tokens
     assert (f"{hub.name}/log/2", f"{hub.name}/log/1") == (made.key.name, former.tree().origin)
     assert (epochs.size, former.tree()) == (former.tree().size, report.former)
     assert {*FEW} == {*partners}
