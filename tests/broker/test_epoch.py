@@ -17,6 +17,7 @@ from broker.fsck import check_everything
 from broker.hub import open_hub, purge_all
 from broker.settings import Settings, read_settings
 from broker.signer import read_end
+from broker.store import former as formers
 from broker.store import lines, log
 from broker.store.engine import Store
 from lintas import note
@@ -328,13 +329,25 @@ def test_second_new_epoch(epochs: Epochs, tmp_path: Path, databases: Databases, 
 
 
 def test_checked_against_the_first_event(epochs: Epochs, few: Template) -> None:
-    """`fsck` finds a former line that was changed, and lines of a former epoch in a first one."""
+    """`fsck` finds a former line that was changed."""
     made = epochs.begin(policy=POLICY)
     store = Store(epochs.settings.database)
     with store.write() as conn:
         spoil(conn, "UPDATE former_line SET id = 'x' WHERE seq = 20")
     with pytest.raises(LogHalted, match="not those that the first event names"):
         check_everything(store, made.key, lambda _done, _all: None)
+    store.close()
+
+
+def test_no_former_lines_in_a_first_epoch(few: Template, tmp_path: Path) -> None:
+    """`fsck` finds lines of a former epoch where there was none."""
+    settings = read_settings({}, data=str(few.copy(tmp_path / "first")))
+    store = Store(settings.database)
+    with store.write() as conn:
+        formers.add(conn, [{"epoch": 0, "seq": 1, "id": "x", "entry": None}])
+    [key] = keyfile.read_log_keys(settings.log_key_file)
+    with pytest.raises(LogHalted, match="yet this is the first"):
+        check_everything(store, key.verifier, lambda _done, _all: None)
     store.close()
 
 
