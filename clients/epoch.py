@@ -44,7 +44,7 @@ def epoch(accept: str | None, *, yes: bool) -> None:
     """
     settings = settings_of_user()
     with acting(settings) as client:
-        key = accept.strip() if accept is not None else client.run(offered_key(client.session))
+        key = accept.strip() if accept is not None else client.run(offered_key())
         click.echo(f"pinned     {client.session.origin}")
         if not _is_later(key, client):
             if accept is not None:

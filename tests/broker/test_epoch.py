@@ -22,6 +22,7 @@ from broker.store import lines, log
 from broker.store.engine import Store
 from lintas import note
 from lintas.checkpoint import Checkpoint, format_checkpoint, open_checkpoint
+from lintas.epoch import Former
 from lintas.errors import (
     BadNote,
     BadSettings,
@@ -36,7 +37,7 @@ from lintas.receipt import Receipt, format_receipt, parse_receipt
 from tests import processes
 from tests.broker.conftest import FEW, REGISTRAR, Desks, Template, problem_of
 from tests.databases import Databases, spoil
-from tests.epochs import POLICY, Epochs
+from tests.epochs import ISSUER, POLICY, Epochs
 from tests.witnesses import TWO_OF_THREE
 
 DAY_S = 86_400
@@ -173,6 +174,49 @@ def test_place_that_is_taken(epochs: Epochs) -> None:
         epoch.begin(replace(other, checkpoint=other.data / "newest"), epochs.former.database)
 
 
+@pytest.mark.parametrize("table", ["event", "checkpoint"])
+def test_nothing_to_go_on_from(epochs: Epochs, tmp_path: Path, databases: Databases, table: str) -> None:
+    """A database without a log, or without a checkpoint, is no former one."""
+    former = read_settings({}, data=str(databases.copy(epochs.former.data, tmp_path / "emptied")))
+    store = Store(former.database)
+    with store.write() as conn:
+        spoil(conn, f"DELETE FROM {table}")
+    store.close()
+
+    with pytest.raises(LogHalted, match="has no"):
+        epochs.begin(former)
+
+
+def test_place_of_another_version(epochs: Epochs, tmp_path: Path, databases: Databases) -> None:
+    """A database of another version is not looked into: whatever it holds is not written over."""
+    other = read_settings({}, data=str(databases.copy(epochs.former.data, tmp_path / "older")))
+    store = Store(other.database)
+    with store.write() as conn:
+        spoil(conn, "UPDATE alembic_version SET version_num = '0001'")
+    store.close()
+    settings = replace(epochs.settings, database=other.database)
+
+    with pytest.raises(BadSettings, match="hub here already"):
+        epoch.begin(settings, epochs.former.database)
+
+
+def test_quote_that_was_forged(epochs: Epochs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that quotes what the former key never signed does not verify, nor does anybody go over to it."""
+    stranger = note.SignerKey.from_seed("few.example/log/1", b"\1" * 32)
+
+    def forged(quoted: bytes, *rest: Any) -> Former:
+        return Former(note.sign_note(note.split_note(quoted)[0], stranger), *rest)
+
+    monkeypatch.setattr(epoch, "Former", forged)
+    made = epochs.begin(policy=POLICY)
+
+    with epochs.serve() as (hub, url):
+        with pytest.raises(LogHalted, match="former epoch ended does not verify"):
+            check_everything(hub.store, made.key, lambda _done, _all: None)
+        with pytest.raises(BadNote):
+            epochs.run(ISSUER, url, "epoch")
+
+
 @pytest.mark.parametrize("write", ["CREATE", "INSERT INTO former_line", "INSERT INTO event", "COMMIT"])
 def test_killed_before_the_commit(epochs: Epochs, write: str) -> None:
     """Killed before its one transaction is committed, the command has made nothing, and runs again."""
@@ -221,7 +265,7 @@ def test_line_of_the_former_epoch(begun: Desks, epochs: Epochs) -> None:
     )
 
 
-@pytest.mark.parametrize("forgery", ["by a thief", "of a reader", "of another line", "of another hub"])
+@pytest.mark.parametrize("forgery", ["by a thief", "of a reader", "of another line", "of another hub", "of no hub"])
 def test_receipt_that_brings_nothing_back(begun: Desks, epochs: Epochs, forgery: str) -> None:
     """Nobody but its issuer brings a line back: not who stole the former key, not a reader with its own receipt."""
     (line, receipt), (_, other) = epochs.sent.values()
@@ -236,7 +280,8 @@ def test_receipt_that_brings_nothing_back(begun: Desks, epochs: Epochs, forgery:
     elif forgery == "of another line":
         shown = other
     else:
-        tree = signed(epochs.former, 1, b"\2" * 32, origin="other.example/log/1")
+        origin = "other.example/log/1" if forgery == "of another hub" else "nothing"
+        tree = signed(epochs.former, 1, b"\2" * 32, origin=origin)
         shown = format_receipt(Receipt(0, (), tree, found.extra))
 
     answer = resent(begun, line, shown)
