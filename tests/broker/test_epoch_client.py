@@ -46,9 +46,18 @@ from tests.witnesses import TWO_OF_THREE
 Served = tuple[str, str]
 
 
+@pytest.fixture(scope="module")
+def offered(past: Epochs, tmp_path_factory: pytest.TempPathFactory, databases: Databases) -> Iterator[Served]:
+    """A new epoch that is served to all tests of this file: its address, the key of its log."""
+    place = replace(past, settings=databases.settings(tmp_path_factory.mktemp("offered") / "new"))
+    key = place.begin(policy=POLICY).key.text()
+    with place.serve() as (_, url):
+        yield url, key
+
+
 @pytest.fixture
-def offered(epochs: Epochs) -> Iterator[Served]:
-    """The new epoch served: its address, the key of its log."""
+def fresh(epochs: Epochs) -> Iterator[Served]:
+    """One that nobody has gone over to."""
     key = epochs.begin(policy=POLICY).key.text()
     with epochs.serve() as (_, url):
         yield url, key
@@ -167,9 +176,9 @@ def test_nothing_to_decide(epochs: Epochs) -> None:
     assert (0, True) == (shown.exit_code, "nothing to decide" in shown.output)
 
 
-def test_going_over(epochs: Epochs, offered: Served, tmp_path: Path) -> None:
+def test_going_over(epochs: Epochs, fresh: Served, tmp_path: Path) -> None:
     """Bulletins come back with their issuer, nobody is shown one twice, receipts of both epochs verify offline."""
-    url, key = offered
+    url, key = fresh
     for party in (ISSUER, READER):
         assert "now pinned" in epochs.go_over(party, url, key).output
 
