@@ -34,6 +34,7 @@ from lintas.keys import load_identity
 from lintas.memory import open_state, path_of
 from lintas.note import SignerKey
 from lintas.receipt import origin_in
+from lintas.request import Request, Response
 from lintas.session import Session
 from lintas.state import State
 from lintas.strict import canonical
@@ -305,11 +306,32 @@ def test_what_waits_goes_along(epochs: Epochs, offered: Served) -> None:
     with epochs.client(ISSUER, url) as issuer:
         issuer.session.enqueue(draft(4), tag="waits")
     left = path_of(epochs.path(ISSUER), key.partition("+")[0])
-    State(left, log_key="another").close()
+    for path in (left, left.with_name(f".{left.name}.part")):
+        State(path, log_key=key.replace("+", "+0")).close()
 
     epochs.go_over(ISSUER, url, key)
 
     assert "1 of 1 accepted" in epochs.run(ISSUER, url, "outbox", "--send").output
+
+
+def test_memory_of_another_identity(epochs: Epochs, offered: Served) -> None:
+    """A memory that is not of this log stays, whoever gave it that name."""
+    url, key = offered
+    path = path_of(epochs.path(ISSUER), key.partition("+")[0])
+    State(path, log_key=pinned(epochs, READER)).close()
+
+    with pytest.raises(BadSettings, match="something else"):
+        epochs.go_over(ISSUER, url, key)
+
+    assert path.exists()
+
+
+def test_name_of_a_log_that_is_none(epochs: Epochs) -> None:
+    """What an answer says of its log in a way that is no origin is passed over."""
+    answer = Response(200, {"lintas-log": "nonsense"}, b"")
+
+    with epochs.client(ISSUER, "http://127.0.0.1:9") as issuer:
+        assert answer is issuer.checked(Request("GET", "/"), answer)
 
 
 def test_administrators_go_on(epochs: Epochs, offered: Served, tmp_path: Path) -> None:
