@@ -139,7 +139,9 @@ def goes_on(event: Event) -> bool:
     """Tell whether a control event is carried over: not what tells of the log's keys, nor what agencies order."""
     if event.kind in ("log.opened", "log.key") or event.detail.get("act") == "log-key":
         return False
-    # What an agency ordered for itself (watch lists, webhooks) shapes no directory; it orders it anew.
+    # What an agency ordered for itself (watch lists, webhooks, read tokens) it orders anew.
+    if event.kind in ("token.issued", "token.ended"):
+        return False
     return event.kind != "order.accepted" or event.party.startswith("admin/")
 
 

@@ -82,13 +82,15 @@ def test_begun(epochs: Epochs) -> None:
     with hub.store.read() as conn:
         former = read_end(conn)
     report = check_everything(hub.store, made.key, lambda _done, _all: None)
-    partners = hub.directory.partners
+    partners, tokens = hub.directory.partners, hub.directory.read_tokens
     hub.stop()
     assert former is not None
     assert (f"{hub.name}/log/2", f"{hub.name}/log/1") == (made.key.name, former.tree().origin)
     assert (epochs.size, former.tree()) == (former.tree().size, report.former)
     assert {*FEW} == {*partners}
     assert ["tl-customs"] == [each.id for each in partners.values() if each.suspended]
+    # What an agency ordered for itself it orders anew.
+    assert {} == tokens
 
 
 def test_what_comes_after_the_end_is_void(epochs: Epochs, few: Template) -> None:
