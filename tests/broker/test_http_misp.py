@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import itertools
 import json
 import threading
 from collections.abc import Iterator, Sequence
@@ -40,7 +41,7 @@ from tests.lintas.test_misp import loaded, parts, same
 ISSUER, READER, OTHER, *_ = FEW
 SECRET = "c2VjcmV0IG9mIDMyIGJ5dGVzIGluIGJhc2U2NHVybCE"
 PHONE, DOMAIN, URL = "+6542995883", "lotustrade.example", "https://lotustrade.example/kit"
-NUMBERS = iter(range(10_000))
+NUMBERS = itertools.count()
 
 
 def content(*values: tuple[str, str], **members: Any) -> bytes:
@@ -525,6 +526,20 @@ def test_expired_then_purged(desks: Desks) -> None:
     assert {True} == {each.get("deleted") for each in parts(gone)}
     assert (200, {}) == (purged.status_code, purged.json())
     assert 404 == tool.get(f"{uuid(line)}.json").status_code
+
+
+def test_recalled_then_purged(desks: Desks) -> None:
+    """What was recalled and is purged before its end vanishes at the next poll."""
+    end = desks.session(ISSUER).now() + 80 * 86_400
+    line = desks.publish(ISSUER, [READER], payload=content(("phone", PHONE)), exp=end)
+    assert desks.post(desks.recall(ISSUER, line.id, [READER], exp=end)).status_code == 201
+    tool = Reading(desks)
+    desks.clock.advance(40 * 86_400)
+    withdrawn = tool.get("manifest.json")
+    purge_all(desks.hub, lambda _text: None)
+    purged = tool.get("manifest.json", **{"If-None-Match": withdrawn.headers["etag"]})
+
+    assert ([uuid(line)], 200, {}) == (list(withdrawn.json()), purged.status_code, purged.json())
 
 
 def test_while_suspended(desks: Desks) -> None:
