@@ -407,6 +407,44 @@ def test_rates(few: Template, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) ->
     assert (200, 429) == (good, after.status_code)
 
 
+def test_cost(few: Template, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks through a feed pays for its length; several of an agency do so in turn, the last ones in debt."""
+    monkeypatch.setattr("broker.limits.READS", Rate(per_s=1, burst=10))
+    monkeypatch.setattr("broker.web.http.SLOW_S", 0.0)
+    monkeypatch.setattr("broker.web.misp.LISTED_A_UNIT", 1)
+    monkeypatch.setattr("broker.web.misp.HASHED_A_UNIT", 1)
+    hand, looking, inside, look = Hand(), threading.Event(), [], misp.entries
+
+    def entries(*given: Any, **named: Any) -> Any:
+        inside.append(1)
+        looking.wait(20)
+        assert 1 == len(inside)
+        inside.pop()
+        return look(*given, **named)
+
+    with inner_desks(few, tmp_path / "hub") as desks:
+        server = served(desks.hub)
+        with server as desks.url:
+            for _ in range(3):
+                desks.publish(ISSUER, [READER], payload=content(("phone", PHONE)))
+            tool, answers = Reading(desks), list[httpx.Response]()
+            server.app.state.limits = limits = Limits(hand)
+            # The manifest costs one and three, the hashes three more.
+            statuses = [tool.get(path).status_code for path in ("hashes.csv", "manifest.json", "manifest.json")]
+            hand.now += 60
+            monkeypatch.setattr(misp, "entries", entries)
+            askers = [threading.Thread(target=ask, args=(tool, "manifest.json", answers)) for _ in range(4)]
+            for asker in askers:
+                asker.start()
+            wait_until(lambda: limits._under_way[READER] == len(askers) and bool(inside))
+            looking.set()
+            for asker in askers:
+                asker.join()
+
+    assert [200, 200, 429] == statuses
+    assert [200, 200, 429, 429] == sorted(answer.status_code for answer in answers)
+
+
 # --- what was withdrawn ---
 
 
@@ -501,13 +539,15 @@ def test_one_for_several(desks: Desks) -> None:
     """A bulletin that replaces several is the event of the oldest one; the others are withdrawn."""
     first, second = (desks.publish(ISSUER, [READER], payload=content(("phone", PHONE))) for _ in range(2))
     refs = sorted(f"supersedes:{line.id}" for line in (first, second))
-    tool = Reading(desks)
-    desks.publish(ISSUER, [READER], payload=content(("domain", DOMAIN)), refs=refs)
+    tool, late = Reading(desks), Reading(desks, OTHER)
+    desks.publish(ISSUER, [READER, OTHER], payload=content(("domain", DOMAIN)), refs=refs)
 
     assert ["Withdrawn"] == [each["info"] for key, each in tool.manifest().items() if key == uuid(second)]
     assert {True} == {each.get("deleted") for each in parts(tool.event(second))}
     assert {md5(DOMAIN)} < tool.hashes()
     assert DOMAIN in json.dumps(tool.event(first))
+    assert DOMAIN in json.dumps(late.event(first))
+    assert 404 == late.get(f"{uuid(second)}.json").status_code
 
 
 def test_expired_then_purged(desks: Desks) -> None:
@@ -622,11 +662,12 @@ def test_ended_between_two_parts(desks: Desks) -> None:
         bounds = misp.bounds_of(desks.hub.directory, caller)
         found = misp.entries(conn, desks.hub.directory, bounds, now=desks.hub.now())
     part = tool.get("hashes.csv").content
+    seqs = [each.seqs for each in found]
 
-    assert part == asyncio.run(_hashes(desks.hub, caller, found))
+    assert part == asyncio.run(_hashes(desks.hub, caller, seqs))
     tool.end()
     with pytest.raises(Unauthorized):
-        asyncio.run(_hashes(desks.hub, caller, found))
+        asyncio.run(_hashes(desks.hub, caller, seqs))
 
 
 def test_many_are_asked_in_parts(desks: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
