@@ -38,7 +38,7 @@ from tests.broker.test_limits import Hand
 from tests.conftest import served, wait_until
 from tests.lintas.test_misp import loaded, parts, same
 
-ISSUER, READER, OTHER, *_ = FEW
+ISSUER, READER, OTHER, THIRD, *_ = FEW
 SECRET = "c2VjcmV0IG9mIDMyIGJ5dGVzIGluIGJhc2U2NHVybCE"
 PHONE, DOMAIN, URL = "+6542995883", "lotustrade.example", "https://lotustrade.example/kit"
 NUMBERS = itertools.count()
@@ -489,13 +489,13 @@ def test_partly_recalled(desks: Desks) -> None:
 def test_superseded(desks: Desks) -> None:
     """What supersedes is the same event, newer; values that are gone are deleted for whoever had them alone."""
     old = desks.publish(ISSUER, [READER], payload=content(("phone", PHONE), ("domain", DOMAIN)))
-    tool, late = Reading(desks), Reading(desks, OTHER)
+    tool, late, last = Reading(desks), Reading(desks, OTHER), Reading(desks, THIRD)
     before = tool.event(old)
     desks.clock.advance(5)
     new = desks.publish(
         ISSUER, [READER, OTHER], payload=content(("domain", DOMAIN), ("url", URL)), refs=[f"supersedes:{old.id}"]
     )
-    newest = desks.publish(ISSUER, [READER, OTHER], payload=content(("url", URL)), refs=[f"supersedes:{new.id}"])
+    newest = desks.publish(ISSUER, [READER, OTHER, THIRD], payload=content(("url", URL)), refs=[f"supersedes:{new.id}"])
     after, seen = tool.event(old), late.event(old)
     uuids = [{each["uuid"] for each in parts(event)} for event in (before, after, seen)]
 
@@ -503,9 +503,12 @@ def test_superseded(desks: Desks) -> None:
     assert newest.id in json.dumps(after)
     assert uuids[0] < uuids[1]
     assert not {each["uuid"] for each in parts(before) if each["type"] == "phone-number"} & uuids[2]
-    assert {each["uuid"] for each in parts(before) if each["type"] == "domain"} < uuids[2]
+    domains = {each["uuid"] for each in parts(before) if each["type"] == "domain"}
+    assert domains < uuids[2]
+    assert not domains & {each["uuid"] for each in parts(last.event(old))}
     assert (False, False, True) == tuple(md5(value) in tool.hashes() for value in (PHONE, DOMAIN, URL))
-    assert {READER: [f"misp/{tool.id}"], OTHER: [f"misp/{late.id}"]} == ways(desks, newest)
+    expected = {READER: [f"misp/{tool.id}"], OTHER: [f"misp/{late.id}"], THIRD: [f"misp/{last.id}"]}
+    assert expected == ways(desks, newest)
     for line in (new, newest):
         assert 404 == tool.get(f"{uuid(line)}.json").status_code
 
@@ -608,7 +611,8 @@ def test_same_again(desks: Desks) -> None:
         count = len(desks.events())
         again = tool.get(path, **{"If-None-Match": f'"x", W/{tag}'})
         assert (304, b"", tag, count) == (again.status_code, again.content, again.headers["etag"], len(desks.events()))
-        assert 200 == Reading(desks, areas=["cyber"]).get(path, **{"If-None-Match": tag}).status_code
+        for bounds in ({"areas": ["cyber"]}, {"ceiling": "GREEN"}):
+            assert 200 == Reading(desks, **bounds).get(path, **{"If-None-Match": tag}).status_code
         for to, tlp in (([READER], "AMBER"), (["*"], "GREEN")):
             tag = tool.get(path).headers["etag"]
             desks.publish(ISSUER, to, payload=content(("phone", PHONE)), tlp=tlp)
