@@ -55,6 +55,7 @@ def build_app(hub: Hub, outbound: Outbound | None = None, limits: Limits | None 
     app.state.limits = limits or make_limits(hub.settings)
     app.state.streams = Streams(hub)
     app.state.misp_uuids = Uuids()
+    app.state.misp_turns = misp.Turns()
     app.state.console_paths = console_paths()
     _routes(app)
     # Outermost: whatever answers comes after it.

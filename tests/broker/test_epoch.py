@@ -96,6 +96,8 @@ def test_begun(epochs: Epochs) -> None:
     assert (epochs.size, former.tree()) == (former.tree().size, report.former)
     assert {*FEW} == {*partners}
     assert ["tl-customs"] == [each.id for each in partners.values() if each.suspended]
+    # What an agency ordered for itself it orders anew.
+    assert {} == tokens
 
 
 def test_what_comes_after_the_end_is_void(epochs: Epochs, few: Template) -> None:
