@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert, text
+from sqlalchemy.event import listen
 
 from broker import rollup as stepping
 from broker.batch import Batch, Head
@@ -163,3 +164,26 @@ def test_what_does_not_fit_is_found_and_counted_anew(filled: Connection, stateme
 def test_nothing_fits_nothing(filled: Connection) -> None:
     """A log that is not rolled up yet has counts that fit."""
     assert rollup.fits(filled)
+
+
+def test_beginning_of_an_id_is_looked_up(filled: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events about lines whose ids begin so are found by the index; without it they are the same."""
+    seqs = [log.head(filled)[0] + number for number in range(6)]
+    for seq, object_id in zip(seqs, ("ab-1", "ab_1", "aB-1", "abz", "ab", "ac"), strict=True):
+        batch = Batch(filled, Head.load(filled), Directory(""), now_us=log.head(filled)[1] + seq)
+        batch.append("bulletin.opened", "my-police", object_id=object_id, detail={})
+        batch.finish()
+    asked: list[tuple[str, Any]] = []
+    listen(filled, "before_cursor_execute", lambda *each: asked.append(each[2:4]))
+    found = [row.seq for row in audit.about(filled, "ab", Wanted())]
+    statement, values = asked[-1]
+    is_postgres = filled.dialect.name == "postgresql"
+    if is_postgres:
+        filled.execute(text("SET LOCAL enable_seqscan = off"))
+    plan = str(filled.exec_driver_sql(f"EXPLAIN {'' if is_postgres else 'QUERY PLAN'} {statement}", values).all())
+
+    assert [seqs[place] for place in (4, 3, 1, 0)] == found
+    assert "ix_event_object_seq" in plan
+    if is_postgres:
+        monkeypatch.setattr(audit, "sorts_by_bytes", lambda _conn: False)
+        assert found == [row.seq for row in audit.about(filled, "ab", Wanted())]
