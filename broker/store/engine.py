@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import SQLAlchemyError as DatabaseFault
+from sqlalchemy.pool import PoolProxiedConnection
 
 from lintas.errors import BadSettings, Refusal, StorageFull, StorageUnreachable
 
@@ -210,8 +212,12 @@ def _open_sqlite(url: URL, *, size: int, is_writer: bool = False) -> Engine:
     begin = "BEGIN IMMEDIATE" if is_writer else "BEGIN"
     event.listen(engine, "connect", _set_up_sqlite)
     # Where the driver is asked to begin, not at an event of the engine: one listener makes every statement dearer.
-    engine.dialect.do_begin = lambda conn: conn.cursor().execute(begin)  # type: ignore[method-assign]
+    engine.dialect.do_begin = partial(_begin, begin)  # type: ignore[method-assign]
     return engine
+
+
+def _begin(statement: str, dbapi_connection: PoolProxiedConnection) -> None:
+    dbapi_connection.cursor().execute(statement)
 
 
 def _open_postgres(url: URL, *, size: int, is_writer: bool = False) -> Engine:
