@@ -113,6 +113,25 @@ def test_what_comes_after_the_end_is_void(epochs: Epochs, few: Template) -> None
     assert ("active", ["key.revoked"]) == (state, [each.kind for each in made.ended.void])
 
 
+def test_void_rows_are_shown_harmlessly(epochs: Epochs, tmp_path: Path, databases: Databases) -> None:
+    """What is behind the end may be anything; the operator's terminal is shown it without its control characters."""
+    former = read_settings({}, data=str(databases.copy(epochs.former.data, tmp_path / "spoilt")))
+    store = Store(former.database)
+    with store.write() as conn:
+        spoil(
+            conn,
+            "UPDATE event SET body = :body, object = :object WHERE kind = 'key.revoked'",
+            body=b"x",
+            object="\x1b[2J",
+        )
+    store.close()
+    said: list[str] = []
+
+    epoch.show(epochs.begin(former, policy=POLICY), said.append)
+
+    assert "  to be ordered again if it was right: key.revoked * [2J" == said[-1]
+
+
 def test_newest_without_a_policy(epochs: Epochs, few: Template) -> None:
     """Without a policy the former epoch ends where its database does."""
     kid = few.identities["vn-police"].key.kid
@@ -378,6 +397,25 @@ def test_second_new_epoch(epochs: Epochs, tmp_path: Path, databases: Databases, 
     assert [] == [each.id for each in partners.values() if each.suspended]
 
 
+def test_former_log_with_two_keys(epochs: Epochs, tmp_path: Path, databases: Databases, few: Template) -> None:
+    """A rotation of the former log stays behind: the quote needs the key of its time, the new log has its own."""
+    former = read_settings({}, data=str(databases.copy(epochs.former.data, tmp_path / "rotated")))
+    with epochs.serve(former) as (hub, url):
+        desks = Desks(hub, few.identities.__getitem__, epochs.clock, url)
+        key = keyfile.add_log_key(former.log_key_file).verifier
+        assert 201 == desks.order("log-key", log_key=key.text(), overlap_s=DAY_S).status_code
+        desks.close()
+
+    made = epochs.begin(former)
+
+    with epochs.serve() as (hub, url):
+        shown = epochs.run(ISSUER, url, "epoch")
+        check_everything(hub.store, made.key, lambda _done, _all: None)
+        assert (key, made.key) == (made.ended.key, hub.signer.log_keys.newest)
+        assert 1 == len(hub.signer.log_keys.keys)
+    assert "signed with a key of the log that you pinned" in shown.output
+
+
 def test_checked_against_the_first_event(epochs: Epochs, few: Template) -> None:
     """`fsck` finds a former line that was changed."""
     made = epochs.begin(policy=POLICY)
@@ -412,7 +450,7 @@ def test_screens(epochs: Epochs, tmp_path: Path) -> None:
     shown = {each.name: each.text for each in status.examine(epochs.settings, now=epochs.clock() // 1_000_000)}
 
     ended = f"/log/1 ended at {epochs.size} entries"
-    assert all(word in made.output for word in ("witnessed  w0, w1", "key.revoked", "/log/2+", "void       "))
+    assert all(word in made.output for word in ("witnessed  w0, w1", "key.revoked vn-police", "/log/2+", "void       "))
     assert ended in checked.output
     assert ended in shown["epoch"]
 
