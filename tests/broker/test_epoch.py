@@ -36,6 +36,7 @@ from lintas.merkle import leaf_hash
 from lintas.receipt import Receipt, format_receipt, parse_receipt
 from tests import processes
 from tests.broker.conftest import FEW, REGISTRAR, Desks, Template, problem_of
+from tests.conftest import wait_until
 from tests.databases import Databases, spoil
 from tests.epochs import ISSUER, POLICY, Epochs
 from tests.witnesses import TWO_OF_THREE
@@ -255,7 +256,8 @@ def test_killed_after_the_commit(epochs: Epochs) -> None:
     assert -9 == killed(epochs, "INSERT INTO checkpoint")
 
     with epochs.serve() as (hub, url):
-        assert 200 == httpx.get(f"{url}/readyz").status_code
+        # A replica is ready once it hears the others.
+        wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200)
         check_everything(hub.store, hub.signer.verifier, lambda _done, _all: None)
     epochs.settings.checkpoint.unlink()
     with pytest.raises(BadSettings, match="hub here already"):
