@@ -90,6 +90,8 @@ def _new(lifespan: Lifespan) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        # What a hub tells of itself is broker.metrics; asking for each request whether to tell others costs too much.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lifespan,
     )
 
