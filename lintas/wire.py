@@ -26,6 +26,7 @@ from lintas.errors import (
     InternalError,
     KeyNotActive,
     LintasError,
+    NewEpoch,
     NotFound,
     NotWitnessed,
     OrderConflict,
@@ -346,6 +347,9 @@ def _settled(session: Session, line_id: str, body: bytes) -> Operation[Logged]:
         logged = yield from prove(session, body, line_id)
         if logged.event["kind"] != "bulletin.accepted":
             raise BadReceipt(f"It is of a {logged.event['kind']} event.")
+    except NewEpoch:
+        # Whether it stands there too is found out when somebody has gone over; until then it waits.
+        raise
     except Evidence as fault:
         raise BadReceipt(f"The hub accepted {line_id}, but its receipt does not prove it: {fault}") from fault
     session.state.settle(line_id, seq=logged.seq, receipt=body)

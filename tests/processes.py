@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import socket
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import httpx
+from sqlalchemy import Engine, event
 
+from broker import epoch
 from broker.cli import cli
+from broker.settings import read_settings
 from tests.conftest import wait_until
 
 PRELOADED = [
@@ -67,3 +72,21 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def die(former: str, data: str, write: str) -> None:
+    """Begin a new epoch in this process, and be killed just before this is written for the first time."""
+    wrote: set[str] = set()
+
+    def before(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.lstrip().startswith(write):
+            os.kill(os.getpid(), signal.SIGKILL)
+        wrote.update(statement.split()[:1])
+
+    def commit(_conn: Any) -> None:
+        if write == "COMMIT" and "INSERT" in wrote:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    event.listen(Engine, "before_cursor_execute", before)
+    event.listen(Engine, "commit", commit)
+    epoch.begin(read_settings({}, data=data), former)
