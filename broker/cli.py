@@ -79,8 +79,7 @@ def init(data: Path | None, origin: str, admin: str) -> None:
     created = exercises.create(
         settings, origin=origin, admin=party, keep=lambda identity: save_identity(path, identity, passphrase)
     )
-    click.echo(f"hub        {created.hub.name}")
-    click.echo(f"log key    {created.hub.log_key}")
+    click.echo(f"hub        {created.hub.name}\nlog key    {created.hub.log_key}")
     click.echo(f"admin      {path} (passphrase in {settings.data / 'passphrase'}; move both to the administrator)")
     click.echo(f"next       lintas-broker serve --data {settings.data}")
 
