@@ -241,7 +241,8 @@ def _half(reader: Reader, wanted: Filter, ref_to: str | None, agency: str) -> Se
         select(recipient.c.seq, *_COLUMNS[1:])
         .join_from(recipient, line, recipient.c.seq == line.c.seq)
         .where(recipient.c.agency == agency, recipient.c.state == RELEASED, recipient.c.seq > bindparam("after"))
-        .where(allowed(reader), *_wanted(wanted, reader.agency), *_refers(ref_to))
+        # Said of both: Postgres may walk the lines and look for the recipient, from the first line on otherwise.
+        .where(line.c.seq > bindparam("after"), allowed(reader), *_wanted(wanted, reader.agency), *_refers(ref_to))
     )
     return half.where(line.c.iss != reader.agency) if agency == EVERYONE else half
 
