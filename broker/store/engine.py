@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import SQLAlchemyError as DatabaseFault
 from sqlalchemy.pool import PoolProxiedConnection
@@ -51,6 +53,10 @@ WAIT_S = 30.0
 """How long a command waits for a database server that is not there yet: one that starts beside it, or recovers."""
 
 PAUSE_S = 0.5
+
+TRIED_S = 1.0
+"""A connection to a server is tried before it is used unless that was done so lately. One that was lost since then
+fails what it is used for, which is asked to come back, and takes those beside it along."""
 
 logger = logging.getLogger("lintas.store")
 
@@ -223,7 +229,7 @@ def _begin(statement: str, dbapi_connection: PoolProxiedConnection) -> None:
 def _open_postgres(url: URL, *, size: int, is_writer: bool = False) -> Engine:
     # A writer must see what another replica committed while it waited for the lock; a reader wants one snapshot.
     level = "READ COMMITTED" if is_writer else "REPEATABLE READ"
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=size,
         max_overflow=0,
@@ -234,6 +240,20 @@ def _open_postgres(url: URL, *, size: int, is_writer: bool = False) -> Engine:
         isolation_level=level,
         connect_args={"options": "-c synchronous_commit=on -c lock_timeout=30s -c timezone=UTC", **_ALIVE},
     )
+    engine.dialect.do_ping = partial(_ping, engine.dialect.do_ping, WeakKeyDictionary())  # type: ignore[method-assign]
+    return engine
+
+
+def _ping(
+    ping: Callable[[DBAPIConnection], bool], tried: WeakKeyDictionary[DBAPIConnection, float], conn: DBAPIConnection
+) -> bool:
+    # Each try is a round trip, and a commit with what is signed after it takes three connections from the pools.
+    now = time.monotonic()
+    if now - tried.get(conn, -TRIED_S) < TRIED_S:
+        return True
+    is_there = ping(conn)
+    tried[conn] = now
+    return is_there
 
 
 def _set_up_sqlite(dbapi_connection: Any, _record: object) -> None:

@@ -211,23 +211,28 @@ def feed(
     Two index walks (own name, everyone) that the database merges as far as they are needed: the cost does not grow
     with the backlog.
     """
-    found = conn.execute(_feed(reader, wanted, ref_to), {"after": after, "limit": limit})
-    return [_line(row) for row in found.all()]
+    statement = _feed(reader, wanted, ref_to, conn.dialect.name)
+    return [_line(row) for row in conn.execute(statement, {"after": after, "limit": limit}).all()]
 
 
 def waiting(conn: Connection, reader: Reader, wanted: Filter, *, after: int, limit: int) -> int:
     """Return how many bulletins a feed has with seq > after, counted up to `limit`."""
     bounds = {"after": after, "limit": limit}
-    return len(conn.scalars(_feed(reader, wanted, None, is_count=True), bounds).all())
+    return len(conn.scalars(_feed(reader, wanted, None, conn.dialect.name, is_count=True), bounds).all())
 
 
 @lru_cache(maxsize=FEEDS_MAX)
-def _feed(reader: Reader, wanted: Filter, ref_to: str | None, *, is_count: bool = False) -> CompoundSelect[Any]:
+def _feed(
+    reader: Reader, wanted: Filter, ref_to: str | None, dialect: str, *, is_count: bool = False
+) -> CompoundSelect[Any]:
     # Kept ready: to build it costs several times what the database takes to answer it.
     halves = [_half(reader, wanted, ref_to, agency) for agency in (reader.agency, EVERYONE)]
     if is_count:
         halves = [half.with_only_columns(recipient.c.seq) for half in halves]
-    # By the first column, `recipient.seq`, in whose order both indexes are: nothing has to be sorted.
+    if dialect != "sqlite":
+        # Postgres would read both to their ends and sort them; SQLite takes no order of a part, and merges.
+        halves = [half.order_by(recipient.c.seq).limit(bindparam("limit")) for half in halves]
+    # By the first column, `recipient.seq`, in whose order both indexes are.
     return union_all(*halves).order_by(literal_column("1")).limit(bindparam("limit"))
 
 
@@ -236,7 +241,8 @@ def _half(reader: Reader, wanted: Filter, ref_to: str | None, agency: str) -> Se
         select(recipient.c.seq, *_COLUMNS[1:])
         .join_from(recipient, line, recipient.c.seq == line.c.seq)
         .where(recipient.c.agency == agency, recipient.c.state == RELEASED, recipient.c.seq > bindparam("after"))
-        .where(allowed(reader), *_wanted(wanted, reader.agency), *_refers(ref_to))
+        # Said of both: Postgres may walk the lines and look for the recipient, from the first line on otherwise.
+        .where(line.c.seq > bindparam("after"), allowed(reader), *_wanted(wanted, reader.agency), *_refers(ref_to))
     )
     return half.where(line.c.iss != reader.agency) if agency == EVERYONE else half
 
