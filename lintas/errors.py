@@ -14,7 +14,7 @@ LintasError
 │   ├── CursorBeyondLog · QuotaExceeded · RateLimited · UnknownWitness · NotWitnessed
 │   ├── RefUnavailable · RecipientsTooFew · PartnerSuspended · NotAllowed · OrderConflict · LifeTooLong
 │   ├── Unauthorized · NotFound · Recalled · Superseded · NoLongerValid · Purged
-│   ├── TooLarge · UnsupportedMediaType · RequestTimeout · MethodNotAllowed
+│   ├── TooLarge · UnsupportedMediaType · NotAcceptable · RequestTimeout · MethodNotAllowed
 │   └── Busy · ReadOnly · StorageUnreachable · StorageFull · InternalError
 ├── Evidence                     what the hub showed does not prove what it claims: nothing of it is shown
 │   └── BadNote · BadCheckpoint · BadProof · BadReceipt · InconsistentLog · Unverified · Withheld · Unpinned
@@ -230,6 +230,10 @@ class UnsupportedMediaType(Refusal):
     """The hub does not take this content type or encoding here. Send the type named in the detail, uncompressed."""
 
 
+class NotAcceptable(Refusal):
+    """The hub has no form of this that you accept. Name the type in the detail, or `*/*`, in `Accept`."""
+
+
 class MethodNotAllowed(Refusal):
     """This address does not take this method. See the OpenAPI document at /docs."""
 
@@ -348,6 +352,7 @@ STATUS: dict[type[LintasError], int] = {
     UnknownWitness: 403,
     NotFound: 404,
     MethodNotAllowed: 405,
+    NotAcceptable: 406,
     RequestTimeout: 408,
     OrderConflict: 409,
     CursorBeyondLog: 409,
@@ -386,15 +391,10 @@ BY_CODE: dict[str, type[LintasError]] = {kind.code: kind for kind in STATUS}
 
 def from_problem(members: dict[str, object], status: int) -> LintasError:
     """Rebuild the error a problem document stands for; an unknown type becomes a plain `Refusal`."""
-    code = str(members.get("type", "")).removeprefix(PROBLEM_TYPE_PREFIX)
-    kind = BY_CODE.get(code, Refusal)
+    kind = BY_CODE.get(str(members.get("type", "")).removeprefix(PROBLEM_TYPE_PREFIX), Refusal)
     detail = str(members.get("detail") or ("" if kind is not Refusal else f"The hub answered {status}."))
     member = members.get("member")
-    extra = {
-        key: value
-        for key, value in members.items()
-        if key not in {"type", "title", "detail", "member", "status"} and isinstance(value, str | int)
-    }
     error = kind(detail, member=str(member) if member is not None else None)
-    error.extra.update(extra)
+    known = {"type", "title", "detail", "member", "status"}
+    error.extra |= {key: each for key, each in members.items() if key not in known and isinstance(each, str | int)}
     return error
