@@ -19,6 +19,7 @@ from clients.acting import acting, prompt_new, settings_of_user
 from clients.admin import admin
 from clients.arguments import IdCommand
 from clients.exchange import READING, print_said, said_members
+from clients.gateway.command import gateway
 from clients.importing import draft
 from clients.keys import renew_if_due, reseal, rotate
 from clients.matching import interest, watch
@@ -71,7 +72,20 @@ def cli() -> None:
 
 
 _GROUPS = (admin, subscription, interest, watch, webhook, witness)
-for _command in (*_GROUPS, draft, outbox, resend, ack, status, rotate, reseal, evidence_command, *READING, *SIGNING):
+for _command in (
+    *_GROUPS,
+    draft,
+    gateway,
+    outbox,
+    resend,
+    ack,
+    status,
+    rotate,
+    reseal,
+    evidence_command,
+    *READING,
+    *SIGNING,
+):
     cli.add_command(_command)
 
 

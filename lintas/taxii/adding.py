@@ -13,8 +13,8 @@ from typing import Any
 from lintas.errors import BadRequest
 from lintas.strict import Json, parse_object
 
-OBJECTS_MAX = 1_000
-"""Objects of one post: as many as a page gives."""
+OBJECTS_MAX = 50_000
+"""Objects of one post: as many as a bundle may have. MISP sends all events of a push in one."""
 
 
 @dataclass(frozen=True, slots=True)
