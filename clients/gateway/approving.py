@@ -1,4 +1,4 @@
-"""What an officer sees of the drafts that tools posted, and decides."""
+"""Deciding on the drafts that tools posted, as an officer does who has seen them."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def print_held(postings: Postings) -> None:
 
 
 def show(postings: Postings, number: int) -> None:
-    """Print a draft as it would be signed, with what its posting had besides."""
-    row = _row(postings, number)
+    """Print a held draft as it would be signed, with what its posting had besides."""
+    row = _held(postings, number)
     click.echo(safe(json.dumps(row.members, ensure_ascii=False, indent=1)))
     posting = postings.get(row.posting)
     for each in () if posting is None else posting.omitted:
@@ -75,15 +75,10 @@ def _show(number: int, draft: Draft, release_to: tuple[str, ...], party: str) ->
     click.echo(f"  as {party} to {to}", err=True)
 
 
-def _row(postings: Postings, number: int) -> DraftRow:
+def _held(postings: Postings, number: int) -> DraftRow:
     row = postings.draft(number)
     if row is None:
         raise NotFound(f"The gateway has no draft {number}.")
-    return row
-
-
-def _held(postings: Postings, number: int) -> DraftRow:
-    row = _row(postings, number)
     if row.state != HELD:
         raise OrderConflict(f"Draft {number} is {row.state}, not held.")
     return row

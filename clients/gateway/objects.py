@@ -18,8 +18,6 @@ from lintas.stix.fixed import TLP_MARKINGS
 from lintas.strict import canonical, parse_object
 
 Object = dict[str, Any]
-IDS_MAX = 500
-"""Ids of one question: as many variables as any SQLite takes, with room for the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ class Objects:
         self, *, after: int = -1, ids: Sequence[str] = (), types: Sequence[str] = (), limit: int = -1
     ) -> list[Served]:
         """Return what was added after a time, in that order, at most `limit`; of these ids and types if any."""
-        where, values = ["added > ?"], [after, *ids[:IDS_MAX], *types[:IDS_MAX]]
+        where, values = ["added > ?"], [after, *ids, *types]
         where += [
             f"{name} IN ({', '.join('?' * len(given))})" for name, given in (("id", ids), ("type", types)) if given
         ]

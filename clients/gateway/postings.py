@@ -1,8 +1,9 @@
-"""What tools posted, with the drafts made of it and what became of each.
+"""What tools posted, with the fate of each draft that was made of it.
 
 A posting is in the file before its sender hears of it. A draft waits as ``held`` until an officer approves it, or is
 ``approved`` at once; from then on its tag names it in the outbox, which alone knows whether it was signed and sent:
-what stands here of that is a copy. The same content is one posting, unless it failed: then it may be tried again.
+what stands here of that is a copy. A draft that is decided loses its content here. The same content is one posting,
+unless it failed: then it may be tried again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from lintas.strict import Json
 HELD, APPROVED, PUBLISHED, REFUSED, DISCARDED = "held", "approved", "published", "refused", "discarded"
 WAITING = "waiting"
 """A posting with something that is approved and not published yet."""
+
+EMPTY = "{}"
 
 _POSTING = "number, uuid, key, channel, name, at_us, objects, omitted, problem"
 _DRAFT = "number, posting, tag, members, state, release_to, line, seq, problem"
@@ -174,15 +177,15 @@ class Postings:
 
     def discard(self, number: int) -> bool:
         """End a held draft; False when it is not held any more."""
-        return self._move(number, HELD, state=DISCARDED)
+        return self._move(number, HELD, state=DISCARDED, members=EMPTY)
 
     def publish(self, number: int, line: str, seq: int) -> None:
         """Note that the hub accepted it."""
-        self._move(number, APPROVED, state=PUBLISHED, line=line, seq=seq, problem=None)
+        self._move(number, APPROVED, state=PUBLISHED, line=line, seq=seq, problem=None, members=EMPTY)
 
     def refuse(self, number: int, problem: str) -> None:
         """Note that it cannot be published."""
-        self._move(number, APPROVED, state=REFUSED, problem=problem)
+        self._move(number, APPROVED, state=REFUSED, problem=problem, members=EMPTY)
 
     def wait(self, number: int, problem: str) -> None:
         """Note what an approved draft waits for."""

@@ -35,6 +35,9 @@ from lintas.errors import Evidence, HubUnreachable, LintasError, NotFound, Refus
 from lintas.taxii import DISCOVERY_PATH, Answer
 
 SEND = "send"
+LEAVE_S = 2.0
+"""How long threads are waited for at the end: one that waits for the hub may be cut off, as by a kill."""
+
 PAUSE_S_MAX = 60.0
 
 
@@ -117,7 +120,7 @@ class Gateway:
         self._server.shutdown()
         self._server.server_close()
         for thread in self._threads:
-            thread.join(self._pace.wait_s + self._pace.tick_s)
+            thread.join(LEAVE_S)
         for client in self._clients:
             client.close()
         os.close(self._lock)

@@ -35,7 +35,7 @@ class Sender:
         Raises HubUnreachable, Evidence, or the last refusal that may pass by itself.
         """
         approved, noting = self._postings.approved(), self._notings()
-        if (approved or noting) and self.client.session.is_due():
+        if any(self.client.session.state.by_tag(row.tag) is None for row in approved):
             # Whom a community stands for, whose keys to seal to: as the log has it now.
             self.client.sync()
         passing = [fault for row in approved if (fault := self._publish(row)) is not None]

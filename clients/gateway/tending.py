@@ -25,6 +25,8 @@ class Tending:
 
     def __call__(self) -> None:
         """Look once."""
+        # First what an officer did: what is saved below must hold it.
+        self._reload()
         first = self._clients[0]
         if first.session.now() >= self._renewed_at + RENEW_EVERY_S:
             renew_if_due(first, self._settings)

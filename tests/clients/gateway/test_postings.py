@@ -119,6 +119,17 @@ def test_state_of_a_posting(postings: Postings) -> None:
     assert ("line", 8, None) == (done.line, done.seq, done.problem)
 
 
+def test_decided_drafts_lose_their_content(postings: Postings) -> None:
+    """Once it is published, refused or discarded, nothing of a draft's content stays here."""
+    one, two = add(postings, publishes=True).drafts
+    postings.publish(one.number, "line", 7)
+    postings.refuse(two.number, "No.")
+    third = add(postings, key="other").drafts[0]
+    postings.discard(third.number)
+
+    assert [{}, {}, {}] == [row.members for each in (one, two, third) if (row := postings.draft(each.number))]
+
+
 def test_found_by_status_id(postings: Postings) -> None:
     """A posting is found by the id of its status; an unknown one is none."""
     found = postings.by_uuid(add(postings).uuid)
