@@ -13,6 +13,10 @@ APT := timeout 300 apt-get -qq --option Acquire::Retries=1
 export UV_SYSTEM_CERTS := 1
 export UV_PYTHON_DOWNLOADS := never
 
+# Some images forbid Python to keep what it compiled. A hub's process then compiles two thousand modules at each start:
+# 3 s of CPU, and the tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The stamp carries a digest of all that decides what .venv holds, so that a changed lock, a moved checkout or another
 # Python makes it anew, and nothing else does.
 DIGEST := $(shell { pwd; $(PYTHON) -V; cat requirements/*.txt pyproject.toml Makefile; } 2>&1 | sha256sum | cut -c 1-16)
@@ -38,21 +42,16 @@ test: $(STAMP) ## Run the whole test suite
 topology: $(STAMP) ## Play a hub of two replicas on Postgres behind a TLS proxy, with a replica killed on the way
 	@$(BIN)/python -m tests.topology
 
-# The one thing that no lock can bring: installed where that may be done. Elsewhere its tests say that they did not run.
-proxy:
-	@command -v haproxy >/dev/null || test -x /usr/sbin/haproxy || { \
+# The two things that no lock can bring: installed where that may be done. Elsewhere their tests say that they did not
+# run; CI asks for a browser (LINTAS_BROWSER=required), without which its tests fail.
+proxy: PACKAGE := haproxy
+browser: PACKAGE := chromium
+proxy browser:
+	@PATH="$$PATH:/usr/sbin" command -v $(PACKAGE) >/dev/null || { \
 		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && export DEBIAN_FRONTEND=noninteractive && \
-		echo 'Installing haproxy' && { $(APT) install --no-install-recommends haproxy || \
-		{ $(APT) update && $(APT) install --no-install-recommends haproxy; }; } >/dev/null 2>&1; } || \
-		echo 'haproxy cannot be installed from here (on Debian: apt install haproxy); its tests will be skipped' >&2
-
-# As the proxy. CI asks for it (LINTAS_BROWSER=required): without a browser its tests then fail instead of being skipped.
-browser:
-	@test -x /usr/bin/chromium || { \
-		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && export DEBIAN_FRONTEND=noninteractive && \
-		echo 'Installing chromium' && { $(APT) install --no-install-recommends chromium || \
-		{ $(APT) update && $(APT) install --no-install-recommends chromium; }; } >/dev/null 2>&1; } || \
-		echo 'chromium cannot be installed from here (on Debian: apt install chromium); its tests will not run' >&2
+		echo 'Installing $(PACKAGE)' && { $(APT) install --no-install-recommends $(PACKAGE) || \
+		{ $(APT) update && $(APT) install --no-install-recommends $(PACKAGE); }; } >/dev/null 2>&1; } || \
+		echo '$(PACKAGE) cannot be installed from here (on Debian: apt install $(PACKAGE)); its tests will not run' >&2
 
 check: proxy browser $(STAMP) ## Check format, lint, types, import contracts, tests, branch coverage: what CI runs
 	$(call stage,format)

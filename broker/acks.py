@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from broker import policy
 from broker.batch import Batch
-from broker.intake import record_refusal
+from broker.intake import check_former, record_refusal
 from broker.standing import is_within
 from broker.store import delivery, lines
 from lintas.ack import Ack, is_at_least, open_ack
@@ -70,6 +70,7 @@ def admit_ack(batch: Batch, word: Word) -> Acked | Refusal:
 
 def _target(batch: Batch, word: Word) -> lines.StoredLine:
     header, directory = word.line.header, batch.directory
+    check_former(batch, word.line)
     check_fresh(header, hub=directory.hub, now=batch.now)
     directory.active_key(header.kid, header.iss, batch.now)
     if header.iss not in directory.partners:

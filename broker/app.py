@@ -13,6 +13,7 @@ from starlette.types import Scope
 
 from broker.hub import Hub
 from broker.limits import Limits
+from broker.misp import Uuids
 from broker.outbound import Outbound
 from broker.settings import Settings
 from broker.streams import Streams
@@ -26,9 +27,11 @@ from broker.web import (
     http,
     log,
     matching,
+    misp,
     openapi,
     operations,
     partners,
+    read_tokens,
     readers,
     subscriptions,
 )
@@ -51,6 +54,7 @@ def build_app(hub: Hub, outbound: Outbound | None = None, limits: Limits | None 
     app.state.body_room = charging.BodyRoom()
     app.state.limits = limits or make_limits(hub.settings)
     app.state.streams = Streams(hub)
+    app.state.misp_uuids = Uuids()
     app.state.console_paths = console_paths()
     _routes(app)
     # Outermost: whatever answers comes after it.
@@ -108,6 +112,8 @@ def _routes(app: FastAPI) -> None:
         readers,
         matching,
         webhooks_page,
+        read_tokens,
+        misp,
         admin,
         operations,
         docs,

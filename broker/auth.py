@@ -15,6 +15,7 @@ from lintas.directory import SKEW_S, Directory
 from lintas.errors import LintasError, NotAllowed, Refusal, Unauthorized
 from lintas.header import TOKEN, Header
 from lintas.line import check, parse
+from lintas.read_token import PREFIX
 
 TOKEN_LIFE_S_MAX = 300
 CACHE_MAX = 4_096
@@ -104,6 +105,8 @@ def _digest(raw: bytes) -> bytes:
 
 
 def _open(raw: bytes, directory: Directory, now: int) -> Caller:
+    if raw.startswith(PREFIX.encode()):
+        raise Unauthorized("A read token reads /taxii2/ and /misp/ alone. `lintas token` prints one for here.")
     try:
         line = parse(raw, TOKEN)
         check(line, directory.key(line.header.kid, line.header.iss).public)

@@ -66,12 +66,14 @@ class Batch:
     ) -> None:
         """Begin at the head; `known` is filled by the writer with the ids that jobs asked about.
 
+        So is `former`, with those that a former epoch accepted: the entries of the events that say so.
         `index_key` is what indicator values are hidden with in indexes.
         """
         self.conn = conn
         self.directory = directory
         self.index_key = index_key
         self.known: dict[str, int] = {}
+        self.former: dict[str, frozenset[bytes]] = {}
         self._head = head
         # One reading of the clock a batch, clamped so that time rises strictly along the log.
         self._time = max(now_us, head.time + 1)

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from broker import backup as backups
+from broker import epoch as epochs
 from broker import exercise as exercises
 from broker import keyfile, status
 from broker.demo import run_demo
@@ -34,9 +35,12 @@ from lintas.errors import BadSettings, Evidence, LintasError, LogHalted, Storage
 from lintas.event import US_PER_S
 from lintas.header import is_party
 from lintas.keys import save_identity
+from lintas.quorum import parse_policy
 
 EXIT_REFUSED = 1
 EXIT_LOG_BROKEN = 3
+
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 data_option = click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="The hub's directory (LINTAS_DATA)."
@@ -178,6 +182,30 @@ def log_key_retire(data: Path | None) -> None:
         click.echo(f"the former key signs too until the first event after {until:%Y-%m-%dT%H:%M:%SZ}", err=True)
 
 
+@cli.command("new-epoch")
+@data_option
+@click.option("--former", required=True, metavar="DATABASE", help="What is left: a backup, a hub.db, or an address.")
+@click.option("--checkpoint", type=FILE, help="Where the former log ends.")
+@click.option("--policy", type=FILE, help="Who must have cosigned that (a tlog-policy).")
+def new_epoch(data: Path | None, former: str, checkpoint: Path | None, policy: Path | None) -> None:
+    """Begin the log anew, with a key of its own, when the former key is in other hands or published rows are lost.
+
+    Makes a hub of the same name in an empty directory and database, with the partners, keys and grants of the former
+    log at its end: --checkpoint, or the newest one in DATABASE that the witnesses of --policy cosigned. What came later
+    is void. Partners follow once they were told the new key and ran `lintas epoch`: read docs/operate.md first.
+
+    \b
+    Example: lintas-broker new-epoch --data hub-2 --former hub.backup --policy witnesses.policy
+    """
+    settings = read_settings(data=str(data) if data else None)
+    asked = None if policy is None else parse_policy(policy.read_bytes())
+    quoted = None if checkpoint is None else checkpoint.read_bytes()
+    with _bar("checking") as progress:
+        begun = epochs.begin(settings, former, quoted=quoted, policy=asked, progress=progress)
+    epochs.show(begun, click.echo)
+    click.echo(f"next       tell partners the log key over another channel; lintas-broker serve --data {settings.data}")
+
+
 @cli.command()
 @data_option
 def fsck(data: Path | None) -> None:
@@ -206,7 +234,7 @@ def backup(data: Path | None, out: Path) -> None:
 
 @cli.command()
 @data_option
-@click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("source", type=FILE)
 def restore(data: Path | None, source: Path) -> None:
     """Restore a backup into the empty database of a data directory that has the hub's keys, and verify it.
 
@@ -244,6 +272,8 @@ def move(data: Path | None, target: str) -> None:
 def _tell_whole(done: str, report: Report) -> None:
     click.echo(f"{done}: {report.size} events, {report.checkpoints} checkpoints, {report.lines} lines: all consistent")
     click.echo(f"root {report.root.hex()}")
+    if report.former is not None:
+        click.echo(f"log {report.origin}, after {report.former.origin} ended at {report.former.size} entries")
 
 
 def _counting() -> Callable[[str, int], None]:

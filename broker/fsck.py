@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from broker.catchup import replay
 from broker.intake import PART
-from broker.signer import extend, follow, read_keys
+from broker.signer import extend, follow, read_end, read_keys
 from broker.store import cosignatures, delivery, lines, log
+from broker.store import former as formers
 from broker.store.engine import Connection, Store
 from lintas import bulletin, checkpoint, merkle, note, purge
 from lintas.cosignature import check_cosignatures
@@ -32,12 +33,17 @@ from lintas.vocabulary import tlp_rank
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was checked: the tree's size and root, and how many checkpoints and lines fit it."""
+    """What was checked: the tree's size and root, and how many checkpoints and lines fit it.
+
+    `origin` is the log's, `former` the tree at which the epoch before it ended.
+    """
 
     size: int
     root: bytes
     checkpoints: int
     lines: int
+    origin: str
+    former: checkpoint.Checkpoint | None
 
 
 def check_everything(store: Store, key: note.VerifierKey, progress: Callable[[int, int], None]) -> Report:
@@ -52,12 +58,13 @@ def check_everything(store: Store, key: note.VerifierKey, progress: Callable[[in
         _check_cosignatures(conn)
         counted = _check_lines(conn)
         _check_readers(conn)
+        former = _check_former(conn)
         rows = log.events_of_kinds(conn, CONTROL_KINDS, after=-1)
         try:
             replay(rows, lines.by_ids(conn, {row.object for row in rows if row.object is not None}))
         except LintasError as fault:
             raise LogHalted(f"The directory does not follow from its lines: {fault}") from fault
-    return Report(size=size, root=root, checkpoints=signed, lines=counted)
+    return Report(size=size, root=root, checkpoints=signed, lines=counted, origin=key.name, former=former)
 
 
 def _check_log(
@@ -196,6 +203,20 @@ def _check_readers(conn: Connection) -> None:
         found = find(conn)
         if found is not None:
             raise LogHalted(f"The bulletin at index {found.seq}: {fault} {found.agency}, yet a row says so.")
+
+
+def _check_former(conn: Connection) -> checkpoint.Checkpoint | None:
+    ended = read_end(conn)
+    if ended is None:
+        if formers.is_any(conn):
+            raise LogHalted("There are lines of a former epoch, yet this is the first.")
+        return None
+    if formers.digest(conn) != ended.lines:
+        raise LogHalted("The lines of former epochs are not those that the first event names.")
+    try:
+        return ended.tree()
+    except LintasError as fault:
+        raise LogHalted(f"The checkpoint at which the former epoch ended does not verify: {fault}") from fault
 
 
 def _is_of(event: log.EventRow, stored: lines.StoredLine) -> bool:

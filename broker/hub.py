@@ -7,6 +7,7 @@ import secrets
 import string
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -24,7 +25,7 @@ from broker.secret import HubSecret, read_secret
 from broker.settings import Settings
 from broker.signer import LogSigner
 from broker.store import log, migrate
-from broker.store.engine import READERS, Store
+from broker.store.engine import READERS, Connection, Store
 from broker.strangers import Strangers
 from broker.tally import Tally
 from broker.wakeup import Wakeup
@@ -34,6 +35,7 @@ from lintas import note
 from lintas.clock import Clock, now_us
 from lintas.decide import changes, check_signatures
 from lintas.directory import Directory
+from lintas.epoch import origin_of
 from lintas.errors import BadSettings, LogBehind, MalformedLine
 from lintas.event import US_PER_S
 from lintas.header import KEY, is_hub
@@ -169,24 +171,23 @@ def make_name(origin: str) -> str:
     return name
 
 
-def make_log_key(settings: Settings, name: str) -> note.SignerKey:
-    """Make the key of a new log and write it to the data directory; refuse to replace the key of a log with events."""
-    if settings.log_key_file.exists() and _has_events(settings):
-        raise BadSettings(f"{settings.log_key_file} exists: there is a hub here already.")
-    key = note.SignerKey.from_seed(f"{name}/log/{FIRST_EPOCH}", secrets.token_bytes(32))
+def make_log_key(settings: Settings, name: str, *, epoch: int = FIRST_EPOCH) -> note.SignerKey:
+    """Make the key of a new log and write it to the data directory; refuse to where there is a log with events."""
     settings.data.mkdir(parents=True, exist_ok=True)
+    if _has_hub(settings):
+        raise BadSettings(f"{settings.data} or its database: there is a hub here already.")
+    key = note.SignerKey.from_seed(origin_of(name, epoch), secrets.token_bytes(32))
+    # A key alone is what a command leaves that was killed before the log's first transaction.
     write_private(settings.log_key_file, key.text().encode() + b"\n")
     return key
 
 
-def _has_events(settings: Settings) -> bool:
-    # A key alone is what an `init` leaves that was killed before the log's first transaction.
-    store = Store(settings.database)
-    try:
-        with store.read() as conn:
-            return migrate.is_current(conn) and log.head(conn)[0] > 0
-    finally:
-        store.close()
+def _has_hub(settings: Settings) -> bool:
+    with closing(Store(settings.database)) as store, store.read() as conn:
+        if migrate.revision(conn) is None:
+            return False
+        # One of another version is not looked into.
+        return not migrate.is_current(conn) or log.head(conn)[0] > 0
 
 
 def open_log(settings: Settings, name: str, key: note.SignerKey, admin_line: bytes, clock: Clock = now_us) -> None:
@@ -194,24 +195,30 @@ def open_log(settings: Settings, name: str, key: note.SignerKey, admin_line: byt
     line = parse(admin_line, KEY)
     if not line.header.iss.startswith("admin/"):
         raise MalformedLine("The first key of a hub is an administrator's.", member="iss")
-    store = Store(settings.database)
-    try:
+
+    def write(conn: Connection) -> None:
+        batch = Batch(conn, Head.load(conn), Directory(name), now_us=clock())
+        batch.append("log.opened", "*", detail={"hub": name, "log_key": key.verifier.text()})
+        check_signatures(batch.directory, line)
+        seqs = [batch.change(change, object_id=line.id) for change in changes(batch.directory, line, now=batch.now)]
+        batch.keep(line, seqs[0])
+        batch.finish()
+
+    begin_log(settings, key, write)
+
+
+def begin_log(settings: Settings, key: note.SignerKey, write: Callable[[Connection], None]) -> None:
+    """Make the database, have its first rows written, sign the first checkpoint."""
+    # With the hub, not with its first start: replicas copy it.
+    read_secret(settings.secret_file)
+    with closing(Store(settings.database)) as store:
         with store.write() as conn:
             # Schema and first events in one transaction: there is a whole hub or none.
             migrate.upgrade(conn)
-            batch = Batch(conn, Head.load(conn), Directory(name), now_us=clock())
-            batch.append("log.opened", "*", detail={"hub": name, "log_key": key.verifier.text()})
-            check_signatures(batch.directory, line)
-            seqs = [batch.change(change, object_id=line.id) for change in changes(batch.directory, line, now=batch.now)]
-            batch.keep(line, seqs[0])
-            batch.finish()
+            write(conn)
         signer = LogSigner(store, key, Outside(settings.checkpoint))
         signer.start()
         signer.sign_new()
-        # With the hub, not with its first start: replicas copy it.
-        read_secret(settings.secret_file)
-    finally:
-        store.close()
 
 
 def _lock(path: Path) -> IO[str]:

@@ -9,19 +9,21 @@ The data-protection checks of the text run at the door too; they refuse only aft
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from broker import policy
 from broker.batch import Batch
 from lintas import bulletin
 from lintas.directory import Directory
-from lintas.errors import BadRequest, Evidence, MalformedPayload, Refusal
-from lintas.event import US_PER_S, parse_event
+from lintas.epoch import split_origin
+from lintas.errors import BadRequest, Evidence, FormerEpoch, MalformedPayload, Refusal
+from lintas.event import US_PER_S, entry_of, parse_event
 from lintas.header import BULLETIN
 from lintas.line import Line, check, parse
 from lintas.lint import QUOTING, Finding, codes, lint, lint_quoted, refuse
 from lintas.note import VerifierKey
-from lintas.receipt import check_receipt, parse_receipt
+from lintas.receipt import check_receipt, origin_in, parse_receipt
 from lintas.sealed import Sealed, read_sealed
 from lintas.vocabulary import TLP
 
@@ -33,7 +35,8 @@ PART = "recalls-part"
 class Submission:
     """A bulletin whose signature is good. A payload that breaks its schema is refused only after policy had its say.
 
-    `logged_at` is the second at which a log accepted it before, as a receipt proves.
+    `logged_at` is the second at which a log accepted it before, as a receipt proves. With `entry` it was another
+    epoch's log, and counts if the hub knows that event from then.
     """
 
     line: Line
@@ -42,6 +45,7 @@ class Submission:
     fault: MalformedPayload | None = None
     findings: tuple[Finding, ...] = ()
     logged_at: int | None = None
+    entry: bytes | None = None
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -86,19 +90,39 @@ def open_bulletin(raw: bytes, directory: Directory) -> Submission:
 
 
 def open_logged(body: bytes, directory: Directory, keys: Sequence[VerifierKey]) -> Submission:
-    """Read a bulletin that comes back with the receipt of a log that had it, under one of its keys; raise a Refusal."""
+    """Read a bulletin that comes back with the receipt of a log that had it, under one of its keys; raise a Refusal.
+
+    A receipt of another epoch of this log counts only if what it is of was carried over: no former key is believed.
+    """
     raw, _, receipt = body.partition(b"\n")
     submission = open_bulletin(raw, directory)
+    try:
+        found = parse_receipt(receipt)
+        event = parse_event(found.extra or b"")
+    except Evidence as fault:
+        raise _unproven() from fault
+    if (event.kind, event.object) != ("bulletin.accepted", submission.line.id):
+        raise _unproven()
+    claim = replace(submission, logged_at=event.time // US_PER_S)
     for key in keys:
-        try:
-            found = parse_receipt(receipt)
+        with suppress(Evidence):
             check_receipt(found, line_id=submission.line.id, origin=key.name, key=key)
-            event = parse_event(found.extra or b"")
-        except Evidence:
-            continue
-        if event.kind == "bulletin.accepted":
-            return replace(submission, logged_at=event.time // US_PER_S)
-    raise BadRequest("The receipt does not prove that this log ever accepted the line.", member="receipt")
+            return claim
+    if not _is_of_another_epoch(receipt, keys[-1].name):
+        raise _unproven()
+    return replace(claim, entry=entry_of(found.extra or b""))
+
+
+def _is_of_another_epoch(receipt: bytes, origin: str) -> bool:
+    try:
+        (hub, epoch), ours = split_origin(origin_in(receipt)), split_origin(origin)
+    except Evidence:
+        return False
+    return hub == ours[0] and epoch != ours[1]
+
+
+def _unproven() -> BadRequest:
+    return BadRequest("The receipt does not prove that this log ever accepted the line.", member="receipt")
 
 
 def admit_bulletins(batch: Batch, submissions: Sequence[Submission | Refusal]) -> list[Accepted | Refusal]:
@@ -121,7 +145,7 @@ def admit_bulletin(batch: Batch, submission: Submission) -> Accepted | Refusal:
             topics=submission.topics,
             now=batch.now,
             sealed_to=None if submission.sealed is None else submission.sealed.to.keys(),
-            logged_at=submission.logged_at,
+            logged_at=_logged_at(batch, submission),
         )
         if submission.fault is not None:
             raise submission.fault
@@ -131,6 +155,26 @@ def admit_bulletin(batch: Batch, submission: Submission) -> Accepted | Refusal:
         record_refusal(batch, "bulletin.refused", line, refusal)
         return refusal
     return _accept(batch, submission, admission, targets, codes(findings))
+
+
+def check_former(batch: Batch, line: Line) -> None:
+    """Raise FormerEpoch for a line that a former epoch accepted: it would take effect a second time."""
+    if line.id in batch.former:
+        raise FormerEpoch
+
+
+def _logged_at(batch: Batch, submission: Submission) -> int | None:
+    """Return when a log accepted this bulletin before, None when it is new; raise FormerEpoch."""
+    if submission.logged_at is not None and submission.entry is None:
+        return submission.logged_at
+    entries = batch.former.get(submission.line.id)
+    if entries is None:
+        # Accepted after the former epoch's end, if at all, which is void: it is as new as its date says.
+        return None
+    if submission.entry not in entries:
+        # Only the issuer was given the event with its salt: nobody else brings back what may have been recalled.
+        raise FormerEpoch
+    return submission.logged_at
 
 
 def record_refusal(batch: Batch, kind: str, line: Line, refusal: Refusal) -> None:

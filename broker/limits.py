@@ -21,6 +21,7 @@ from functools import lru_cache
 
 from lintas.errors import Busy, RateLimited
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Clock = Callable[[], float]
 """Seconds that only rise: `time.monotonic`, or a test's own."""
@@ -206,7 +207,17 @@ class Limits:
 
 @lru_cache(maxsize=KEYS_MAX)
 def source_of(peer: str | None, forwarded: str = "", trusted: tuple[Network, ...] = ()) -> str:
-    """Return the address that a request is counted under: of an IPv6 sender its network.
+    """Return the address that a request is counted under: of an IPv6 sender its network."""
+    address = address_of(peer, forwarded, trusted)
+    if address is None:
+        return UNKNOWN
+    if address.version == 4 or address.is_loopback:  # noqa: PLR2004 - the version of the protocol
+        return str(address)
+    return str(ipaddress.ip_network((address, IPV6_PREFIX), strict=False))
+
+
+def address_of(peer: str | None, forwarded: str = "", trusted: tuple[Network, ...] = ()) -> Address | None:
+    """Return the address that a request came from, None when nobody knows.
 
     `forwarded` is X-Forwarded-For. It is believed only of a trusted peer, and read from the right: the first hop that
     is not trusted itself is the sender. What stands left of it, anybody may have written.
@@ -215,11 +226,7 @@ def source_of(peer: str | None, forwarded: str = "", trusted: tuple[Network, ...
     hops = forwarded.split(",")[-HOPS_MAX:]
     while forwarded and hops and address is not None and _is_in(address, trusted):
         address = _address(hops.pop().strip())
-    if address is None:
-        return UNKNOWN
-    if address.version == 4 or address.is_loopback:  # noqa: PLR2004 - the version of the protocol
-        return str(address)
-    return str(ipaddress.ip_network((address, IPV6_PREFIX), strict=False))
+    return address
 
 
 def is_trusted(peer: str | None, trusted: tuple[Network, ...]) -> bool:
@@ -233,7 +240,7 @@ def read_networks(text: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(each.strip()) for each in text.split(",") if each.strip())
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _address(text: str) -> Address | None:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -243,7 +250,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return mapped or address
 
 
-def _is_in(address: ipaddress.IPv4Address | ipaddress.IPv6Address, networks: tuple[Network, ...]) -> bool:
+def _is_in(address: Address, networks: tuple[Network, ...]) -> bool:
     return any(address.version == network.version and address in network for network in networks)
 
 

@@ -67,7 +67,7 @@ class Outbound:
         """Take the exceptions, who resolves names, whom TLS trusts."""
         self._allow = allow
         self._names = names
-        self._tls = tls or _trusted()
+        self._tls = tls
         self._resolvers = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="lintas-resolver")
 
     def close(self) -> None:
@@ -93,8 +93,10 @@ class Outbound:
         return reachable(address, found, self._allow)[:ADDRESSES_MAX]
 
     async def _exchange(self, request: httpx.Request) -> Answer:
+        # Read with the first call: most hubs make none, and a hundred authorities take a tenth of a second.
+        tls = self._tls = self._tls or await asyncio.get_running_loop().run_in_executor(self._resolvers, _trusted)
         # A transport of its own: a kept connection is found again by its address, and would serve another name there.
-        async with httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False, retries=0) as transport:
+        async with httpx.AsyncHTTPTransport(verify=tls, trust_env=False, retries=0) as transport:
             response = await transport.handle_async_request(request)
             taken = b""
             assert isinstance(response.stream, httpx.AsyncByteStream)

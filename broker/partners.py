@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from broker import matching, webhook_orders, widening
 from broker.batch import Batch
-from broker.intake import record_refusal
+from broker.intake import check_former, record_refusal
 from broker.reach import Allowed
 from broker.store import invites
 from lintas.decide import INVITE_S, changes, check_signatures
@@ -82,6 +82,7 @@ def admit_control(
         return Ordered(line.id, seq, is_new=False)
     batch.record_releases()
     try:
+        check_former(batch, line)
         decided = changes(batch.directory, line, now=batch.now)
         _check_code(batch, line, source)
         _check_order(batch, line, allow, holds)

@@ -120,14 +120,15 @@ def reading(directory: Directory, agency: str) -> Reading:
     """Return what this agency may read now, whatever was released to it."""
     grant = directory.grant(agency)
     return Reading(
-        topics=_covered(grant.read),
+        topics=covered(grant.read),
         tlp_rank_max=tlp_rank(grant.ceiling),
         only_withdrawals=directory.is_suspended(agency),
     )
 
 
 @lru_cache(maxsize=GRANTS_MAX)
-def _covered(granted: tuple[str, ...]) -> frozenset[str] | None:
+def covered(granted: tuple[str, ...]) -> frozenset[str] | None:
+    """Return the topics that these cover, None for every topic."""
     # Asked for every page and for every reader of a bulletin to everyone, a millisecond each time.
     known = vocabulary.load().topics
     topics = frozenset(topic for topic in known if any(vocabulary.topic_covers(read, topic) for read in granted))

@@ -35,6 +35,7 @@ REQUEST_ID_BYTES = 8
 CLIENT_ERROR, SERVER_ERROR = 400, 500
 NO_ROUTE = "none"
 REQUEST_ID = b"lintas-request"
+LOG = "Lintas-Log"
 WAITED = b"preference-applied"
 CLOSE = (b"connection", b"close")
 
@@ -71,6 +72,8 @@ class Server(uvicorn.Server):
                 # Whose word on addresses counts is decided in broker.limits, for all that count them.
                 proxy_headers=False,
                 server_header=False,
+                # A client that pins a former epoch learns from any answer that somebody has to decide something.
+                headers=[(LOG, hub.signer.origin)],
                 access_log=False,
                 log_config=None,
                 **options,

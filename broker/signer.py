@@ -16,6 +16,7 @@ from broker.store import log
 from broker.store.engine import Connection, Store
 from broker.wakeup import News
 from lintas import checkpoint, merkle, note
+from lintas.epoch import Former, read_former
 from lintas.errors import BadNote, BadProof, LogBehind, LogHalted
 from lintas.event import US_PER_S, entry_of, parse_event
 from lintas.log_keys import LogKeys, opened
@@ -185,6 +186,17 @@ def read_keys(conn: Connection) -> LogKeys | None:
     for row in log.events_of_kinds(conn, LOG_KEY_KINDS, after=-1):
         known = follow(known, row.kind, row.seq, row.body)
     return known
+
+
+def read_end(conn: Connection) -> Former | None:
+    """Return where the epoch before this one ended, None for a first one or an empty log; raise LogHalted."""
+    first = log.event_at(conn, 0)
+    if first is None:
+        return None
+    try:
+        return read_former(parse_event(first.body or b"").detail)
+    except BadProof as fault:
+        raise LogHalted(f"Row 0: {fault}") from fault
 
 
 def follow(known: LogKeys | None, kind: str, seq: int, body: bytes | None) -> LogKeys | None:

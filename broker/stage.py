@@ -14,9 +14,10 @@ from typing import Any
 import httpx
 
 from broker import exercise as exercises
-from lintas.client import Client, open_state
+from lintas.client import Client
 from lintas.errors import Refusal
 from lintas.keys import Identity
+from lintas.memory import open_state
 from lintas.readers import Reader
 from lintas.transport import TIMEOUT_S
 

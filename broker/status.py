@@ -21,7 +21,7 @@ from broker.exposition import PREFIX
 from broker.keyfile import read_log_keys
 from broker.outside import Outside
 from broker.settings import Settings
-from broker.signer import LogSigner
+from broker.signer import LogSigner, read_end
 from broker.store import lines, log, migrate
 from broker.store.engine import Connection, DatabaseFault, Store
 from broker.store.figures import FAILING, OVERDUE_MAX
@@ -102,6 +102,7 @@ def _stored(settings: Settings, store: Store, keys: Sequence[note.VerifierKey], 
         text = f"{kind}, {_size(found.database_bytes)}, schema {revision}"
         yield Finding("database", text, facts={"kind": kind, "revision": revision, "size_bytes": found.database_bytes})
         yield from _log(settings, store, found, now)
+        yield from _epoch(conn)
         yield _witnesses(found, now, asked=policy.quorum is not None)
         yield from _directory(conn, _replayed(conn), now)
         yield _webhooks(found)
@@ -115,6 +116,14 @@ def _log(settings: Settings, store: Store, found: Survey, now: int) -> Iterator[
         text += f"; {unsigned} are under no checkpoint"
     yield Finding("log", text, ATTENTION if unsigned else OK, {"events": found.size, "unsigned": unsigned})
     yield Finding("checkpoint", *_checkpoint(settings, store), {"size": found.signed, "signed_at": found.signed_at})
+
+
+def _epoch(conn: Connection) -> Iterator[Finding]:
+    former = read_end(conn)
+    if former is None:
+        return
+    origin, size = former.log_key.name, former.tree().size
+    yield Finding("epoch", f"{origin} ended at {size} entries", facts={"former": origin, "former_size": size})
 
 
 def _checkpoint(settings: Settings, store: Store) -> tuple[str, str]:

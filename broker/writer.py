@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar
 from broker.batch import Batch, Head
 from broker.catchup import Caught, catch_up
 from broker.signer import LogSigner, Signed
-from broker.store import lines
+from broker.store import former, lines
 from broker.store.engine import Connection, Store
 from broker.wakeup import News
 from lintas.clock import Clock
@@ -124,6 +124,7 @@ class Writer:
         self._head: Head | None = None
         self._halted: LogHalted | LogBehind | None = None
         self._stopping = False
+        self._has_former = False
         self.directory = Directory("")
         self.on_commit: list[Callable[[News], None]] = []
         self.on_batch: list[Callable[[Took], None]] = []
@@ -154,6 +155,8 @@ class Writer:
         """Derive the directory from the log, sign what a crash left unsigned, begin to work."""
         with self._store.write() as conn:
             self._catch_up(conn)
+            # It never changes: the rows come with the first transaction of an epoch.
+            self._has_former = former.is_any(conn)
         # Whoever left rows unsigned told nobody of them.
         self._signer.sign_new(News(directory_changed=True))
         self._thread.start()
@@ -265,6 +268,8 @@ class Writer:
             wanted = [line_id for entry in entries for line_id in entry.ids]
             if wanted:
                 batch.known.update(lines.known(conn, wanted))
+                if self._has_former:
+                    batch.former.update(former.entries(conn, wanted))
             answers = [entry.job(batch) for entry in entries]
             for due in self._due:
                 due(batch)

@@ -20,9 +20,12 @@ def settings_of_user() -> Settings:
 
 
 @contextmanager
-def acting(settings: Settings | None = None) -> Iterator[Client]:
-    """Open the client of the identity in the settings; show what must alarm somebody when it is done."""
-    with open_client(settings or settings_of_user()) as client:
+def acting(settings: Settings | None = None, *, origin: str | None = None) -> Iterator[Client]:
+    """Open the client of the identity in the settings; show what must alarm somebody when it is done.
+
+    `origin` asks for what it remembers of that epoch of the log instead of the pinned one.
+    """
+    with open_client(settings or settings_of_user(), origin=origin) as client:
         yield client
         for alarm in client.session.alarms():
             click.echo(click.style(f"ALARM {safe(alarm)}", fg="red"), err=True)

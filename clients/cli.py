@@ -18,6 +18,7 @@ import click
 from clients.acting import acting, prompt_new, settings_of_user
 from clients.admin import admin
 from clients.arguments import IdCommand
+from clients.epoch import epoch
 from clients.exchange import READING, print_said, said_members
 from clients.gateway.command import gateway
 from clients.importing import draft
@@ -25,6 +26,7 @@ from clients.keys import renew_if_due, reseal, rotate
 from clients.matching import interest, watch
 from clients.outbox import outbox, resend
 from clients.purpose import purpose_options, with_purpose
+from clients.read_tokens import read_token
 from clients.readers import ack, status, tell_opened
 from clients.settings import read_settings
 from clients.show import (
@@ -48,6 +50,7 @@ from lintas.errors import BadRequest, Evidence, HubUnreachable, LintasError, Mal
 from lintas.feed import begin_again
 from lintas.keys import Hub, Identity, SigningKey, fresh_opening, save_identity
 from lintas.orders import REASONS
+from lintas.receipt import origin_in
 from lintas.state import State
 from lintas.strict import parse_object
 
@@ -71,21 +74,9 @@ def cli() -> None:
     """
 
 
-_GROUPS = (admin, subscription, interest, watch, webhook, witness)
-for _command in (
-    *_GROUPS,
-    draft,
-    gateway,
-    outbox,
-    resend,
-    ack,
-    status,
-    rotate,
-    reseal,
-    evidence_command,
-    *READING,
-    *SIGNING,
-):
+_GROUPS = (admin, subscription, interest, watch, webhook, read_token, witness, epoch)
+_SINGLE = (draft, gateway, outbox, resend, ack, status, rotate, reseal, evidence_command)
+for _command in (*_GROUPS, *_SINGLE, *READING, *SIGNING):
     cli.add_command(_command)
 
 
@@ -254,8 +245,9 @@ def verify(line: Path, proof: Path, *, witnessed: bool) -> None:
     \b
     Example: lintas verify alert.line --receipt alert.tlog-proof
     """
-    with acting() as client:
-        raw, receipt = line.read_bytes().removesuffix(b"\n"), proof.read_bytes()
+    raw, receipt = line.read_bytes().removesuffix(b"\n"), proof.read_bytes()
+    # Of a former epoch too: its memory stays beside the identity.
+    with acting(origin=origin_in(receipt)) as client:
         logged = client.verify(raw, receipt)
         vouched = standing(client, receipt, demanded=witnessed)
     click.echo(f"verified: {logged.event['kind']} at index {logged.seq} of a log of {logged.size}")

@@ -9,10 +9,11 @@ import click
 
 from clients.acting import acting
 from clients.arguments import IdCommand
-from clients.show import print_table
+from clients.show import print_table, safe
 from lintas.client import Client
 from lintas.errors import HubUnreachable, Refusal
 from lintas.readers import STEPS, Reader
+from lintas.ways import delivered, is_of_tool
 
 
 @click.command(cls=IdCommand)
@@ -35,7 +36,8 @@ def ack(line_ids: tuple[str, ...]) -> None:
 def status(line_id: str, *, as_json: bool) -> None:
     """Show who has a bulletin of yours: released or withheld, sent, received, opened, acknowledged.
 
-    What readers opened and acknowledged was verified by their own signatures.
+    What readers opened and acknowledged was verified by their own signatures. What went to a tool of an agency by TAXII
+    or as a MISP feed is named below.
 
     \b
     Example: lintas status dGhpcyBpcyBhbiBleGFtcGxlIGlkIG9mIDMyIGJ5dGU
@@ -52,6 +54,9 @@ def status(line_id: str, *, as_json: bool) -> None:
         for each in sorted(found, key=lambda each: each.agency)
     ]
     print_table(("recipient", "state", *shown), rows)
+    for each in found:
+        if any(is_of_tool(way) for way in each.ways):
+            click.echo(safe(delivered(each.ways, each.agency)))
 
 
 def tell_opened(client: Client, line_id: str) -> None:

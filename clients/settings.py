@@ -80,9 +80,9 @@ def read_passphrase(path: Path) -> bytes:
     return passphrase
 
 
-def open_client(settings: Settings) -> Client:
-    """Open the identity with the state beside it; raise BadIdentity or IdentityLocked."""
-    return Client.open(settings.identity, settings.passphrase, hub=settings.hub, ca=settings.ca)
+def open_client(settings: Settings, *, origin: str | None = None) -> Client:
+    """Open the identity with the state beside it, that of the epoch `origin` if named; raise BadIdentity."""
+    return Client.open(settings.identity, settings.passphrase, hub=settings.hub, ca=settings.ca, origin=origin)
 
 
 def read_policy(log_keys: LogKeys, environ: Mapping[str, str] | None = None) -> Policy | None:

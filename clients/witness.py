@@ -24,7 +24,7 @@ from lintas.evidence import Conflict, Verdict, judge_conflict, judge_dates
 from lintas.keys import SEED_BYTES, Identity, load_identity, write_private
 from lintas.note import ALGORITHM_COSIGNATURE, SignerKey, VerifierKey, parse_signer_key, parse_vkey
 from lintas.quorum import Policy, parse_policy
-from lintas.state import State
+from lintas.state import State, pinned_in
 from lintas.sync import kept_conflict
 
 EXIT_UNPROVEN = 1
@@ -154,6 +154,9 @@ def _open_memory(key: Path, identity: Identity) -> State:
     if not path.exists():
         # Without memory anything extends what was seen: such a witness would cosign any fork.
         raise BadSettings(f"The memory of this witness is gone ({path}); put it back, or make a new key with --init.")
+    pinned, seen = identity.hub.log_key.partition("+")[0], (pinned_in(path) or "").partition("+")[0]
+    if pinned != seen:
+        raise BadSettings(f"This witness has seen the log {seen}; for {pinned} make a new key with --init.")
     return State(path, log_key=identity.hub.log_key)
 
 

@@ -9,30 +9,44 @@ import asyncio
 from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
-from lintas import acknowledge, endpoints, matching, pages, readers, resend, sealing, subscribe, sync, wire, witness
+from lintas import (
+    acknowledge,
+    endpoints,
+    matching,
+    pages,
+    read_tokens,
+    readers,
+    resend,
+    sealing,
+    subscribe,
+    sync,
+    wire,
+    witness,
+)
 from lintas import due as dues
 from lintas import follow as following
 from lintas import thread as threads
 from lintas.ack import ACKNOWLEDGED, OPENED
 from lintas.acknowledge import Told
-from lintas.client import open_state
 from lintas.clock import Clock, now_us
 from lintas.draft import Draft
 from lintas.due import Duty
 from lintas.errors import HubUnreachable, LintasError, Refusal
 from lintas.face import Face
 from lintas.feed import Received
-from lintas.keys import Identity, SigningKey, load_identity
+from lintas.keys import Identity, SigningKey
 from lintas.line import Line, parse
 from lintas.matching import Interest, Value
+from lintas.memory import open_memory
 from lintas.note import SignerKey
 from lintas.opening import OpeningKey
 from lintas.pages import Pulled
 from lintas.quorum import Policy
+from lintas.read_tokens import Bounds, NewToken, OwnToken
 from lintas.readers import Reader
 from lintas.request import Operation, Request, Response
 from lintas.resend import Held, Resent
@@ -42,10 +56,9 @@ from lintas.thread import Thread
 from lintas.transport import (
     FOLLOW_S,
     PAUSES_S,
-    STREAM_TIMEOUT,
     TIMEOUT_S,
+    AsyncEar,
     Room,
-    is_stream,
     parts_of,
     pause_after,
     response_of,
@@ -81,13 +94,16 @@ class AsyncClient(Face):
 
     @classmethod
     def open(
-        cls, path: str | Path, passphrase: bytes, *, hub: str | None = None, ca: Path | None = None
+        cls,
+        path: str | Path,
+        passphrase: bytes,
+        *,
+        hub: str | None = None,
+        ca: Path | None = None,
+        origin: str | None = None,
     ) -> AsyncClient:
         """Open an identity file and the state beside it, as `Client.open` does."""
-        identity = load_identity(Path(path), passphrase)
-        if hub is not None:
-            identity = identity.with_url(hub)
-        return cls(identity, open_state(Path(path), identity), ca=ca)
+        return cls(*open_memory(Path(path), passphrase, hub=hub, origin=origin), ca=ca)
 
     async def __aenter__(self) -> Self:
         """Return the client."""
@@ -124,7 +140,7 @@ class AsyncClient(Face):
             else:
                 wait_s = None if pause_s is None else pause_after(answer, pause_s)
                 if wait_s is None:
-                    return answer
+                    return self.checked(request, answer)
                 await asyncio.sleep(wait_s)
         raise AssertionError
 
@@ -175,7 +191,7 @@ class AsyncClient(Face):
         steps = following.follow(self.session, once=once, poll=poll, pause_s=pause_s, subscription=subscription)
         answer: Any = None
         fault: LintasError | None = None
-        async with aclosing(_Ear(self._http)) as ear:
+        async with aclosing(AsyncEar(self._http)) as ear:
             while True:
                 try:
                     step = steps.send(answer) if fault is None else steps.throw(fault)
@@ -190,10 +206,10 @@ class AsyncClient(Face):
                 except LintasError as error:
                     fault = error
 
-    async def _take_step(self, step: following.Step, ear: _Ear) -> Any:
+    async def _take_step(self, step: following.Step, ear: AsyncEar) -> Any:
         match step:
             case following.Listen(request):
-                return await ear.listen(request)
+                return self.checked(request, await ear.listen(request))
             case following.Hear():
                 return await ear.hear()
             case following.Pause(seconds):
@@ -327,6 +343,18 @@ class AsyncClient(Face):
         """As `Client.set_webhook`."""
         return await self.order("webhook", {"subscription": subscription, "url": url})
 
+    async def issue_read_token(self, label: str, **bounds: Unpack[Bounds]) -> NewToken:
+        """As `Client.issue_read_token`."""
+        return await self.run(read_tokens.issue(self.session, label, **bounds))
+
+    async def end_read_token(self, token_id: str) -> Answer:
+        """As `Client.end_read_token`."""
+        return await self.run(read_tokens.end(self.session, token_id))
+
+    async def read_tokens(self) -> tuple[OwnToken, ...]:
+        """As `Client.read_tokens`."""
+        return await self.run(read_tokens.read_tokens(self.session))
+
     async def webhook_key(self) -> str:
         """As `Client.webhook_key`."""
         return await self.run(endpoints.webhook_key())
@@ -346,40 +374,3 @@ class AsyncClient(Face):
     async def open_console(self, role: str | None = None) -> str:
         """As `Client.open_console`."""
         return await self.run(endpoints.open_console(self.session, role))
-
-
-class _Ear:
-    """At most one open stream."""
-
-    def __init__(self, http: httpx.AsyncClient) -> None:
-        self._http = http
-        self._answer: httpx.Response | None = None
-        self._chunks: AsyncIterator[bytes] | None = None
-
-    async def listen(self, request: Request) -> Response:
-        """Open a stream; anything else than a stream is read whole."""
-        await self.aclose()
-        sent = self._http.build_request(**parts_of(request), timeout=STREAM_TIMEOUT)
-        try:
-            self._answer = await self._http.send(sent, stream=True)
-            if is_stream(self._answer):
-                self._chunks = self._answer.aiter_raw()
-                return response_of(self._answer, b"")
-            room = Room()
-            return response_of(self._answer, b"".join([room.take(chunk) async for chunk in self._answer.aiter_bytes()]))
-        except httpx.RequestError as fault:
-            raise HubUnreachable(f"{self._http.base_url}: {fault!s:.200}") from fault
-
-    async def hear(self) -> bytes:
-        """Return the next bytes, none at the end."""
-        assert self._chunks is not None
-        try:
-            return await anext(self._chunks, b"")
-        except httpx.RequestError as fault:
-            raise HubUnreachable(f"The stream broke: {fault!s:.200}") from fault
-
-    async def aclose(self) -> None:
-        """Close the stream."""
-        if self._answer is not None:
-            await self._answer.aclose()
-            self._answer = None

@@ -10,11 +10,24 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
-from lintas import acknowledge, endpoints, matching, pages, readers, resend, sealing, subscribe, sync, wire, witness
+from lintas import (
+    acknowledge,
+    endpoints,
+    matching,
+    pages,
+    read_tokens,
+    readers,
+    resend,
+    sealing,
+    subscribe,
+    sync,
+    wire,
+    witness,
+)
 from lintas import due as dues
 from lintas import follow as following
 from lintas import thread as threads
@@ -27,13 +40,15 @@ from lintas.errors import HubUnreachable, LintasError, Refusal
 from lintas.face import Face
 from lintas.feed import Received
 from lintas.header import ORDER
-from lintas.keys import Identity, SigningKey, load_identity
+from lintas.keys import Identity, SigningKey
 from lintas.line import Line, parse
 from lintas.matching import Interest, Value
+from lintas.memory import open_memory
 from lintas.note import SignerKey
 from lintas.opening import OpeningKey
 from lintas.pages import Pulled
 from lintas.quorum import Policy
+from lintas.read_tokens import Bounds, NewToken, OwnToken
 from lintas.readers import Reader
 from lintas.request import Operation, Request, Response
 from lintas.resend import Held, Resent
@@ -43,10 +58,9 @@ from lintas.thread import Thread
 from lintas.transport import (
     FOLLOW_S,
     PAUSES_S,
-    STREAM_TIMEOUT,
     TIMEOUT_S,
+    Ear,
     Room,
-    is_stream,
     parts_of,
     pause_after,
     response_of,
@@ -85,15 +99,20 @@ class Client(Face):
         self._http = httpx.Client(base_url=url, timeout=TIMEOUT_S, transport=transport, verify=trusted(ca, url))
 
     @classmethod
-    def open(cls, path: str | Path, passphrase: bytes, *, hub: str | None = None, ca: Path | None = None) -> Client:
+    def open(
+        cls,
+        path: str | Path,
+        passphrase: bytes,
+        *,
+        hub: str | None = None,
+        ca: Path | None = None,
+        origin: str | None = None,
+    ) -> Client:
         """Open an identity file and the state beside it; `hub` overrides the address, never the pinned name or key.
 
-        `ca`: as for the client itself.
+        `ca`: as for the client itself. `origin` asks for the memory of a former epoch, to check old receipts.
         """
-        identity = load_identity(Path(path), passphrase)
-        if hub is not None:
-            identity = identity.with_url(hub)
-        return cls(identity, open_state(Path(path), identity), ca=ca)
+        return cls(*open_memory(Path(path), passphrase, hub=hub, origin=origin), ca=ca)
 
     def __enter__(self) -> Self:
         """Return the client."""
@@ -129,7 +148,7 @@ class Client(Face):
             else:
                 wait_s = None if pause_s is None else pause_after(answer, pause_s)
                 if wait_s is None:
-                    return answer
+                    return self.checked(request, answer)
                 time.sleep(wait_s)
         raise AssertionError
 
@@ -183,7 +202,7 @@ class Client(Face):
         steps = following.follow(self.session, once=once, poll=poll, pause_s=pause_s, subscription=subscription)
         answer: Any = None
         fault: LintasError | None = None
-        with closing(_Ear(self._http)) as ear:
+        with closing(Ear(self._http)) as ear:
             while True:
                 try:
                     step = steps.send(answer) if fault is None else steps.throw(fault)
@@ -198,10 +217,10 @@ class Client(Face):
                 except LintasError as error:
                     fault = error
 
-    def _take_step(self, step: following.Step, ear: _Ear) -> Any:
+    def _take_step(self, step: following.Step, ear: Ear) -> Any:
         match step:
             case following.Listen(request):
-                return ear.listen(request)
+                return self.checked(request, ear.listen(request))
             case following.Hear():
                 return ear.hear()
             case following.Pause(seconds):
@@ -332,6 +351,18 @@ class Client(Face):
         """Push a subscription to an address from now on; None ends it."""
         return self.order("webhook", {"subscription": subscription, "url": url})
 
+    def issue_read_token(self, label: str, **bounds: Unpack[Bounds]) -> NewToken:
+        """Make a read token for a tool (`ceiling`, `areas`, `for_s`, `addresses`); its text is shown here alone."""
+        return self.run(read_tokens.issue(self.session, label, **bounds))
+
+    def end_read_token(self, token_id: str) -> Answer:
+        """End a read token of ours."""
+        return self.run(read_tokens.end(self.session, token_id))
+
+    def read_tokens(self) -> tuple[OwnToken, ...]:
+        """Return the read tokens of our agency, as the proven log has them."""
+        return self.run(read_tokens.read_tokens(self.session))
+
     def webhook_key(self) -> str:
         """Return the key with which the hub signs its calls, for `lintas.webhooks.open_webhook`."""
         return self.run(endpoints.webhook_key())
@@ -351,44 +382,3 @@ class Client(Face):
     def open_console(self, role: str | None = None) -> str:
         """Return the address that signs a browser in to the hub's console: good once, for a minute."""
         return self.run(endpoints.open_console(self.session, role))
-
-
-class _Ear:
-    """At most one open stream."""
-
-    def __init__(self, http: httpx.Client) -> None:
-        self._http = http
-        self._answer: httpx.Response | None = None
-        self._chunks: Iterator[bytes] = iter(())
-
-    def listen(self, request: Request) -> Response:
-        """Open a stream; anything else than a stream is read whole."""
-        self.close()
-        sent = self._http.build_request(**parts_of(request), timeout=STREAM_TIMEOUT)
-        try:
-            self._answer = self._http.send(sent, stream=True)
-            if is_stream(self._answer):
-                self._chunks = self._answer.iter_raw()
-                return response_of(self._answer, b"")
-            room = Room()
-            return response_of(self._answer, b"".join(room.take(chunk) for chunk in self._answer.iter_bytes()))
-        except httpx.RequestError as fault:
-            raise HubUnreachable(f"{self._http.base_url}: {fault!s:.200}") from fault
-
-    def hear(self) -> bytes:
-        """Return the next bytes, none at the end."""
-        try:
-            return next(self._chunks, b"")
-        except httpx.RequestError as fault:
-            raise HubUnreachable(f"The stream broke: {fault!s:.200}") from fault
-
-    def close(self) -> None:
-        """Close the stream."""
-        if self._answer is not None:
-            self._answer.close()
-            self._answer = None
-
-
-def open_state(identity_path: Path, identity: Identity) -> State:
-    """Open the state file that stands beside an identity file (``my-police.json`` -> ``my-police.state``)."""
-    return State(identity_path.with_suffix(".state"), log_key=identity.hub.log_key)

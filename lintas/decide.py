@@ -7,7 +7,7 @@ Spec: docs/spec/orders.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lintas.directory import (
@@ -30,13 +30,14 @@ from lintas.errors import (
     QuotaExceeded,
     UnknownKey,
 )
-from lintas.header import KEY, ORDER
+from lintas.header import KEY, ORDER, Header
 from lintas.line import Line, check
 from lintas.log_keys import LOG_KEYS_MAX
 from lintas.note import parse_vkey
 from lintas.opening import OPENING_LIFE_S
 from lintas.orders import COMPROMISED, Enrol, Opening, Order, Revoke, Rotate, open_key_line, open_order
 from lintas.purge import GRACE_S
+from lintas.read_token import TOKENS_MAX
 from lintas.strict import b64u
 from lintas.webhooks import read_url
 
@@ -54,6 +55,11 @@ AGENCY_ACTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "interest-end": ("interest.ended", ("interest",)),
     "watch": ("watch.changed", ("name", "indicators")),
     "webhook": ("webhook.changed", ("subscription", "host")),
+    "read-token": (
+        "token.issued",
+        ("agency", "token", "digest", "ceiling", "areas", "until", "addresses", "by"),
+    ),
+    "read-token-end": ("token.ended", ("token",)),
 }
 """Acts that an agency orders for itself: the event each causes, and the arguments that event tells."""
 
@@ -232,6 +238,8 @@ def _agency_order(directory: Directory, order: Order, now: int) -> tuple[Change,
     directory.active_key(outer.header.kid, outer.header.iss, now)
     if directory.is_suspended(outer.header.iss):
         raise PartnerSuspended(member="iss")
+    if order.act in _TOKEN_CHECKS:
+        _TOKEN_CHECKS[order.act](directory, order, now)
     kind, facts = AGENCY_ACTS[order.act]
     detail = dict(_fact(name, order) for name in facts)
     effect = Change(kind, outer.header.iss, detail)
@@ -242,9 +250,35 @@ def _fact(name: str, order: Order) -> tuple[str, Any]:
     if name == "host":
         # Never more of the address: its path may be a secret between hub and receiver.
         return name, None if order.args["url"] is None else read_url(order.args["url"]).host
+    if name in _SIGNED_BY:
+        return name, _SIGNED_BY[name](order.lines[0].header)
     value = order.args[name]
-    # Of a list the log tells the length alone: it holds no values of indicators.
-    return ("count", len(value)) if isinstance(value, list) else (name, value)
+    # Of a list of indicators the log tells the length alone: it holds no values.
+    return ("count", len(value)) if name == "indicators" else (name, value)
+
+
+def _check_new_token(directory: Directory, order: Order, now: int) -> None:
+    # What is over counts no more: when it is forgotten depends on whose tokens one sees.
+    standing = [each for each in directory.read_tokens.values() if each.until > now]
+    if any(each.id == order.args["token"] for each in standing):
+        raise OrderConflict("This id is taken; make another one.", member="token")
+    if sum(each.agency == order.lines[0].header.iss for each in standing) >= TOKENS_MAX:
+        raise QuotaExceeded(f"An agency has at most {TOKENS_MAX} read tokens; end one first.", member="token")
+
+
+def _check_token_end(directory: Directory, order: Order, _now: int) -> None:
+    # Another's, an ended and an unknown one look alike.
+    found = directory.read_tokens.get(order.args["token"])
+    if found is None or found.agency != order.lines[0].header.iss:
+        raise OrderConflict("You have no such read token.", member="token")
+
+
+_TOKEN_CHECKS = {"read-token": _check_new_token, "read-token-end": _check_token_end}
+_SIGNED_BY: Mapping[str, Callable[[Header], str]] = {
+    "agency": lambda header: header.iss,
+    "by": lambda header: header.kid,
+}
+"""Facts of an event that its order does not repeat, for its header has them."""
 
 
 def _check_signer(directory: Directory, line: Line, now: int) -> KeyRecord:

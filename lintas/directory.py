@@ -18,6 +18,7 @@ from typing import Any
 from lintas.errors import ForeignLine, FromTheFuture, KeyNotActive, NotAllowed, Stale, UnknownKey
 from lintas.header import Header
 from lintas.log_keys import LogKeys, opened
+from lintas.read_token import ReadToken, issued, not_ordered_by, without
 from lintas.strict import unb64u
 from lintas.vocabulary import tlp_rank, topic_covers
 
@@ -155,6 +156,7 @@ class Directory:
 
     `log_keys` are those of the log it is derived from, None before its first event. `openings` are the opening keys
     that each agency told, in order. `spent` are the lines of first persons whose orders took effect: each works once.
+    `read_tokens` are those that were not ended, by id.
     """
 
     hub: str
@@ -165,6 +167,7 @@ class Directory:
     grants: Mapping[str, Grant] = field(default_factory=_empty)
     communities: Mapping[str, tuple[str, ...]] = field(default_factory=_empty)
     invites: Mapping[str, Invite] = field(default_factory=_empty)
+    read_tokens: Mapping[str, ReadToken] = field(default_factory=_empty)
     suspended_admins: frozenset[str] = frozenset()
     spent: frozenset[str] = frozenset()
 
@@ -298,15 +301,15 @@ def _record(detail: Mapping[str, Any], seq: int, at: int) -> KeyRecord:
 
 
 def _revoked(directory: Directory, detail: Mapping[str, Any], seq: int, _at: int) -> Directory:
-    keys = dict(directory.keys)
-    for kid in (detail["kid"], *detail["also"]):
+    keys, kids = dict(directory.keys), (detail["kid"], *detail["also"])
+    for kid in kids:
         keys[kid] = replace(
             keys[kid],
             revoked_seq=seq,
             revoked_reason=detail["reason"],
             revoked_since=detail["since"] if detail["reason"] == "keyCompromise" else None,
         )
-    return replace(directory, keys=keys)
+    return replace(directory, keys=keys, read_tokens=not_ordered_by(directory.read_tokens, kids))
 
 
 def _opening(directory: Directory, detail: Mapping[str, Any], seq: int, at: int) -> Directory:
@@ -360,6 +363,14 @@ def _ordered(directory: Directory, detail: Mapping[str, Any], _seq: int, _at: in
     return replace(directory, spent=directory.spent | {detail["first"]}) if "first" in detail else directory
 
 
+def _token_issued(directory: Directory, detail: Mapping[str, Any], seq: int, at: int) -> Directory:
+    return replace(directory, read_tokens=issued(directory.read_tokens, detail, seq=seq, at=at))
+
+
+def _token_ended(directory: Directory, detail: Mapping[str, Any], _seq: int, _at: int) -> Directory:
+    return replace(directory, read_tokens=without(directory.read_tokens, detail["token"]))
+
+
 _STEPS = {
     "order.accepted": _ordered,
     "log.opened": _opened,
@@ -374,6 +385,8 @@ _STEPS = {
     "partner.resumed": _resumed,
     "grant.changed": _granted,
     "community.changed": _community,
+    "token.issued": _token_issued,
+    "token.ended": _token_ended,
 }
 
 CONTROL_KINDS = frozenset(_STEPS)

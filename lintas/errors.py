@@ -2,13 +2,13 @@
 
 The class name in kebab case is the code, and the code is the problem type (RFC 9457). The docstring is the title
 and says what to do next; the detail given when raising says which value was wrong. The hub turns an error into a
-problem once, in ``broker.web.problems``; the client reads the same table backwards with `from_problem`.
+problem once, in ``broker.web.problems``; the client reads the same table backwards (``lintas.problems``).
 
 LintasError
 ├── Refusal                      the hub, or the same check made earlier by the client, says no
 │   ├── MalformedLine · WrongType · MalformedPayload · BadRequest
 │   ├── BadSignature · UnknownKey · KeyNotActive · WeakKey · BadInvite
-│   ├── Stale · FromTheFuture · Expired · ForeignLine
+│   ├── Stale · FromTheFuture · Expired · ForeignLine · FormerEpoch
 │   ├── UnknownRecipient · TopicNotGranted · TlpAboveCeiling · RedNeedsSealing
 │   ├── NoOpeningKey · WrongOpeningKeys · DataProtection · PurposeNeeded
 │   ├── CursorBeyondLog · QuotaExceeded · RateLimited · UnknownWitness · NotWitnessed
@@ -17,7 +17,7 @@ LintasError
 │   ├── TooLarge · UnsupportedMediaType · NotAcceptable · RequestTimeout · MethodNotAllowed
 │   └── Busy · ReadOnly · StorageUnreachable · StorageFull · InternalError
 ├── Evidence                     what the hub showed does not prove what it claims: nothing of it is shown
-│   └── BadNote · BadCheckpoint · BadProof · BadReceipt · InconsistentLog · Unverified · Withheld · Unpinned
+│   └── BadNote · BadCheckpoint · BadProof · BadReceipt · InconsistentLog · NewEpoch · Unverified · Withheld · Unpinned
 └── Trouble                      the agency's own side needs attention
     └── HubUnreachable · IdentityLocked · BadIdentity · BadSettings · BadPolicy · LogHalted · LogBehind · SealedToOldKey
 """
@@ -58,12 +58,9 @@ class LintasError(Exception):
 
     def problem(self) -> dict[str, str | int]:
         """Return the RFC 9457 members other than ``status``."""
-        members: dict[str, str | int] = {"type": PROBLEM_TYPE_PREFIX + self.code, "title": self.title()}
-        if self.detail:
-            members["detail"] = self.detail
-        if self.member is not None:
-            members["member"] = self.member
-        return members | self.extra
+        told = {"detail": self.detail or None, "member": self.member}
+        members = {"type": PROBLEM_TYPE_PREFIX + self.code, "title": self.title()}
+        return {**members, **{name: value for name, value in told.items() if value is not None}, **self.extra}
 
 
 class Refusal(LintasError):
@@ -120,6 +117,10 @@ class Expired(Refusal):
 
 class ForeignLine(Refusal):
     """This line was signed for another hub. Sign it with `aud` set to this hub's name."""
+
+
+class FormerEpoch(Refusal):
+    """A former epoch of the log took this line. Only its issuer brings it back, with its receipt: `lintas resend`."""
 
 
 class UnknownRecipient(Refusal):
@@ -286,6 +287,10 @@ class InconsistentLog(Evidence):
     """The hub's log no longer contains what it showed before. Stop using this hub, keep the state, raise an alarm."""
 
 
+class NewEpoch(Evidence):
+    """The hub shows another epoch of its log. Believe nothing of it before you asked people: see `lintas epoch`."""
+
+
 class Unverified(Evidence):
     """This bulletin could not be verified and is not shown. Keep the bytes and ask the originator."""
 
@@ -355,6 +360,7 @@ STATUS: dict[type[LintasError], int] = {
     NotAcceptable: 406,
     RequestTimeout: 408,
     OrderConflict: 409,
+    FormerEpoch: 409,
     CursorBeyondLog: 409,
     NotWitnessed: 409,
     Recalled: 410,
@@ -387,14 +393,3 @@ STATUS: dict[type[LintasError], int] = {
 """Every refusal the hub answers with, and its HTTP status."""
 
 BY_CODE: dict[str, type[LintasError]] = {kind.code: kind for kind in STATUS}
-
-
-def from_problem(members: dict[str, object], status: int) -> LintasError:
-    """Rebuild the error a problem document stands for; an unknown type becomes a plain `Refusal`."""
-    kind = BY_CODE.get(str(members.get("type", "")).removeprefix(PROBLEM_TYPE_PREFIX), Refusal)
-    detail = str(members.get("detail") or ("" if kind is not Refusal else f"The hub answered {status}."))
-    member = members.get("member")
-    error = kind(detail, member=str(member) if member is not None else None)
-    known = {"type", "title", "detail", "member", "status"}
-    error.extra |= {key: each for key, each in members.items() if key not in known and isinstance(each, str | int)}
-    return error

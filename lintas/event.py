@@ -51,6 +51,8 @@ KINDS: Mapping[str, str] = {
     "subscription.deleted": "done",
     "webhook.changed": "accepted",
     "webhook.failed": "failed",
+    "token.issued": "accepted",
+    "token.ended": "accepted",
     "watch.changed": "accepted",
     "interest.registered": "accepted",
     "interest.ended": "accepted",

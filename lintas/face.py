@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Self
 
 from lintas import feed, quorum
@@ -11,7 +12,8 @@ from lintas.clock import Clock
 from lintas.decide import check_signatures
 from lintas.directory import Directory
 from lintas.draft import Draft
-from lintas.errors import Refusal, Unverified
+from lintas.epoch import check_epochs
+from lintas.errors import BadCheckpoint, Refusal, Unverified
 from lintas.feed import Received
 from lintas.header import ORDER
 from lintas.keys import Identity
@@ -20,6 +22,7 @@ from lintas.lint import Finding
 from lintas.orders import Order, open_order
 from lintas.quorum import Policy, Witnessed
 from lintas.receipt import Logged, check_receipt, parse_receipt
+from lintas.request import Request, Response
 from lintas.session import Session
 from lintas.state import State
 
@@ -29,6 +32,14 @@ class Face:
 
     def __init__(self, identity: Identity, state: State, clock: Clock) -> None:
         self.session = Session(identity, state, clock)
+
+    def checked(self, request: Request, response: Response) -> Response:
+        """Return an answer; raise NewEpoch when it says that it is of a later epoch of the log than is pinned."""
+        shown = response.headers.get("lintas-log")
+        if shown is not None and not request.any_epoch:
+            with suppress(BadCheckpoint):
+                check_epochs(shown, self.session.origin)
+        return response
 
     @property
     def party(self) -> str:

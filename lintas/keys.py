@@ -9,6 +9,7 @@ Spec: docs/spec/identity.md; RFC 7914 (scrypt).
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
@@ -26,6 +27,7 @@ from lintas.errors import BadIdentity, IdentityLocked
 from lintas.header import is_hub, is_party
 from lintas.jwk import thumbprint
 from lintas.opening import OpeningKey
+from lintas.read_token import ID_CHARACTERS
 from lintas.sealed import CONTENT_KEY_BYTES
 from lintas.strict import Json, b64u, canonical, parse_object, unb64u
 
@@ -92,6 +94,10 @@ class Identity:
         """Return the same identity talking to the hub at another address; name and log key stay pinned."""
         return replace(self, hub=replace(self.hub, url=url.rstrip("/")))
 
+    def with_log_key(self, log_key: str) -> Identity:
+        """Return the same identity pinning another key for the log: a person's decision, never a program's."""
+        return replace(self, hub=replace(self.hub, log_key=log_key))
+
 
 def save_identity(path: Path, identity: Identity, passphrase: bytes) -> None:
     """Write the identity file with mode 0600, whole or not at all (write aside, fsync, rename)."""
@@ -155,6 +161,12 @@ def fresh_nonce() -> str:
 def fresh_content_key() -> bytes:
     """Return 32 random bytes to close one content with, and never another."""
     return secrets.token_bytes(CONTENT_KEY_BYTES)
+
+
+def fresh_read_token() -> tuple[str, str]:
+    """Return the id of a new read token and its secret, 256 random bits."""
+    token_id = base64.b32encode(secrets.token_bytes(8)).decode().lower()[:ID_CHARACTERS]
+    return token_id, b64u(secrets.token_bytes(SEED_BYTES))
 
 
 def fresh_opening() -> OpeningKey:

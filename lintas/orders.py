@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from lintas import indicators, vocabulary
+from lintas import indicators, read_token, vocabulary
 from lintas.errors import MalformedLine, MalformedPayload
 from lintas.header import ADMIN_PATTERN, is_agency, is_case_ref, is_id, is_party
 from lintas.jwk import public_of_jwk, thumbprint
@@ -33,7 +33,7 @@ LOG_OVERLAP_S_MIN = 86_400
 Checks = Mapping[str, Callable[[object], bool]]
 
 INTEREST_S_MAX = 366 * 86_400
-"""An interest stands for a year, then its agency asks itself whether it still needs it."""
+"""An interest stands for a year, as a read token does; then its agency asks itself whether it still needs it."""
 
 INTEREST_INDICATORS_MAX = 100
 WATCH_INDICATORS_MAX = 1_000
@@ -142,9 +142,9 @@ def open_order(line: Line) -> Order:
     if not isinstance(act, str) or act not in _ACTS:
         raise MalformedPayload(f"`act` is one of {', '.join(sorted(_ACTS))}.", member="act")
     _closed(members, _ACTS[act])
-    if act == "interest" and not 0 < members["until"] - lines[-1].header.iat <= INTEREST_S_MAX:
+    if "until" in members and not 0 < members["until"] - lines[-1].header.iat <= INTEREST_S_MAX:
         # Measured from the signature, so that hub and client cannot judge it at different seconds.
-        raise MalformedPayload("An interest ends within a year of its signing.", member="until")
+        raise MalformedPayload("It ends within a year of its signing.", member="until")
     return Order(act=act, args=members, lines=lines)
 
 
@@ -381,6 +381,16 @@ _ACTS: Mapping[str, Mapping[str, Callable[[object], bool]]] = {
         "indicators": _is_indicators(1, INTEREST_INDICATORS_MAX),
     },
     "interest-end": {"interest": is_id},
+    "read-token": {
+        "token": read_token.is_token_id,
+        "digest": read_token.is_digest,
+        "ceiling": read_token.is_ceiling,
+        "areas": read_token.is_areas,
+        "until": _is_time,
+        "addresses": read_token.is_addresses,
+        "label": read_token.is_label,
+    },
+    "read-token-end": {"token": read_token.is_token_id},
     "watch": {"name": _is_name, "indicators": _is_indicators(0, WATCH_INDICATORS_MAX)},
     "webhook": {"subscription": _is_name, "url": _is_endpoint},
 }

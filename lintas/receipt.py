@@ -15,7 +15,7 @@ from lintas.errors import BadCheckpoint, BadNote, BadProof, BadReceipt
 from lintas.event import KINDS, entry_of
 from lintas.log_keys import LogKeys
 from lintas.merkle import check_inclusion, leaf_hash
-from lintas.note import VerifierKey, b64, unb64
+from lintas.note import VerifierKey, b64, split_note, unb64
 from lintas.strict import Json, parse_object
 
 FIRST_LINE = b"c2sp.org/tlog-proof@v1"
@@ -70,6 +70,12 @@ def parse_receipt(data: bytes) -> Receipt:
         return _parse([line.decode("ascii") for line in lines], checkpoint)
     except ValueError as fault:
         raise BadReceipt("The receipt has a line that is not spelt as a tlog-proof spells it.") from fault
+
+
+def origin_in(data: bytes) -> str:
+    """Return the log that a receipt says it is of, unproven; raise BadReceipt or BadNote."""
+    text, _ = split_note(parse_receipt(data).checkpoint)
+    return text.decode().partition("\n")[0]
 
 
 def check_receipt(receipt: Receipt, *, line_id: str, origin: str, key: VerifierKey | LogKeys) -> Logged:

@@ -12,19 +12,25 @@ from dataclasses import dataclass, replace
 
 from lintas.decide import changes, check_signatures
 from lintas.directory import CONTROL_KINDS, Change, Directory, apply
-from lintas.errors import InconsistentLog, Refusal
+from lintas.epoch import Carried, read_carried, read_former
+from lintas.errors import BadProof, InconsistentLog, Refusal
 from lintas.event import US_PER_S, Event
 from lintas.line import Line
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A directory and what the line replayed last must still cause. `parties` None sees the events of everyone."""
+    """A directory and what the line replayed last must still cause. `parties` None sees the events of everyone.
+
+    Events up to index `carried` repeat those of a former epoch; `then` are index and second of the last of these there.
+    """
 
     directory: Directory
     parties: frozenset[str] | None = None
     line_id: str | None = None
     expected: tuple[Change, ...] = ()
+    carried: int = 0
+    then: tuple[int, int] = (-1, 0)
 
     @classmethod
     def begin(cls, hub: str, parties: Collection[str] | None = None) -> Replay:
@@ -39,29 +45,45 @@ class Replay:
             return self._open(event, seq)
         if line is None or line.id != event.object:
             raise InconsistentLog(f"Event {seq} ({event.kind}) does not show the line behind it.")
-        expected = self.expected
+        told, expected = self._told(event, seq), self.expected
         if line.id != self.line_id:
             if expected:
                 raise InconsistentLog(f"An event before {seq} is missing.")
-            expected = self._decide(line, event, seq)
-        change = Change(event.kind, event.party, dict(event.detail))
+            expected = self._decide(line, told, seq)
+        change = Change(told.kind, told.party, dict(told.detail))
         if not expected or change != expected[0]:
             raise InconsistentLog(f"Event {seq} ({event.kind}) is not what its line causes.")
-        directory = apply(self.directory, change, seq=seq, at=event.time // US_PER_S)
-        return Replay(directory, self.parties, line.id, expected[1:])
+        directory = apply(self.directory, change, seq=seq, at=told.at)
+        then = (told.seq, told.at) if seq <= self.carried else self.then
+        return replace(self, directory=directory, line_id=line.id, expected=expected[1:], then=then)
+
+    def _told(self, event: Event, seq: int) -> Carried:
+        """Return what an event says, with the second it was decided at: for one that is carried over, that of then."""
+        try:
+            told = read_carried(event, seq, self.carried)
+        except BadProof as fault:
+            raise InconsistentLog(str(fault)) from fault
+        if seq <= self.carried and (told.seq <= self.then[0] or told.at < self.then[1]):
+            raise InconsistentLog(f"Event {seq} repeats the former epoch out of order.")
+        return told
 
     def _open(self, event: Event, seq: int) -> Replay:
         if seq != 0 or event.detail.get("hub") != self.directory.hub:
             raise InconsistentLog(f"Event {seq} opens the log of another hub.")
         change = Change(event.kind, event.party, dict(event.detail))
-        return replace(self, directory=apply(self.directory, change, seq=seq, at=event.time // US_PER_S))
+        directory = apply(self.directory, change, seq=seq, at=event.time // US_PER_S)
+        try:
+            former = read_former(event.detail)
+        except BadProof as fault:
+            raise InconsistentLog(str(fault)) from fault
+        return replace(self, directory=directory, carried=0 if former is None else former.carried)
 
-    def _decide(self, line: Line, event: Event, seq: int) -> tuple[Change, ...]:
+    def _decide(self, line: Line, told: Carried, seq: int) -> tuple[Change, ...]:
         try:
             check_signatures(self.directory, line)
-            decided = changes(self.directory, line, now=event.time // US_PER_S)
+            decided = changes(self.directory, line, now=told.at)
         except Refusal as refusal:
-            raise InconsistentLog(f"Event {seq} ({event.kind}) rests on a line that is refused: {refusal}") from refusal
+            raise InconsistentLog(f"Event {seq} ({told.kind}) rests on a line that is refused: {refusal}") from refusal
         return tuple(
             Change(change.kind, change.party, dict(change.detail))
             for change in decided

@@ -11,20 +11,22 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from urllib.parse import urlencode
 
-from lintas.errors import HubUnreachable, Refusal, from_problem
+from lintas.errors import HubUnreachable, Refusal
+from lintas.problems import from_problem
 from lintas.session import Session
 from lintas.strict import parse_object
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send."""
+    """What to send. `any_epoch`: the answer is taken though it is of a later epoch of the log than is pinned."""
 
     method: str
     path: str
     body: bytes = b""
     media: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    any_epoch: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 A hub restored from an old backup, or a log begun anew in a new epoch, lacks lines that agencies hold with their
 receipts. A receipt proves when the log took the line, so that it is not too old now; the same bytes keep their id, so
-whoever had the bulletin knows it again, and a hub that has it answers with its place. What is kept here is not changed:
-old receipts prove for ever what the old log held.
+whoever had the bulletin knows it again, and a hub that has it answers with its place. Receipts that are kept stay: they
+prove for ever what the old log held. Those of a former epoch stay in its memory, and give way to new ones here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from lintas.errors import Refusal
 from lintas.header import BULLETIN, LOGGED
 from lintas.line import Line, parse
-from lintas.receipt import check_receipt, parse_receipt
+from lintas.receipt import check_receipt, origin_in, parse_receipt
 from lintas.request import Operation, Request, expect
 from lintas.session import Session
 from lintas.state import SENT
@@ -40,9 +40,8 @@ class Resent:
 
 
 def held(session: Session) -> list[Held]:
-    """Return what the hub once accepted from our outbox, in the order of the log: what refers comes after."""
-    sent = sorted(session.state.outgoing(SENT), key=lambda each: each.seq or 0)
-    found = [Held(parse(each.line), each.receipt) for each in sent]
+    """Return what the hub once accepted from our outbox, in the order it was signed in: what refers comes after."""
+    found = [Held(parse(each.line), each.receipt) for each in session.state.outgoing(SENT)]
     return [each for each in found if each.line.header.typ == BULLETIN]
 
 
@@ -65,4 +64,8 @@ def _again(session: Session, each: Held) -> Operation[Resent]:
     response = expect((yield asked), 200, CREATED)
     receipt = parse_receipt(response.body)
     logged = check_receipt(receipt, line_id=each.line.id, origin=session.origin, key=session.log_keys)
+    kept = session.state.receipt_of(each.line.id)
+    if kept is None or origin_in(kept) != session.origin:
+        # That of a former epoch stays in the memory of its own, for which it is good.
+        session.state.settle(each.line.id, seq=logged.seq, receipt=response.body)
     return Resent(each.line.id, logged.seq, is_new=response.status == CREATED)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import sqlite3
 import weakref
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from lintas.errors import Unpinned
 
@@ -293,6 +294,26 @@ class State:
         self._db.execute("UPDATE outbox SET state = ?, tag = NULL WHERE id = ?", (REPLACED, line_id))
         self.enqueue(successor, line, None if row is None else row[0])
 
+    def add_outgoing(self, each: Outgoing) -> None:
+        """Add a line as it stood in another outbox, behind those that are here."""
+        query = (
+            "INSERT OR IGNORE INTO outbox (id, number, line, state, seq, receipt, problem, tag) "
+            "VALUES (?, (SELECT coalesce(max(number), 0) + 1 FROM outbox), ?, ?, ?, ?, ?, ?)"
+        )
+        facts = (each.line, each.state, each.seq, each.receipt, each.problem, each.tag)
+        self._db.execute(query, (each.id, *facts))
+
+    def take_over(self, other: State, prefixes: Iterable[str]) -> None:
+        """Take over what another memory has seen and verified, and its values whose names begin so."""
+        self.mark_seen(line_id for (line_id,) in other._db.execute("SELECT id FROM released WHERE seen = 1"))
+        for table, columns in (("signed", 2), ("withdrawal", 4)):
+            places = ", ".join("?" * columns)
+            rows = other._db.execute(f"SELECT * FROM {table}")  # noqa: S608 - constants
+            self._db.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({places})", rows)  # noqa: S608 - constants
+        for prefix in prefixes:
+            rows = other._db.execute("SELECT name, value FROM meta WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+
     def outgoing(self, state: str = WAITING) -> list[Outgoing]:
         """Return the lines of the outbox in this state, oldest first."""
         query = f"SELECT {_OUTGOING} FROM outbox WHERE state = ? ORDER BY number"  # noqa: S608 - a constant
@@ -308,6 +329,13 @@ class State:
         query = f"SELECT {_OUTGOING} FROM outbox WHERE tag = ?"  # noqa: S608 - a constant
         row = self._db.execute(query, (tag,)).fetchone()
         return None if row is None else Outgoing(*row)
+
+
+def pinned_in(path: Path) -> str | None:
+    """Return the key that the memory in this file was made with, None where there is no such file."""
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
+        row = db.execute("SELECT value FROM meta WHERE name = 'log_key'").fetchone()
+    return None if row is None else bytes(row[0]).decode()
 
 
 def _released(row: tuple[Any, ...]) -> Released:

@@ -16,7 +16,8 @@ from lintas import checkpoint as checkpoint_format
 from lintas import feed, merkle, purge, subscription, vocabulary, withdrawal
 from lintas.checkpoint import parse_add_checkpoint
 from lintas.directory import CONTROL_KINDS, EVERY_PARTNER, Directory, Grant
-from lintas.errors import BadNote, BadProof, InconsistentLog, LintasError
+from lintas.epoch import check_epoch
+from lintas.errors import BadCheckpoint, BadNote, BadProof, InconsistentLog, LintasError
 from lintas.event import US_PER_S, Event, entry_of, parse_event
 from lintas.evidence import Conflict, judge_conflict
 from lintas.header import is_id
@@ -61,8 +62,12 @@ class Synced:
 
 
 def open_checkpoint(session: Session, note: bytes) -> checkpoint_format.Checkpoint:
-    """Open a checkpoint of the pinned log; raise BadNote or BadCheckpoint."""
-    return checkpoint_format.open_checkpoint(note, origin=session.origin, key=session.log_keys)
+    """Open a checkpoint of the pinned log; raise BadNote or BadCheckpoint, NewEpoch for one of a later epoch."""
+    try:
+        return checkpoint_format.open_checkpoint(note, origin=session.origin, key=session.log_keys)
+    except (BadNote, BadCheckpoint):
+        check_epoch(note, session.origin)
+        raise
 
 
 def known_checkpoint(session: Session) -> checkpoint_format.Checkpoint | None:

@@ -1,9 +1,10 @@
-"""The ways of HTTP that both clients share: requests, responses as httpx has them, limits, pauses."""
+"""The ways of HTTP that both clients share: requests, responses as httpx has them, limits, pauses, streams."""
 
 from __future__ import annotations
 
 import random
 import ssl
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,78 @@ def parts_of(request: Request) -> dict[str, Any]:
 def response_of(answer: httpx.Response, body: bytes) -> Response:
     """Return what an operation needs of httpx's response."""
     return Response(answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, body)
+
+
+class Ear:
+    """At most one open stream of a client without an event loop."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        """Begin with none."""
+        self._http = http
+        self._answer: httpx.Response | None = None
+        self._chunks: Iterator[bytes] = iter(())
+
+    def listen(self, request: Request) -> Response:
+        """Open a stream; anything else than a stream is read whole."""
+        self.close()
+        sent = self._http.build_request(**parts_of(request), timeout=STREAM_TIMEOUT)
+        try:
+            self._answer = self._http.send(sent, stream=True)
+            if is_stream(self._answer):
+                self._chunks = self._answer.iter_raw()
+                return response_of(self._answer, b"")
+            room = Room()
+            return response_of(self._answer, b"".join(room.take(chunk) for chunk in self._answer.iter_bytes()))
+        except httpx.RequestError as fault:
+            raise HubUnreachable(f"{self._http.base_url}: {fault!s:.200}") from fault
+
+    def hear(self) -> bytes:
+        """Return the next bytes, none at the end."""
+        try:
+            return next(self._chunks, b"")
+        except httpx.RequestError as fault:
+            raise HubUnreachable(f"The stream broke: {fault!s:.200}") from fault
+
+    def close(self) -> None:
+        """Close the stream."""
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
+
+
+class AsyncEar:
+    """At most one open stream of a client on an event loop."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        """Begin with none."""
+        self._http = http
+        self._answer: httpx.Response | None = None
+        self._chunks: AsyncIterator[bytes] | None = None
+
+    async def listen(self, request: Request) -> Response:
+        """Open a stream; anything else than a stream is read whole."""
+        await self.aclose()
+        sent = self._http.build_request(**parts_of(request), timeout=STREAM_TIMEOUT)
+        try:
+            self._answer = await self._http.send(sent, stream=True)
+            if is_stream(self._answer):
+                self._chunks = self._answer.aiter_raw()
+                return response_of(self._answer, b"")
+            room = Room()
+            return response_of(self._answer, b"".join([room.take(chunk) async for chunk in self._answer.aiter_bytes()]))
+        except httpx.RequestError as fault:
+            raise HubUnreachable(f"{self._http.base_url}: {fault!s:.200}") from fault
+
+    async def hear(self) -> bytes:
+        """Return the next bytes, none at the end."""
+        assert self._chunks is not None
+        try:
+            return await anext(self._chunks, b"")
+        except httpx.RequestError as fault:
+            raise HubUnreachable(f"The stream broke: {fault!s:.200}") from fault
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        if self._answer is not None:
+            await self._answer.aclose()
+            self._answer = None

@@ -26,6 +26,7 @@ from lintas.errors import (
     InternalError,
     KeyNotActive,
     LintasError,
+    NewEpoch,
     NotFound,
     NotWitnessed,
     OrderConflict,
@@ -40,7 +41,6 @@ from lintas.errors import (
     StorageUnreachable,
     Superseded,
     WrongOpeningKeys,
-    from_problem,
 )
 from lintas.event import KINDS
 from lintas.header import ACK, BULLETIN, KEY, ORDER
@@ -48,6 +48,7 @@ from lintas.keys import fresh_nonce
 from lintas.line import Line, parse
 from lintas.log_keys import LOG_KEYS_MAX
 from lintas.note import split_note
+from lintas.problems import from_problem
 from lintas.quorum import Policy, judge
 from lintas.receipt import Logged, check_receipt, parse_receipt
 from lintas.request import Operation, Request, Response, expect, given, read
@@ -346,6 +347,9 @@ def _settled(session: Session, line_id: str, body: bytes) -> Operation[Logged]:
         logged = yield from prove(session, body, line_id)
         if logged.event["kind"] != "bulletin.accepted":
             raise BadReceipt(f"It is of a {logged.event['kind']} event.")
+    except NewEpoch:
+        # Whether it stands there too is found out when somebody has gone over; until then it waits.
+        raise
     except Evidence as fault:
         raise BadReceipt(f"The hub accepted {line_id}, but its receipt does not prove it: {fault}") from fault
     session.state.settle(line_id, seq=logged.seq, receipt=body)

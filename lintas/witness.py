@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from lintas import sync, wire
 from lintas.checkpoint import parse_add_checkpoint
 from lintas.cosignature import cosign
+from lintas.epoch import check_epoch
 from lintas.errors import BadProof, Evidence, HubUnreachable, InconsistentLog, NotFound
 from lintas.note import SignerKey, format_note, split_note
 from lintas.request import Operation, Request, expect, read
@@ -69,6 +70,7 @@ def _pull(session: Session, kept: bytes | None) -> Operation[tuple[bytes, bytes]
         if kept is None:
             raise
         response = yield Request("GET", "/v1/log/checkpoint")
+        check_epoch(response.body, session.origin)
         with suppress(Evidence):
             sync.keep_conflict(session, kept, response.body)
         raise InconsistentLog(f"The hub denies that its log ever had the size {old}.") from fault

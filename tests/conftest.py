@@ -17,7 +17,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
-from broker import exercise
+from broker import exercise, outbound
 from broker.app import build_app
 from broker.connections import Connections
 from broker.hub import Hub, open_hub
@@ -72,6 +72,27 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[postgres.URL_NAME] = cluster.url
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On Postgres leave out what has no database."""
+    if config.getoption("--postgres"):
+        with_database = [each for each in items if _has_database(each)]
+        config.hook.pytest_deselected(items=[each for each in items if not _has_database(each)])
+        items[:] = with_database
+
+
+def _has_database(item: pytest.Item) -> bool:
+    return "databases" in getattr(item, "fixturenames", ())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Remove the databases of a test when its hubs are closed."""
+    given = getattr(item, "funcargs", {})
+    yield
+    if "databases" in given and "tmp_path" in given:
+        given["databases"].forget(given["tmp_path"])
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End it."""
     if _CLUSTER in config.stash:
@@ -79,8 +100,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 # What a passphrase costs on purpose is paid once for each file, however many commands of a test unlock it. And a
-# hundred authorities are read once for all connections that tests make past the clients.
+# hundred authorities are read once for all connections that tests make past the clients, and for all that hubs make.
 keys._derive = cache(keys._derive)
+outbound._trusted = cache(outbound._trusted)
 vars(httpx._transports.default)["create_ssl_context"] = cache(httpx.create_ssl_context)
 
 settings.register_profile("lintas", deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
@@ -171,12 +193,6 @@ def kills(request: pytest.FixtureRequest) -> int:
     """How often a hub is killed."""
     count: int = request.config.getoption("--kills")
     return count
-
-
-@pytest.fixture(autouse=True)
-def _databases_of_the_test(databases: Databases, tmp_path: Path) -> Iterator[None]:
-    yield
-    databases.forget(tmp_path)
 
 
 Templates = Callable[[str, Collection[str] | None], Path]

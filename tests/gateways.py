@@ -20,13 +20,14 @@ from clients.gateway.postings import Postings
 from clients.gateway.process import Gateway, Pace
 from clients.gateway.rules import Rules
 from lintas.bulletin import parse as read
-from lintas.client import Client, open_state
+from lintas.client import Client
 from lintas.draft import Draft, read_draft
 from lintas.feed import Received
 from lintas.header import BULLETIN
 from lintas.imported import Choices
 from lintas.keys import SigningKey, load_identity
 from lintas.line import parse, sign
+from lintas.memory import open_state
 from lintas.strict import canonical
 from lintas.wire import Published
 from tests.conftest import ExerciseHub, wait_until

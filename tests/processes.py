@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import socket
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import httpx
+from sqlalchemy import Engine, event
 
+from broker import epoch
 from broker.cli import cli
+from broker.settings import read_settings
 from tests.conftest import wait_until
 
 
@@ -18,12 +24,17 @@ def serve(data: str, port: int) -> None:
     cli(["serve", "--data", data, "--port", str(port)], standalone_mode=False)
 
 
+def context() -> Any:
+    """Return how processes are made: forked from one that has imported everything but opened nothing."""
+    # A start takes a moment then instead of seconds.
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(["broker.cli", "tests.processes"])
+    return found
+
+
 def start(data: Path, port: int) -> BaseProcess:
     """Start a hub process and wait until it answers."""
-    # Forked from a process that has imported everything but opened nothing: a start takes a moment instead of seconds.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["broker.cli", "tests.processes"])
-    process = context.Process(target=serve, args=(str(data), port), daemon=True)
+    process: BaseProcess = context().Process(target=serve, args=(str(data), port), daemon=True)
     process.start()
 
     def is_ready() -> bool:
@@ -43,3 +54,21 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def die(former: str, data: str, write: str) -> None:
+    """Begin a new epoch in this process, and be killed just before this is written for the first time."""
+    wrote: set[str] = set()
+
+    def before(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.lstrip().startswith(write):
+            os.kill(os.getpid(), signal.SIGKILL)
+        wrote.update(statement.split()[:1])
+
+    def commit(_conn: Any) -> None:
+        if write == "COMMIT" and "INSERT" in wrote:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    event.listen(Engine, "before_cursor_execute", before)
+    event.listen(Engine, "commit", commit)
+    epoch.begin(read_settings({}, data=data), former)

@@ -27,7 +27,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 FILE_LINES_MAX = 400
 BODY_LINES_MAX = 40
 
-EDGE = {"__init__", "async_client", "client", "clock", "keys", "state", "transport"}
+EDGE = {"__init__", "async_client", "client", "clock", "keys", "memory", "state", "transport"}
 """The modules of lintas that touch clock, disk, network, database or randomness; every other one is in a contract."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -95,6 +95,12 @@ def was_sent(conn: Connection, seq: int, agency: str) -> bool:
     return conn.execute(statement).first() is not None
 
 
+def sent_among(conn: Connection, agency: str, way: str, seqs: Collection[int]) -> set[int]:
+    """Return which of these bulletins were sent to an agency by this way."""
+    mine = (delivery.c.agency == agency, delivery.c.way == way, delivery.c.seq.in_(seqs))
+    return set(conn.scalars(select(delivery.c.seq).where(*mine)))
+
+
 def of_bulletin(conn: Connection, seq: int) -> list[Delivered]:
     """Return every delivery of a bulletin, in the order of the log."""
     columns = (delivery.c.agency, delivery.c.way, delivery.c.sent_seq, delivery.c.received_seq)

@@ -73,8 +73,8 @@ def roll_up(conn: Connection, start: int, stop: int) -> None:
     """Add the events start <= seq < stop; `start` is what `size` says."""
     for width in (HOUR, DAY, MONTH):
         counted = _counted(start, stop, width)
-        make = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
-        new = make(rollup).from_select([column.name for column in rollup.c], counted)
+        insert_or_add = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
+        new = insert_or_add(rollup).from_select([column.name for column in rollup.c], counted)
         added = {"count": rollup.c.count + new.excluded.count, "last": new.excluded.last}
         conn.execute(new.on_conflict_do_update(index_elements=_KEY, set_=added))
     if conn.execute(update(rolled).values(size=stop)).rowcount == 0:

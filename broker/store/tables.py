@@ -78,6 +78,21 @@ line = Table("line", metadata, _LineColumns, Index(None, "iss", "seq"), Index(No
 Index("ix_line_exp", line.c.exp, sqlite_where=line.c.raw.is_not(None), postgresql_where=line.c.raw.is_not(None))
 
 
+class _FormerLineColumns(TypedColumns):
+    """A line that the log accepted in a former epoch, at index `seq` of it; `entry` is of the event that says so.
+
+    `entry` is None for what was purged and may not come back.
+    """
+
+    epoch: Named[int] = Column(_INDEX, primary_key=True, autoincrement=False)
+    seq: Named[int] = Column(BigInteger, primary_key=True, autoincrement=False)
+    id: Named[str] = Column(Text)
+    entry: Named[bytes | None] = Column(LargeBinary)
+
+
+former_line = Table("former_line", metadata, _FormerLineColumns, Index(None, "id"))
+
+
 class _RecipientColumns(TypedColumns):
     """Who a bulletin was addressed to: released (with the index of that event) or withheld, frozen at acceptance."""
 

@@ -70,6 +70,27 @@ _EXAMPLE_WEBHOOK = {
     "code": "not-delivered",
     "pending": 2,
 }
+_EXAMPLE_READ_TOKEN = {
+    "token": "k3v5q2xatz7m",
+    "label": "MISP of the fusion desk",
+    "state": "active",
+    "ceiling": "AMBER",
+    "areas": ["cyber", "maritime"],
+    "until": "2027-02-22T03:00:00.000000Z",
+    "addresses": ["203.0.113.0/24"],
+    "by": EXAMPLE_ID,
+    "seq": 31,
+}
+EXAMPLE_UUID = "9f0c2a7e-5d0b-5e1c-8a63-2f1f0c1d9b11"
+_EXAMPLE_LISTED = {
+    "Orgc": {"name": "my-police", "uuid": EXAMPLE_UUID},
+    "Tag": [{"name": "tlp:amber", "colour": "#ffc000"}],
+    "info": "alert of my-police, cyber.scam",
+    "date": "2026-11-24",
+    "analysis": "2",
+    "threat_level_id": "4",
+    "timestamp": "1795489200",
+}
 _EXAMPLE_POSTED = {"id": EXAMPLE_ID, "seq": 12, "events": ["key.enrolled"], "needs_second": False, "receipt": RECEIPT}
 _EXAMPLE_PROVEN = {"seq": 7, "body": '{"v":1,"kind":"key.approved","...":"..."}', "line": LINE, "proof": ["..."]}
 _EXAMPLE_SUBSCRIPTION = {"name": "scams", "filter": {"topic": ["cyber.scam"]}, "cursor": 12}
@@ -167,6 +188,10 @@ ANSWERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/v1/watches"): (_JSON, {"watches": [{"name": "case-26-7", "count": 2}]}),
     ("get", "/v1/watches/{name}/bulletins"): (LINES_MEDIA, ROW),
     ("get", "/v1/webhooks"): (_JSON, {"webhooks": [_EXAMPLE_WEBHOOK]}),
+    ("get", "/misp/manifest.json"): (_JSON, {EXAMPLE_UUID: _EXAMPLE_LISTED}),
+    ("get", "/misp/hashes.csv"): ("text/csv", f"5d41402abc4b2a76b9719d911017c592,{EXAMPLE_UUID}\n"),
+    ("get", "/misp/{uuid}.json"): (_JSON, {"Event": {"uuid": EXAMPLE_UUID, "info": "...", "Attribute": []}}),
+    ("get", "/v1/read-tokens"): (_JSON, {"read_tokens": [_EXAMPLE_READ_TOKEN]}),
     ("post", "/v1/console/links"): (
         _JSON,
         {"path": f"/console/sign-in/{EXAMPLE_ID}", "role": "officer", "until": _TIME},

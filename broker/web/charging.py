@@ -93,8 +93,12 @@ def limits_of(request: Request) -> Limits:
 
 def source_of(request: Request) -> str:
     """Return the address that a request is counted under; a proxy's word on it counts if the proxy is trusted."""
-    forwarded = ",".join(request.headers.getlist("x-forwarded-for"))
-    return figures.source_of(request.client.host if request.client else None, forwarded, limits_of(request).trusted)
+    return figures.source_of(*_hops(request))
+
+
+def address_of(request: Request) -> figures.Address | None:
+    """Return the very address that a request came from, as far as it is known; a proxy's word counts as above."""
+    return figures.address_of(*_hops(request))
 
 
 def public(request: Request) -> None:
@@ -145,6 +149,11 @@ def count_stranger(request: Request, code: str) -> None:
     source = source_of(request)
     _hub_of(request).strangers.count(source, code)
     limits_of(request).refused(source, code)
+
+
+def _hops(request: Request) -> tuple[str | None, str, tuple[figures.Network, ...]]:
+    forwarded = ",".join(request.headers.getlist("x-forwarded-for"))
+    return request.client.host if request.client else None, forwarded, limits_of(request).trusted
 
 
 def _hub_of(request: Request) -> Hub:

@@ -33,6 +33,8 @@ _LAST_EVENT_ID = {
 _PUBLIC = frozenset(
     {"/healthz", "/readyz", "/.well-known/lintas", "/v1/log/checkpoint", "/v1/log/key", "/v1/log/policy"}
 )
+_INTEROP = ("/misp/", "/taxii2/")
+_TAGGED = frozenset({("get", "/misp/manifest.json"), ("get", "/misp/hashes.csv")})
 _SIGNED_POSTS = {"/v1/keys": KEY, "/v1/orders": ORDER, "/v1/bulletins/{id}/ack": ACK}
 _TOKEN_POSTS = frozenset({"/v1/subscriptions/{name}/cursor", "/v1/console/links"})
 _BODIES: dict[tuple[str, str], Any] = {
@@ -58,7 +60,11 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     paths = document.setdefault("paths", {}) | _hot_paths()
     document["paths"] = dict(sorted(paths.items()))
     document["components"] = {
-        "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "vnd.lintas.token"}},
+        "securitySchemes": {
+            "token": {"type": "http", "scheme": "bearer", "bearerFormat": "vnd.lintas.token"},
+            "readToken": {"type": "http", "scheme": "bearer", "bearerFormat": "lts_<id>_<secret>"},
+            "readTokenAsPassword": {"type": "http", "scheme": "basic"},
+        },
         "schemas": {"Problem": _problem_schema()},
         "responses": {
             "Problem": {
@@ -88,6 +94,10 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> No
             operation["responses"][code] |= _content({media: example})
     is_signed = method == "post" and path not in _TOKEN_POSTS
     operation["security"] = [] if path in _PUBLIC or is_signed else [{"token": []}]
+    if path.startswith(_INTEROP):
+        operation["security"] += [{"readToken": []}, {"readTokenAsPassword": []}]
+    if (method, path) in _TAGGED:
+        operation["responses"]["304"] = {"description": "Unchanged since the `ETag` in `If-None-Match`."}
     if path in _SIGNED_POSTS and is_signed:
         media = f"application/{_SIGNED_POSTS[path]}"
         operation["requestBody"] = _content({media: LINE}) | {"required": True}

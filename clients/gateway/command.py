@@ -20,9 +20,10 @@ from clients.purpose import purpose_options, with_purpose
 from clients.settings import Settings, open_client
 from clients.show import safe
 from lintas import vocabulary
-from lintas.client import Client, open_state
+from lintas.client import Client
 from lintas.errors import BadSettings
 from lintas.imported import Choices
+from lintas.memory import open_state
 
 KNOWN = vocabulary.load()
 DEFAULTS = Choices()

@@ -14,6 +14,8 @@ from lintas.stix import Export
 from lintas.strict import canonical, parse_object
 
 RECALL = "recall"
+LISTED = ("Orgc", "Tag", "info", "date", "analysis", "threat_level_id", "timestamp")
+"""What a manifest says of an event; on the agency's own machine also its title."""
 
 
 class Events:
@@ -42,6 +44,11 @@ class Events:
         """Return one event as it is served."""
         row = self._database.row("SELECT body FROM event WHERE uuid = ?", (uuid,))
         return None if row is None else bytes(row[0])
+
+    def manifest(self) -> dict[str, Any]:
+        """Return what a MISP needs of each event to know whether to fetch it, by uuid."""
+        found = (each["Event"] for each in self.everything())
+        return {each["uuid"]: {name: each[name] for name in LISTED} for each in found}
 
     def everything(self) -> list[dict[str, Any]]:
         """Return all events."""

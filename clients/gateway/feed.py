@@ -34,7 +34,7 @@ class Feed:
             raise MethodNotAllowed("Here is GET, HEAD.")
         name = asked.path.removeprefix(PATH)
         if name == MANIFEST:
-            return _answer(canonical(misp.manifest(self._events.everything())), JSON)
+            return _answer(canonical(self._events.manifest()), JSON)
         if name == HASHES:
             return _answer(misp.hashes_csv(self._events.everything()).encode(), CSV)
         found = _EVENT.fullmatch(name)

@@ -11,6 +11,7 @@ from clients.gateway.database import Database
 from clients.gateway.sender import Report
 from lintas import subscribe
 from lintas.client import Client
+from lintas.errors import NotFound
 from lintas.pages import Pulled
 from lintas.request import Operation
 from lintas.session import Session
@@ -39,7 +40,12 @@ class Follower:
         if not self._has_begun:
             self._begin()
         session = self.client.session
-        pulled = self.client.run(_pull(session, wait_s))
+        try:
+            pulled = self.client.run(_pull(session, wait_s))
+        except NotFound:
+            # Somebody ended the subscription: it is made anew, and what comes a second time is known.
+            self._has_begun = False
+            raise
         if pulled.items:
             released = session.state.released({item.id for item in pulled.items})
             self._bulletins.take(pulled.items, released, session.clock())

@@ -89,7 +89,7 @@ class Gateway:
         self._sender = Sender(sending, self._database, report)
         self._follower = Follower(following, self._database, self._bulletins, report)
         self._spool = None if place.spool is None else Spool(place.spool, self._intake)
-        self._server = Server(host, place.port, self._answer, _refused)
+        self._server = Server(host, place.port, self._answer, _refused, report)
         self.port: int = self._server.server_address[1]
         self._server.guard = Guard(tokens, names_of(host, self.port))
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import socket
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -24,6 +26,9 @@ READ_S_MAX = 30
 
 CONNECTIONS_MAX = 64
 """As many as the tools of one machine need; the next one is closed at once."""
+
+
+OURS = "It was the gateway that failed, not the hub; its journal names the place."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +54,15 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = CONNECTIONS_MAX
 
-    def __init__(self, host: str, port: int, answering: Answering, refusing: Refusing) -> None:
-        """Listen; port 0 chooses one. `guard` is set before it serves."""
+    def __init__(
+        self, host: str, port: int, answering: Answering, refusing: Refusing, report: Callable[[str], None]
+    ) -> None:
+        """Listen; port 0 chooses one. `guard` is set before it serves. `report` is told of faults of ours."""
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.guard: Guard | None = None
         self.answering = answering
         self.refusing = refusing
+        self.report = report
         self._room = threading.BoundedSemaphore(CONNECTIONS_MAX)
         super().__init__((host, port), Handler)
 
@@ -108,9 +116,10 @@ class Handler(BaseHTTPRequestHandler):
             # What follows may be the rest of a body that nobody read.
             self.close_connection = True
             answer = self.server.refusing(path, fault)
-        except Exception:  # noqa: BLE001 - a fault of ours in one answer must not end the others, nor show what it held
+        except Exception as fault:  # noqa: BLE001 - a fault of ours in one answer must not end the others
             self.close_connection = True
-            answer = self.server.refusing(path, InternalError())
+            self.server.report(f"a request failed: {_place(fault)}")
+            answer = self.server.refusing(path, InternalError(OURS))
         self._send(answer)
 
     def _answer(self, path: str, query: str) -> Answer:
@@ -148,3 +157,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(answer.body)
+
+
+def _place(fault: Exception) -> str:
+    """Say what failed where, without its text: that may hold what was sent."""
+    last = traceback.extract_tb(fault.__traceback__)[-1]
+    return f"{type(fault).__name__} at {Path(last.filename).name}:{last.lineno}"

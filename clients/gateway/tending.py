@@ -6,7 +6,7 @@ from clients.gateway.sender import Report, text_of
 from clients.keys import renew_if_due
 from clients.settings import Settings
 from lintas.client import Client
-from lintas.errors import LintasError
+from lintas.errors import BadSettings, LintasError
 from lintas.keys import load_identity
 
 RENEW_EVERY_S = 3_600
@@ -24,7 +24,7 @@ class Tending:
         self._renewed_at = 0
 
     def __call__(self) -> None:
-        """Look once."""
+        """Look once; raise BadSettings when the gateway must be started again."""
         # First what an officer did: what is saved below must hold it.
         self._reload()
         first = self._clients[0]
@@ -44,6 +44,9 @@ class Tending:
             # The keys at hand go on: whoever changed the passphrase starts the gateway again.
             self._report(f"the identity file has changed and does not open: {text_of(fault)}")
             return
+        if identity.hub.log_key != self._clients[0].session.identity.hub.log_key:
+            # Another memory belongs to it (`lintas epoch`): nothing more may be written into this one.
+            raise BadSettings("The identity has gone over to another epoch of the log. Start the gateway again.")
         for client in self._clients:
             # Whole, so that a thread that reads it sees the former or this one.
             client.session.identity = identity.with_url(client.session.identity.hub.url)

@@ -1,7 +1,8 @@
 """Bulletins as MISP events, the way out with its way back.
 
 A feed of MISP needs `write_event` for each bulletin that a caller may read and that stands, `withdrawn_event` for what
-was recalled or has ended, and over those same events `manifest` and `hashes_csv`. `read_events` makes drafts of a file.
+was recalled or has ended, `hashes_csv` over those same events, and `manifest` over what header and log say of them
+(`lintas.misp.feed.Listed`). `read_events` makes drafts of a file.
 Spec: docs/spec/misp.md.
 """
 

@@ -52,7 +52,9 @@ def write_event(export: Export) -> Object:
 def withdrawn_event(export: Export, at_us: int) -> Object:
     """Return the event of a bulletin that was recalled or ended: its parts deleted, its words gone."""
     seconds = str(at_us // US_PER_S)
-    values = dict.fromkeys((each.type, each.value) for each in export.content.indicators)
+    values = dict.fromkeys(
+        [*((each.type, each.value) for each in export.content.indicators), *sorted(export.withdrawn)]
+    )
     gone = [part for kind, value in values for part in _tombstone(export, kind, value, seconds)]
     texts = [_deleted(each) for each in _texts(export, seconds)]
     return _event(export, seconds, WITHDRAWN, [*texts, *gone])
@@ -60,7 +62,12 @@ def withdrawn_event(export: Export, at_us: int) -> Object:
 
 def event_uuid(export: Export) -> str:
     """Return the uuid of the event of a bulletin and of whatever it replaces."""
-    return _uuid("event", export.origin.id)
+    return uuid_of(export.origin.id)
+
+
+def uuid_of(first: str) -> str:
+    """Return the uuid of the event of the chain of supersessions that begins with this bulletin."""
+    return _uuid("event", first)
 
 
 def _event(export: Export, seconds: str, info: str, parts: Iterable[Object]) -> Object:
@@ -76,7 +83,7 @@ def _event(export: Export, seconds: str, info: str, parts: Iterable[Object]) -> 
         "analysis": "2",
         "threat_level_id": THREAT_LEVEL.get(export.content.severity or "", UNDEFINED_LEVEL),
         "distribution": DISTRIBUTION.get(export.tlp, OWN_ORGANISATION),
-        "Orgc": {"name": export.header.iss, "uuid": agency_id(export.header.iss).partition("--")[2]},
+        "Orgc": organisation(export.header.iss),
         "Tag": list(_tags(export)),
         "Attribute": [each for each, nested in zip(listed, is_object, strict=True) if not nested],
         "Object": [each for each, nested in zip(listed, is_object, strict=True) if nested],
@@ -84,11 +91,24 @@ def _event(export: Export, seconds: str, info: str, parts: Iterable[Object]) -> 
     return {"Event": event}
 
 
+def organisation(agency: str) -> Object:
+    """Return an agency as MISP names it."""
+    return {"name": agency, "uuid": agency_id(agency).partition("--")[2]}
+
+
+def header_tags(*, tlp: str, kind: str, urgency: str, topics: Iterable[str]) -> Iterator[Object]:
+    """Yield the tags of what a header says."""
+    yield {"name": f"tlp:{tlp.lower()}", "colour": COLOURS[tlp]}
+    names = [f'lintas:kind="{kind}"', f'lintas:urgency="{urgency}"']
+    names += [f'lintas:topic="{each}"' for each in dict.fromkeys(topics)]
+    yield from ({"name": each, "colour": OTHER_COLOUR} for each in names)
+
+
 def _tags(export: Export) -> Iterator[Object]:
     header, content = export.header, export.content
-    yield {"name": f"tlp:{export.tlp.lower()}", "colour": COLOURS[export.tlp]}
-    names = [f'lintas:kind="{header.kind}"', f'lintas:urgency="{header.urgency}"']
-    names += [f'lintas:topic="{each}"' for each in dict.fromkeys([str(header.topic), *content.topics])]
+    topics = [str(header.topic), *content.topics]
+    yield from header_tags(tlp=export.tlp, kind=str(header.kind), urgency=str(header.urgency), topics=topics)
+    names = []
     if content.pap:
         names.append(content.pap)
     if content.grading:

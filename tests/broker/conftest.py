@@ -30,6 +30,9 @@ from lintas.state import State
 from lintas.strict import canonical
 from tests.conftest import ShiftedClock, enrol_few, served
 from tests.databases import Databases
+from tests.epochs import epochs, past
+
+__all__ = ["epochs", "past"]
 
 REGISTRAR, AUDITOR = "admin/registrar", "admin/auditor"
 UNKNOWN_ID = "A" * 43

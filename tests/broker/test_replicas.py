@@ -22,11 +22,12 @@ from broker.store import log
 from broker.wakeup import News
 from lintas import checkpoint
 from lintas.errors import Busy, LogHalted
-from lintas.header import KEY, TOKEN
+from lintas.header import KEY, ORDER, TOKEN
 from lintas.keys import SigningKey
 from lintas.note import SignerKey
 from lintas.receipt import check_receipt, parse_receipt
 from lintas.strict import canonical
+from tests.broker import test_read_tokens as read_token_tests
 from tests.broker.conftest import FEW, Desks, Template, problem_of, sign_bulletin
 from tests.broker.replicas import Replicas, mute, served_pair
 from tests.broker.streaming import listening
@@ -296,6 +297,18 @@ def revoke(desks: Desks, party: str) -> None:
     session = desks.session(party)
     answer = desks.post(session.sign_revocation("unspecified", session.now()), KEY)
     assert answer.status_code == 201, answer.text
+
+
+def test_read_tokens(replicas: Replicas) -> None:
+    """A read token that was made at one replica is good at the other at once, and is bad there once it was ended."""
+    made = read_token_tests.order(replicas.first, READER)
+    header = f"Bearer {read_token_tests.TEXT}"
+    good = replicas.second.get("/misp/manifest.json", Authorization=header)
+    end = replicas.first.session(READER).sign_order("read-token-end", {"token": read_token_tests.TOKEN})
+    ended = replicas.first.post(end, ORDER)
+    bad = replicas.second.get("/misp/manifest.json", Authorization=header)
+
+    assert [201, 200, 201, 401] == [answer.status_code for answer in (made, good, ended, bad)]
 
 
 def test_revoked_reader(replicas: Replicas) -> None:

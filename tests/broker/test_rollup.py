@@ -112,10 +112,9 @@ def test_page_has_what_fits_in_order(filled: Connection, facets: dict[str, Any],
     assert ordered == [row.seq for row in audit.page(filled, wanted, limit=1_000, newest=newest)]
 
 
-def test_follows_the_head_in_steps(small_hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_follows_the_head_in_steps(small_hub: Hub) -> None:
     """The log is rolled up once enough is behind, never what the present commit adds, and all of it in the end."""
-    monkeypatch.setattr(stepping, "BEHIND_MIN", A_COMMIT)
-    roller, sizes = stepping.Rollup(), []
+    roller, sizes = stepping.Rollup(behind_min=A_COMMIT), []
     for _ in range(3):
         with small_hub.store.write() as conn:
             batch = Batch(conn, Head.load(conn), Directory(""), now_us=small_hub.clock())

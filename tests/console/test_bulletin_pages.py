@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import httpx
 import pytest
 
 from broker.web.console.rendering import environment
@@ -11,6 +12,7 @@ from lintas import vocabulary
 from lintas.bulletin import Bulletin
 from lintas.header import BULLETIN
 from lintas.line import Line, make_head, parse, sign_under
+from lintas.misp.export import uuid_of
 from lintas.sealed import seal
 from lintas.strict import canonical
 from tests.console.conftest import AUDITOR, Console
@@ -96,6 +98,17 @@ def test_issuer_sees_the_way(officer: Reading, reader: Reading, line: Line) -> N
     reader.page(address(line))
 
     assert re.search(rf"{READER} released yes, [\w :]+ \u2013 \u2013 \u2013 console", officer.words(address(line)))
+
+
+def test_issuer_sees_the_tool(console: Console, officer: Reading) -> None:
+    """What a tool of an agency fetched is named so to the issuer, with the agency."""
+    mine = console.publish(ISSUER, [READER], payload={"title": SECRET, "summary": "FICTIONAL."})
+    token = f"Bearer {console.session(READER).token()}"
+    assert 200 == httpx.get(f"{console.url}/misp/{uuid_of(mine.id)}.json", headers={"Authorization": token}).status_code
+    page = officer.page(address(mine))
+
+    assert "MISP feed" in words(page)
+    assert f'title="delivered by MISP feed to {READER}"' in page
 
 
 @pytest.mark.parametrize("query", ["", "?purpose=audit&case_ref=SIM-1"])

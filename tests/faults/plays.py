@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,9 +17,12 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
+from sqlalchemy import text
 
 from broker.app import build_app
 from broker.hub import Hub
+from broker.rollup import Rollup
+from broker.sessions import LINK_S
 from broker.store import log, webhooks
 from lintas.header import ACK, BULLETIN, KEY, ORDER
 from lintas.keys import Identity, SigningKey
@@ -26,12 +30,16 @@ from lintas.line import Line
 from lintas.session import Session
 from lintas.state import State
 from lintas.strict import b64u, canonical
-from tests.broker.conftest import AUDITOR, PAYLOAD, REGISTRAR, Desks
+from tests.broker.conftest import AUDITOR, FEW, PAYLOAD, REGISTRAR, Desks
 from tests.conftest import ShiftedClock
 from tests.witnesses import WITNESSES, cosigned
 
 ISSUER, READER, OTHER = "my-police", "sg-fiu", "th-cert"
 LIFE_S = 200 * 86_400
+VISITORS = itertools.cycle((*FEW, REGISTRAR, AUDITOR))
+"""Who signs in to the console: a key has one session, so each play takes the next party."""
+
+FORM = {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/x-www-form-urlencoded"}
 NUMBERS = itertools.count(secrets.randbelow(10**6) * 10)
 
 
@@ -56,16 +64,18 @@ class World:
                 return await client.request(asked.method, asked.path, content=asked.body or None, headers=asked.headers)
 
         found = asyncio.run(talk())
-        return Answer(found.status_code, found.content, found.headers.get("retry-after"))
+        cookie = found.headers.get("set-cookie", "").split(";", 1)[0]
+        return Answer(found.status_code, found.content, found.headers.get("retry-after"), cookie)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What an act was answered: status, body, and when to come back."""
+    """What an act was answered: status, body, when to come back, the cookie that was set."""
 
     status: int
     body: bytes = b""
     retry_after: str | None = None
+    cookie: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,10 +128,22 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class RollUp:
+    """The log rolled up to its head."""
+
+    good: tuple[int, ...] = (200,)
+
+    def run(self, world: World) -> Answer:
+        """Do it as the hub does, however little there is."""
+        world.hub.writer.submit(Rollup(behind_min=1).record).result(20)
+        return Answer(200)
+
+
+@dataclass(frozen=True)
 class Act:
     """What is done with a fault in its way. `once`: kind and object of the event that must be there once."""
 
-    step: Send | Wait | Failed
+    step: Send | Wait | Failed | RollUp
     once: tuple[str, str] | None = None
     line: Line | None = None
     rows: tuple[str, ...] = ()
@@ -349,6 +371,83 @@ def purge(stage: Stage) -> Act:
     return Act(Wait(3 * 86_400), rows=rows)
 
 
+def _offer(stage: Stage, party: str) -> Send:
+    headers = {"Authorization": f"Bearer {stage.desks.session(party).token()}", "Content-Type": "application/json"}
+    return Send("POST", "/v1/console/links", b"{}", headers)
+
+
+def _enter(stage: Stage, party: str, *good: int) -> Send:
+    return Send("POST", json.loads(stage.must(_offer(stage, party)).body)["path"], headers=FORM, good=good)
+
+
+def _visitor(stage: Stage) -> tuple[str, dict[str, str]]:
+    party = next(VISITORS)
+    return party, FORM | {"Cookie": stage.must(_enter(stage, party, 303)).cookie}
+
+
+def _once_from_here(stage: Stage, kind: str, party: str) -> str:
+    size = stage.desks.hub.writer.size
+    return f"SELECT count(*) FROM event WHERE kind = '{kind}' AND party = '{party}' AND seq >= {size}"
+
+
+def offer_link(stage: Stage) -> Act:
+    # Later by a second than whatever this party asked for before.
+    stage.desks.clock.advance(1)
+    party, now = next(VISITORS), stage.desks.hub.now()
+    links = f"SELECT count(*) FROM link WHERE party = '{party}' AND \"end\" - {LINK_S} >= {now}"
+    told = f"SELECT count(*) FROM event WHERE kind = 'session.offered' AND party = '{party}' AND time >= {now}000000"
+    return Act(_offer(stage, party), rows=(f"SELECT CASE WHEN ({links}) = ({told}) THEN 1 END",))
+
+
+def sign_in(stage: Stage) -> Act:
+    party, _ = _visitor(stage)
+    # A second time the link is used.
+    step = _enter(stage, party, 303, 401)
+    rows = (f"SELECT count(*) FROM session WHERE party = '{party}'", _once_from_here(stage, "session.begun", party))
+    return Act(step, rows=rows)
+
+
+def use_link_again(stage: Stage) -> Act:
+    party = next(VISITORS)
+    step = _enter(stage, party, 303, 401)
+    stage.must(step)
+    with stage.desks.hub.store.read() as conn:
+        links = conn.scalar(text(f"SELECT count(*) FROM link WHERE party = '{party}'"))
+    dropped = f"SELECT {links} - count(*) FROM link WHERE party = '{party}'"
+    return Act(step, rows=(dropped, _once_from_here(stage, "session.refused", party)))
+
+
+def look(stage: Stage) -> Act:
+    party, headers = _visitor(stage)
+    stage.desks.clock.advance(1)
+    rows = (f"SELECT count(*) FROM session WHERE party = '{party}' AND seen > begun",)
+    return Act(Send("GET", "/console/audit", headers=headers), rows=rows)
+
+
+def sign_out(stage: Stage) -> Act:
+    party, headers = _visitor(stage)
+    gone = f"SELECT 1 - count(*) FROM session WHERE party = '{party}'"
+    return Act(
+        Send("POST", "/console/sign-out", headers=headers), rows=(gone, _once_from_here(stage, "session.ended", party))
+    )
+
+
+ROLLED = "SELECT CASE WHEN (SELECT sum(count) FROM rollup WHERE width = 1) = (SELECT size FROM rolled) THEN 1 END"
+
+
+def roll_up(stage: Stage) -> Act:
+    RollUp().run(stage.world)
+    stage.published()
+    return Act(RollUp(), rows=(ROLLED,))
+
+
+def first_roll_up(stage: Stage) -> Act:
+    with stage.desks.hub.store.write() as conn:
+        for table in ("rollup", "rolled"):
+            conn.execute(text(f"DELETE FROM {table}"))
+    return Act(RollUp(), rows=(ROLLED,))
+
+
 @dataclass(frozen=True)
 class Write:
     """One write of the hub: its name at the driver, the play that reaches it, what must be true after a fault there."""
@@ -361,6 +460,8 @@ class Write:
 NOTHING = "nothing of the batch is there; the same bytes again are accepted once"
 ORDERED = "order and effect are both there, or neither"
 SENT = "nothing left; the page is read again and recorded once"
+SIGNED_IN = "one session of the key at most, each beginning and end with its event"
+COUNTED = "every event up to where it says it is rolled up is counted once"
 
 WRITES = (
     Write("INSERT log", publish, NOTHING),
@@ -396,7 +497,23 @@ WRITES = (
     Write("INSERT invite_try", wrong_code, "the try may be uncounted; nobody was let in"),
     Write("UPDATE invite_try", wrong_again, "the try may be uncounted; nobody was let in"),
     Write("INSERT cosignature", cosign, "the witness posts it again"),
+    Write("INSERT link", offer_link, "a link has its event, or is none"),
+    Write("UPDATE link", sign_in, "the link is as good as before, or used with the session it began"),
+    Write("DELETE link", use_link_again, "what was refused is on record once, and then forgotten"),
+    Write("INSERT session", sign_in, SIGNED_IN),
+    Write("UPDATE session", look, "no page is shown that the session and the log do not know of"),
+    Write("DELETE session", sign_in, SIGNED_IN),
+    Write("DELETE session", sign_out, SIGNED_IN),
+    Write("INSERT rollup", roll_up, COUNTED),
+    Write("UPDATE rolled", roll_up, COUNTED),
+    Write("INSERT rolled", first_roll_up, COUNTED),
     Write("UPDATE line", purge, "content and record go together; the run takes it again"),
     Write("DELETE indicator", purge, "content and record go together; the run takes it again"),
     Write("UPDATE event", purge, "content and record go together; the run takes it again"),
 )
+
+WAITING = (matched, purge)
+"""Plays in which time goes by."""
+
+SOON = (sign_in, use_link_again)
+"""Plays with a link that is good for a minute: they are killed among themselves."""

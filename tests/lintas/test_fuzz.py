@@ -77,6 +77,17 @@ LINES = [
         indicators=[{"type": "phone", "value": "+6670426579"}],
     ),
     LEDGER.order("webhook", "my-police", subscription="feed", url="https://example.org/hook"),
+    LEDGER.order(
+        "read-token",
+        "my-police",
+        token="k3v5q2xatz7m",
+        digest="A" * 43,
+        ceiling="AMBER",
+        areas=["cyber"],
+        until=NOW + 9,
+        addresses=["198.51.100.0/24", "2001:db8::/48"],
+        label="MISP",
+    ),
 ]
 SEALED = canonical({"to": {"A" * 43: "A" * 1_558}, "kc": "A" * 43, "ct": "A" * 1_387})
 WEIRD: list[Any] = [

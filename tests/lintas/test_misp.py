@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from lintas.draft import Draft, read_draft
 from lintas.errors import BadRequest, LintasError
 from lintas.imported import Choices, Import, read_members
 from lintas.misp import event_uuid, hashes_csv, manifest, read_events, withdrawn_event, write_event
+from lintas.misp.feed import Listed
 from lintas.misp.mapping import CATEGORIES, TEMPLATES, WRITERS
 from lintas.misp.reading import EVENTS_MAX, PARTS_MAX
-from lintas.stix import Origin
+from lintas.stix import Export, Origin
 from tests.lintas.exports import EXAMPLES, LINE_ID, NOW_US, OTHER_ID, SAMPLES, drafts, export_of, sample_export
 from tests.lintas.test_stix_import import JSON
 
@@ -216,8 +218,9 @@ def test_repeated_value_is_there_once() -> None:
 
 @given(drafts())
 def test_index_is_what_pymisp_makes(draft: Draft) -> None:
-    """Manifest and hashes are those that PyMISP computes of the same event."""
-    event = write_event(export_of(draft))
+    """Hashes, and what a manifest says, are those that PyMISP computes of the same event."""
+    export = export_of(draft)
+    event = write_event(export)
     oracle = loaded(event)
     lines = [line.split(",") for line in hashes_csv([event]).splitlines()]
     floats = {hashlib.md5(each["value"].encode()).hexdigest() for each in parts(event) if each["type"] == "float"}
@@ -229,9 +232,48 @@ def test_index_is_what_pymisp_makes(draft: Draft) -> None:
     # PyMISP hashes numbers and dates as Python prints them; we hash what the event says.
     assert ours - floats - births <= set(oracle.attributes_hashes("md5"))
     assert {event["Event"]["uuid"]} == {uuid for _, uuid in lines}
-    (row,) = manifest([event]).values()
-    assert {each["name"] for each in oracle.manifest[oracle.uuid]["Tag"]} == {each["name"] for each in row["Tag"]}
+    (row,) = manifest([listed_of(export)]).values()
+    assert {each["name"] for each in row["Tag"]} <= {each["name"] for each in oracle.manifest[oracle.uuid]["Tag"]}
     assert set(oracle.manifest[oracle.uuid]) == set(row)
+    for name in ("Orgc", "date", "timestamp", "analysis"):
+        assert event["Event"][name] == row[name]
+
+
+def test_manifest_says_nothing_of_the_content() -> None:
+    """A manifest has what header and log say, and no word of title, summary, severity, grading or values."""
+    members = dict(of("phone").members) | {"severity": "extreme", "pap": "PAP:RED", "topics": ["drugs"]}
+    export = export_of(replace(of("phone"), members=members))
+    text = json.dumps(manifest([listed_of(export)]))
+    gone = json.dumps(manifest([replace(listed_of(export), is_withdrawn=True)]))
+
+    assert [] == [word for word in ("Fictional", EXAMPLES["phone"], "PAP", "admiralty", "drugs") if word in text]
+    assert '"threat_level_id": "4"' in text
+    assert '"info": "Withdrawn"' in gone
+    assert event_uuid(export) in gone
+
+
+def test_withdrawn_with_what_it_replaced() -> None:
+    """When a chain is withdrawn, what only its earlier bulletins said is deleted along."""
+    had = frozenset({("domain", EXAMPLES["domain"])})
+    found = parts(withdrawn_event(export_of(of("phone"), withdrawn=had), LATER_US))
+    alone = parts(withdrawn_event(export_of(of("phone")), LATER_US))
+
+    assert 1 == len(found) - len(alone)
+    assert {True} == {each["deleted"] for each in found}
+
+
+def listed_of(export: Export) -> Listed:
+    """Return what a manifest is told of a bulletin."""
+    header = export.header
+    return Listed(
+        origin=export.origin,
+        issuer=header.iss,
+        kind=str(header.kind),
+        topic=str(header.topic),
+        tlp=export.tlp,
+        urgency=str(header.urgency),
+        changed_us=export.changed_us or export.time_us,
+    )
 
 
 def test_hashes_leave_out_what_was_deleted() -> None:

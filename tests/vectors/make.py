@@ -339,7 +339,7 @@ def checkpoints() -> list[Case]:
     root, extended = b64(TREE.roots[9]), f"{text.decode()}an extension\n"
     _, (by_log,) = split_note(note)
     flipped = Signature(by_log.name, by_log.key_id, by_log.signature[:-1] + bytes([by_log.signature[-1] ^ 1]))
-    crooked = Signature(by_log.name, by_log.key_id, _with_neutral_r(LOG.seed, text))
+    crooked = [Signature(by_log.name, by_log.key_id, _with_neutral_r(LOG.seed, text, each)) for each in NEUTRAL]
     malleable = Signature(by_log.name, by_log.key_id, _with_large_s(by_log.signature))
     strangers = [Signature("stranger.example", bytes(4), bytes([n] * 64)) for n in range(64)]
     plain = note.decode()
@@ -353,7 +353,9 @@ def checkpoints() -> list[Case]:
         bad("65 signatures", given(note + "".join(each.line() for each in strangers).encode())),
         bad("a flipped bit in the signature", given(format_note(text, [flipped]))),
         bad("a bad signature beside a good one", given(format_note(text, [by_log, flipped]))),
-        bad("R is the neutral element", given(format_note(text, [crooked]))),
+        bad("R is the neutral element", given(format_note(text, [crooked[0]]))),
+        bad("R is the neutral element, y beyond the prime", given(format_note(text, [crooked[1]]))),
+        bad("R is the neutral element, with a sign", given(format_note(text, [crooked[2]]))),
         bad("S beyond the order", given(format_note(text, [malleable]))),
         bad(
             "a signature cut short",
@@ -399,11 +401,15 @@ def _scalar(secret: bytes) -> int:
     return int.from_bytes(digest, "little")
 
 
-def _with_neutral_r(secret: bytes, text: bytes) -> bytes:
-    """Return a signature that satisfies the equation with R = the neutral element: only its own rule refuses it."""
-    challenge = hashlib.sha512(ed25519.IDENTITY + ed25519.public_key_of(secret) + text).digest()
+NEUTRAL = (ed25519.IDENTITY, bytes.fromhex("ee" + "ff" * 30 + "7f"), bytes.fromhex("01" + "00" * 30 + "80"))
+"""The neutral element: as it is spelt, with y above the prime, with a sign on x = 0."""
+
+
+def _with_neutral_r(secret: bytes, text: bytes, spelt: bytes = ed25519.IDENTITY) -> bytes:
+    """Return a signature that satisfies the equation with R = the neutral element: only its spelling refuses it."""
+    challenge = hashlib.sha512(spelt + ed25519.public_key_of(secret) + text).digest()
     scalar = int.from_bytes(challenge, "little") * _scalar(secret) % ORDER_OF_BASE_POINT
-    return ed25519.IDENTITY + scalar.to_bytes(32, "little")
+    return spelt + scalar.to_bytes(32, "little")
 
 
 def _with_large_s(signature: bytes) -> bytes:
@@ -674,6 +680,11 @@ def lines() -> list[Case]:
         signed = head + b"." + part
         return given(signed + b"." + b64u(ISSUER.sign(signed)).encode())
 
+    def crooked(spelt: bytes) -> dict[str, Any]:
+        """Sign with an R that is the neutral element."""
+        signed = head + b"." + payload
+        return given(signed + b"." + b64u(_with_neutral_r(ISSUER.seed, signed, spelt)).encode())
+
     full = {"alg": "Ed25519", "kid": ISSUER.kid} | HEADER
     every = _signed(canonical(full | {"tlp": "GREEN", "release_to": ["*"]}), PAYLOAD)
     order = {"typ": "vnd.lintas.key", "iss": "admin/registrar", "aud": HUB, "iat": NOW}
@@ -705,10 +716,9 @@ def lines() -> list[Case]:
         ),
         bad("the signature of another line", given(b".".join([head, payload, ACK_LINE.split(b".")[2]]))),
         bad("unused bits of the signature set", given(b".".join([head, payload, twisted]))),
-        bad(
-            "R is the neutral element",
-            given(head + b"." + payload + b"." + b64u(_with_neutral_r(ISSUER.seed, head + b"." + payload)).encode()),
-        ),
+        bad("R is the neutral element", crooked(NEUTRAL[0])),
+        bad("R is the neutral element, y beyond the prime", crooked(NEUTRAL[1])),
+        bad("R is the neutral element, with a sign", crooked(NEUTRAL[2])),
         bad(
             "S beyond the order", given(head + b"." + payload + b"." + b64u(_with_large_s(_unb64u(signature))).encode())
         ),

@@ -16,7 +16,7 @@ from broker import proofs, witnesses
 from broker.delivery import in_reader
 from broker.hub import Hub
 from broker.sessions import Visitor
-from broker.signer import Signed
+from broker.signer import Signed, read_end
 from broker.store import cosignatures, log
 from broker.store.engine import Connection
 from broker.web.charging import public
@@ -129,12 +129,14 @@ def _text(request: Request, body: bytes, more: Mapping[str, str] | None = None) 
 
 def _values(conn: Connection, hub: Hub, visitor: Visitor, signed: Signed, seq: int | None) -> dict[str, Any]:
     tree = parse_checkpoint(split_note(signed.note)[0].decode())
-    times = log.times(conn, [tree.size - 1])
+    times, former = log.times(conn, [tree.size - 1]), read_end(conn)
     return {
         "note": signed.note.decode(),
         "tree": tree,
         "root": b64(tree.root),
         "tree_time": times[tree.size - 1],
+        "former": former,
+        "former_root": None if former is None else b64(former.tree().root),
         "keys": hub.signer.log_keys.entries,
         "log_key": hub.signer.verifier.text(),
         "policy": hub.witnesses,

@@ -20,6 +20,7 @@ from broker.web.console import charts, words
 from broker.web.console.headers import headers_of
 from broker.web.console.navigation import entries_for, is_here
 from broker.web.http import hub_of, problem_members, use_problems
+from lintas import ways
 from lintas.errors import InternalError, LintasError, Refusal, Unauthorized
 
 THEMES = frozenset({"light", "dark"})
@@ -115,6 +116,8 @@ def environment() -> Environment:
         "tlp": words.tlp,
         "marking": words.marking,
         "topic": words.topic,
+        "way": ways.in_words,
+        "delivered": ways.delivered,
     }
     found.globals |= {"icon": words.icon, "charts": charts, "words": words}
     found.tests["here"] = is_here

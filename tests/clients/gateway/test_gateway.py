@@ -263,6 +263,17 @@ def test_officer_takes_nothing_away(beside_hub: Beside) -> None:
     assert beside_hub.get("/v1/status")["bulletins"]["served"] >= 1
 
 
+def test_subscription_is_made_anew(beside_hub: Beside) -> None:
+    """A subscription that somebody ended is made anew, and nothing is missed."""
+    beside_hub.start()
+    beside_hub.publish(alert("Fictional: one"))
+    with beside_hub.open() as officer:
+        officer.unsubscribe("gateway")
+    beside_hub.publish(alert("Fictional: two"))
+
+    assert {"served": 2} == beside_hub.get("/v1/status")["bulletins"]
+
+
 def test_evidence_ends_it(beside_hub: Beside) -> None:
     """When the hub's evidence does not hold, the gateway ends with what was wrong."""
     beside_hub.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ class Served:
 
     server: Server
     url: str
+    told: list[str]
 
     @property
     def address(self) -> tuple[str, int]:
@@ -71,12 +73,13 @@ def refuse(_path: str, fault: LintasError) -> Answer:
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
     """A server."""
-    server = Server("127.0.0.1", 0, answer, refuse)
+    told: list[str] = []
+    server = Server("127.0.0.1", 0, answer, refuse, told.append)
     port: int = server.server_address[1]
     server.guard = Guard(Tokens(READ, POST), names_of("127.0.0.1", port))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    yield Served(server, f"http://127.0.0.1:{port}")
+    yield Served(server, f"http://127.0.0.1:{port}", told)
     server.shutdown()
     server.server_close()
     thread.join()
@@ -170,10 +173,13 @@ def test_head_has_no_body(served: Served) -> None:
 
 
 def test_fault_of_ours(served: Served) -> None:
-    """A fault of ours shows nothing of what it held."""
+    """A fault of ours shows nothing of what it held; the journal is told its place."""
     answer = ask(served, path="/broken")
 
     assert (500, False) == (answer.status_code, "secret" in answer.text)
+    assert [True] == [
+        re.fullmatch(r"a request failed: RuntimeError at test_server.py:\d+", each) is not None for each in served.told
+    ]
 
 
 def test_refusal(served: Served) -> None:

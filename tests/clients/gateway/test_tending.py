@@ -11,7 +11,9 @@ import pytest
 from clients.gateway.tending import RENEW_EVERY_S, Tending
 from clients.settings import Settings
 from lintas.client import Client
+from lintas.errors import BadSettings
 from lintas.keys import fresh_opening, load_identity, save_identity
+from lintas.note import SignerKey
 from tests.gateways import PARTY, Beside
 
 DAY_S = 86_400
@@ -64,6 +66,17 @@ def test_another_passphrase(beside_hub: Beside, clients: tuple[Client, Client], 
 
     assert ([1, 1], 1) == (openings(clients), len(beside_hub.told))
     assert "does not open: identity-locked" in beside_hub.told[0]
+
+
+def test_new_epoch(beside_hub: Beside, clients: tuple[Client, Client], tending: Tending) -> None:
+    """When an officer went over to a new epoch of the log, the gateway ends: another memory belongs to it."""
+    identity = load_identity(beside_hub.identity, beside_hub.hub.passphrase)
+    key = SignerKey.from_seed(f"{identity.hub.name}/log/2", bytes(32)).verifier.text()
+    save_identity(beside_hub.identity, identity.with_log_key(key), beside_hub.hub.passphrase)
+    os.utime(beside_hub.identity, (1, 1))
+
+    with pytest.raises(BadSettings, match="another epoch"):
+        tending()
 
 
 def test_renewal(beside_hub: Beside, clients: tuple[Client, Client], tending: Tending) -> None:
