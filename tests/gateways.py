@@ -22,6 +22,7 @@ from clients.gateway.rules import Rules
 from lintas.bulletin import parse as read
 from lintas.client import Client
 from lintas.draft import Draft, read_draft
+from lintas.errors import STATUS, LintasError
 from lintas.feed import Received
 from lintas.header import BULLETIN
 from lintas.imported import Choices
@@ -114,12 +115,16 @@ class Beside:
             approve(client, postings, row.number, yes=True)
 
     @contextmanager
-    def outage(self) -> Iterator[None]:
-        """Let every request to the hub fail for a while."""
+    def outage(self, problem: LintasError | None = None) -> Iterator[None]:
+        """Let every request to the hub fail for a while, or be refused so."""
         assert self.gateway is not None
         before = [client._http for client in self.gateway._clients]
+        url, transport = f"http://127.0.0.1:{free_port()}", None
+        if problem is not None:
+            answer = httpx.Response(STATUS[type(problem)], json=problem.problem())
+            transport = httpx.MockTransport(lambda _request: answer)
         for client in self.gateway._clients:
-            client._http = httpx.Client(base_url=f"http://127.0.0.1:{free_port()}")
+            client._http = httpx.Client(base_url=url, transport=transport)
         try:
             yield
         finally:

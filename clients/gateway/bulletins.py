@@ -174,7 +174,7 @@ class Bulletins:
             exp=header.exp or 0,
             at_us=at_us,
             line=line.raw,
-            payload=item.payload if header.enc is not None and why is None else None,
+            payload=_opened_payload(item, why),
             unserved=why,
             **_origin(item.id, at_us, before, said),
         )
@@ -217,7 +217,7 @@ class Bulletins:
 
     def _remark(self, kept: Kept, item: Received, now_us: int) -> None:
         why = why_unserved(kept.parsed.header, item.content, item.marks, self._rules)
-        self._set(kept, marks=" ".join(item.marks), unserved=why, payload=None if why else kept.payload)
+        self._set(kept, marks=" ".join(item.marks), unserved=why, payload=_opened_payload(item, why))
         if why != kept.unserved:
             self._carry(kept.id, now_us)
 
@@ -302,6 +302,11 @@ def _origin(own: str, at_us: int, before: Kept | None, said: Sequence[Withdrawal
         return {"origin": before.origin, "origin_us": before.origin_us, "version_us": version}
     unknown = min((each.target for each in said if each.relation == "supersedes"), default=own)
     return {"origin": unknown, "origin_us": at_us, "version_us": at_us}
+
+
+def _opened_payload(item: Received, why_not: str | None) -> bytes | None:
+    """Return what is kept of a sealed bulletin that tools may have; a clear one has it in its line."""
+    return item.payload if item.is_sealed and why_not is None else None
 
 
 def _opened(line: Line, opener: Opener) -> tuple[bytes | None, Bulletin | None]:

@@ -79,11 +79,12 @@ class Database:
             self._depth += 1
             try:
                 yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            else:
                 self._db.execute("COMMIT")
+            except BaseException:
+                # A disk that was full may have ended it already.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
             finally:
                 self._depth -= 1
 
@@ -110,6 +111,10 @@ class Database:
             # Table and columns are words of ours.
             done = self._db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))  # noqa: S608
             return done.lastrowid or 0
+
+    def sweep(self) -> None:
+        """Overwrite what was deleted in the file beside this one as well, where changes wait for their place."""
+        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def get(self, name: str) -> str | None:
         """Return a remembered value."""

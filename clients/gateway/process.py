@@ -39,6 +39,8 @@ LEAVE_S = 2.0
 """How long threads are waited for at the end: one that waits for the hub may be cut off, as by a kill."""
 
 PAUSE_S_MAX = 60.0
+SWEEP_US = 60_000_000
+"""How long what was deleted may still be read from the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Gateway:
         tokens = read_tokens(beside(place.identity, ".tokens"))
         self._report = report
         self._pace = pace
+        self._swept_us = 0
         self._rules = rules
         self._stopping, self._posted = threading.Event(), threading.Event()
         self._ended = threading.Event()
@@ -189,6 +192,9 @@ class Gateway:
     def _look(self) -> float:
         now_us = self._clock()
         self._bulletins.end_expired(now_us)
+        if now_us >= self._swept_us + SWEEP_US:
+            self._database.sweep()
+            self._swept_us = now_us
         if self._spool is not None:
             self._spool.step(now_us)
         return self._pace.tick_s

@@ -167,8 +167,9 @@ def _draft_members(row: DraftRow) -> dict[str, Any]:
 
 def _wait(asked: Asked, look: Callable[[], T], is_enough: Callable[[T], bool]) -> T:
     """Look until it is enough, or as long as the caller prefers (RFC 7240)."""
-    found = _PREFER.fullmatch(asked.headers.get("prefer", "").strip())
-    end = time.monotonic() + (0 if found is None else min(int(found[1]), WAIT_S_MAX))
+    parts = (_PREFER.fullmatch(part.strip()) for part in asked.headers.get("prefer", "").split(","))
+    wait_s = next((min(int(part[1]), WAIT_S_MAX) for part in parts if part is not None), 0)
+    end = time.monotonic() + wait_s
     while True:
         seen = look()
         if is_enough(seen) or time.monotonic() >= end:

@@ -94,8 +94,8 @@ def _said(members: Json, choices: Choices) -> Choices:
 
 def _refuse_foreign(authors: Iterator[tuple[str, str]], party: str) -> None:
     """Refuse what another agency said: to pass it on is its decision, and under its name."""
-    others = {agency_id(each): each for each in vocabulary.load().agencies if each != party}
-    others |= {each: each for each in vocabulary.load().agencies if each != party}
+    known = [each for each in vocabulary.load().agencies.items() if each[0] != party]
+    others = {name: agency for agency, about in known for name in (agency, agency_id(agency), about.name)}
     for where, author in authors:
         if author in others:
             raise BadRequest(
@@ -105,10 +105,13 @@ def _refuse_foreign(authors: Iterator[tuple[str, str]], party: str) -> None:
 
 
 def _authors(members: Json) -> Iterator[tuple[str, str]]:
+    # A tool that gives identities ids of its own keeps their names.
+    names = {str(each.get("id")): str(each.get("name")) for each in _objects(members) if each.get("type") == "identity"}
     for each in _objects(members):
         # An identity only says who somebody is.
         if each.get("type") != "identity":
-            yield str(each.get("id")), str(each.get("created_by_ref"))
+            author = str(each.get("created_by_ref"))
+            yield from ((str(each.get("id")), name) for name in (author, names.get(author, "")))
         said = _extension(each)
         if said is not None:
             yield str(each.get("id")), str(said.get("issuer"))

@@ -376,6 +376,50 @@ def test_no_event_of_what_stays_inside(shelf: Shelf) -> None:
     assert [] == shelf.events()
 
 
+def test_sealed_suspicion_is_lifted(shelf: Shelf) -> None:
+    """A sealed bulletin that was suspect and is not any more is served with what was opened of it."""
+    clear = signed("Fictional", indicators=[LOTUS])
+    item = replace(signed("x", enc="hpke", tlp="AMBER"), content=clear.content, payload=clear.payload)
+    shelf.take(replace(item, marks=("suspect",)))
+    shelf.take(item)
+
+    assert ["lotus-loan.example"] == shelf.living()
+
+
+def test_sealed_after_a_change_of_rules(shelf: Shelf) -> None:
+    """A start that permits more opens what was sealed again; what does not open any more stays inside."""
+    clear = signed("Fictional", indicators=[PERSON])
+    items = [
+        replace(signed(title, enc="hpke", tlp="AMBER"), content=clear.content, payload=clear.payload)
+        for title in ("opens", "lost")
+    ]
+    shelf.open(has_purpose=False)
+    shelf.take(*items)
+    shelf.open(has_purpose=True)
+
+    def opener(line: Line) -> bytes:
+        if line.id != items[0].id:
+            raise SealedToOldKey
+        return clear.payload or b""
+
+    shelf.bulletins.apply_rules(opener, shelf.now_us)
+
+    assert [None, "unopened"] == [shelf.kept(each).unserved for each in items]
+
+
+def test_content_of_a_recall_that_fails_stays(shelf: Shelf) -> None:
+    """What breaks in the middle of a page leaves everything as it was."""
+    item = signed("Fictional", indicators=[LOTUS])
+    shelf.take(item)
+    before = shelf.everything()
+    broken = replace(signed("x", seq=4), line=None, state=object())  # type: ignore[arg-type]
+
+    with pytest.raises(sqlite3.Error):
+        shelf.take(recall(item), broken)
+
+    assert before == shelf.everything()
+
+
 def test_changes_in_order(shelf: Shelf) -> None:
     """What came or changed after a number is told in that order, each once, as it is now."""
     items = [signed(f"Fictional {number}", seq=number) for number in (1, 2, 3)]

@@ -11,7 +11,8 @@ import pytest
 from clients.gateway.place import Place, beside
 from clients.gateway.process import Gateway
 from clients.gateway.rules import Rules
-from lintas.errors import BadSettings, Evidence, InconsistentLog
+from lintas.errors import BadSettings, Evidence, InconsistentLog, NotFound, ReadOnly
+from lintas.keys import fresh_opening
 from lintas.stix.fixed import TLP_MARKINGS
 from tests.gateways import OTHER, PARTY, Beside, alert, domain
 
@@ -224,6 +225,71 @@ def test_outage(beside_hub: Beside, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert ("waiting", "published") == (waiting, done["state"])
     assert ["Fictional: posted"] == received_by(beside_hub)
+
+
+def test_refused_for_now(beside_hub: Beside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal that may pass is told with the draft, which waits, and is published when the hub takes it."""
+    monkeypatch.setattr("lintas.client.PAUSES_S", (0.05, None))
+    beside_hub.start(publishes=True)
+    number = beside_hub.ask("POST", "/v1/postings", DRAFT, Prefer="wait=10").json()["posting"]
+    with beside_hub.outage(ReadOnly()):
+        posted = beside_hub.ask("POST", "/v1/postings", {**DRAFT, "kind": "alert"}).json()
+        beside_hub.until(lambda: "read-only" in beside_hub.get("/v1/status")["trouble"].values())
+        waiting = beside_hub.get(f"/v1/postings/{posted['posting']}")["state"]
+    done = beside_hub.get(f"/v1/postings/{posted['posting']}", Prefer="respond-async, wait=20")
+
+    assert ("waiting", "published", number + 1) == (waiting, done["state"], posted["posting"])
+
+
+def test_acknowledging_what_is_gone(beside_hub: Beside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An acknowledgement that the hub refuses for good is told with the reason; one that it refuses for now waits."""
+    monkeypatch.setattr("lintas.client.PAUSES_S", (0.05, None))
+    beside_hub.start()
+    published = beside_hub.publish(alert("Fictional: one"))
+    path, told = f"/v1/bulletins/{published.id}/ack", []
+    for problem in (ReadOnly(), NotFound()):
+        with beside_hub.outage(problem):
+            told.append(beside_hub.ask("POST", path, Prefer="wait=2").json())
+
+    assert ["asked", "refused"] == [each["acknowledged"] for each in told]
+    assert told[1]["problem"].startswith("not-found: ")
+
+
+def test_odd_questions(beside_hub: Beside) -> None:
+    """What is asked wrongly is refused, by its parameter where there is one."""
+    beside_hub.start()
+    asked = {
+        "/v1/bulletins?limit=0": (400, "limit"),
+        "/v1/bulletins?limit=501": (400, "limit"),
+        "/v1/bulletins?after=-1": (400, "after"),
+        "/v1/bulletins?after=1&after=2": (400, "after"),
+        "/v1/bulletins?topic=cyber": (400, "topic"),
+        "/v1/bulletins?after": (400, None),
+        "/v1/status?x=1": (400, "x"),
+        f"/v1/bulletins/{'A' * 43}": (404, None),
+        "/v1/postings/7": (404, None),
+        "/v1/nothing": (404, None),
+        "/elsewhere": (404, None),
+        f"/v1/bulletins/{'A' * 43}/ack": (405, None),
+    }
+    found = {path: beside_hub.ask("GET", path) for path in asked}
+
+    assert asked == {path: (each.status_code, each.json().get("member")) for path, each in found.items()}
+    assert {"application/problem+json"} == {each.headers["content-type"] for each in found.values()}
+    assert 400 == beside_hub.ask("POST", "/v1/postings", b"{").status_code
+    assert [] == beside_hub.get("/v1/postings")["postings"]
+
+
+def test_key_that_somebody_else_made(beside_hub: Beside) -> None:
+    """An alarm of the client is reported once and stands in the status."""
+    beside_hub.start()
+    beside_hub.until(lambda: beside_hub.gateway is not None and beside_hub.gateway._follower._has_begun)
+    with beside_hub.open() as thief:
+        thief.renew_opening(fresh_opening())
+    beside_hub.publish(alert("Fictional: one"))
+
+    beside_hub.until(lambda: beside_hub.get("/v1/status")["alarms"] != [])
+    assert 1 == sum(each.startswith("ALARM An opening key of sg-fiu") for each in beside_hub.told)
 
 
 def test_second_gateway(beside_hub: Beside) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,6 +135,35 @@ def test_start_is_refused(run: Run, words: tuple[str, ...], fault: type[LintasEr
     """A gateway that others could reach, with half a purpose or a wrong word, does not start."""
     with pytest.raises(fault):
         run("gateway", *words)
+
+
+def test_start_and_stop(identity: Path, exercise_hub: ExerciseHub) -> None:
+    """A gateway says where it is reached and where the tokens are, and ends in order when it is told to."""
+    environ = {
+        **os.environ,
+        "LINTAS_HUB": exercise_hub.url,
+        "LINTAS_IDENTITY": str(identity),
+        "LINTAS_PASSPHRASE_FILE": str(exercise_hub.data / "passphrase"),
+    }
+    words = [
+        Path(sys.executable).parent / "lintas",
+        "gateway",
+        "--port",
+        "0",
+        "--purpose",
+        "audit",
+        "--case-ref",
+        "S-1",
+    ]
+    with subprocess.Popen(words, env=environ, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = [process.stderr.readline() for _ in range(3)]
+        process.terminate()
+        rest = process.stderr.read()
+
+    assert ["TAXII 2.1", "JSON", "tokens"] == [re.split(r"  +", line)[0] for line in said]
+    assert (0, True) == (process.returncode, rest.endswith("stopped\n"))
+    assert f"{beside(identity, '.tokens')}\n" in said[2]
 
 
 def test_administrators_have_none(exercise_data: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from clients.gateway.wrapping import is_marked, key_of, objects_of, wrap
+from lintas import vocabulary
 from lintas.errors import BadRequest, LintasError
 from lintas.imported import Choices
 from lintas.stix.fixed import TLP_MARKINGS
@@ -16,6 +17,7 @@ from lintas.stix.ids import agency_id
 PARTY = "sg-fiu"
 CHOICES = Choices(topic="cyber.scam", release_to=("id-police",), tlp="AMBER")
 DRAFT = {"payload": {"title": "Fictional", "summary": "Simulated."}}
+NAME = vocabulary.load().agencies["my-police"].name
 MODIFIED = "2026-11-20T03:00:00.000Z"
 
 
@@ -117,6 +119,7 @@ def test_neither() -> None:
     "members",
     [
         bundle(name(), {"type": "report", "id": "report--1", "created_by_ref": agency_id("my-police")}),
+        bundle(name(created_by_ref="identity--x"), {"type": "identity", "id": "identity--x", "name": NAME}),
         event(agency_id("my-police")),
     ],
 )
