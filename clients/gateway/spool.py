@@ -72,7 +72,7 @@ class Spool:
                 yield self.folder / name
 
     def _take(self, path: Path, now_us: int) -> None:
-        data = _read(path)
+        data = read_file(path)
         if data is None:
             return
         is_late = self._seen[path.name][2] // 1000 + UNREADABLE_S * 1_000_000 <= now_us
@@ -107,11 +107,11 @@ def describe(posting: Posting) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _read(path: Path) -> bytes | None:
+def read_file(path: Path) -> bytes | None:
+    """Return what a regular file holds, up to a byte past the limit; None for one that is gone or became a link."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        # Gone again, not for us, or exchanged for a link in the meantime.
         return None
     with os.fdopen(descriptor, "rb") as file:
         # One byte past the limit is enough to know that it is past it.

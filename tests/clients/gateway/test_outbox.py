@@ -146,7 +146,7 @@ def test_start_and_stop(identity: Path, exercise_hub: ExerciseHub) -> None:
         "LINTAS_PASSPHRASE_FILE": str(exercise_hub.data / "passphrase"),
     }
     words = [
-        Path(sys.executable).parent / "lintas",
+        str(Path(sys.executable).parent / "lintas"),
         "gateway",
         "--port",
         "0",

@@ -14,7 +14,7 @@ from clients.gateway.database import Database
 from clients.gateway.intake import Intake
 from clients.gateway.postings import Posting
 from clients.gateway.rules import Rules
-from clients.gateway.spool import FILES_MAX, UNREADABLE_S, Spool
+from clients.gateway.spool import FILES_MAX, UNREADABLE_S, Spool, read_file
 from lintas.clock import now_us
 from lintas.imported import Choices
 from tests.gateways import CHOICES
@@ -182,6 +182,16 @@ def test_not_for_us(folder: Folder) -> None:
     folder.look()
 
     assert [] == folder.postings()
+
+
+def test_exchanged_for_a_link(folder: Folder) -> None:
+    """A file that becomes a link, or goes, between the look and the reading is not read."""
+    outside = folder.path.parent / "secret.json"
+    outside.write_text(json.dumps(DRAFT))
+    link = folder.path / "a.json"
+    link.symlink_to(outside)
+
+    assert [None, None] == [read_file(link), read_file(folder.path / "gone.json")]
 
 
 def test_same_file_twice(folder: Folder) -> None:
