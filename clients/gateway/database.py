@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS object (
   id TEXT PRIMARY KEY, type TEXT NOT NULL, version TEXT, added INTEGER NOT NULL UNIQUE, body BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS carries (
-  bulletin TEXT NOT NULL, object TEXT NOT NULL, tlp TEXT NOT NULL, PRIMARY KEY (bulletin, object)
+  bulletin TEXT NOT NULL, object TEXT NOT NULL, rank INTEGER NOT NULL, PRIMARY KEY (bulletin, object)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS event (uuid TEXT PRIMARY KEY, bulletin TEXT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS posting (
@@ -48,7 +48,8 @@ CREATE TABLE IF NOT EXISTS draft (
 );
 CREATE TABLE IF NOT EXISTS noting (bulletin TEXT PRIMARY KEY, state TEXT NOT NULL, problem TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS bulletin_ends ON bulletin (exp) WHERE state IS NULL;
-CREATE INDEX IF NOT EXISTS carries_object ON carries (object);
+CREATE INDEX IF NOT EXISTS bulletin_origin ON bulletin (origin, version_us);
+CREATE INDEX IF NOT EXISTS carries_object ON carries (object, rank);
 CREATE INDEX IF NOT EXISTS event_bulletin ON event (bulletin);
 CREATE INDEX IF NOT EXISTS draft_posting ON draft (posting);
 CREATE INDEX IF NOT EXISTS draft_state ON draft (state);

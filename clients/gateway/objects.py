@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from clients.gateway.database import Database
-from lintas.imported import narrowest
 from lintas.stix import version_of
 from lintas.stix.fixed import TLP_MARKINGS
 from lintas.strict import canonical, parse_object
+from lintas.vocabulary import TLP, tlp_rank
 
 Object = dict[str, Any]
 
@@ -41,10 +41,10 @@ class Objects:
     def carry(self, bulletin: str, objects: Iterable[Object], *, tlp: str, now_us: int) -> None:
         """Make these the objects that a bulletin carries, in place of those it carried."""
         new = {each["id"]: each for each in objects}
-        before = self.carried(bulletin)
+        before, rank = self.carried(bulletin), tlp_rank(tlp)
         for each in new.values():
             self._put(each, now_us)
-            self._database.run("INSERT OR REPLACE INTO carries VALUES (?, ?, ?)", (bulletin, each["id"], tlp))
+            self._database.run("INSERT OR REPLACE INTO carries VALUES (?, ?, ?)", (bulletin, each["id"], rank))
         for gone in before - new.keys():
             self._database.run("DELETE FROM carries WHERE bulletin = ? AND object = ?", (bulletin, gone))
         # What others carry too may have another marking now, or no carrier.
@@ -90,12 +90,13 @@ class Objects:
         self._database.run("INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?)", values)
 
     def _settle(self, each_id: str, now_us: int) -> None:
-        tlp = narrowest(row[0] for row in self._database.rows("SELECT tlp FROM carries WHERE object = ?", (each_id,)))
-        if tlp is None:
+        # The higher the rank, the narrower the marking.
+        (rank,) = self._database.row("SELECT max(rank) FROM carries WHERE object = ?", (each_id,))
+        if rank is None:
             self._database.run("DELETE FROM object WHERE id = ?", (each_id,))
             return
         row = self._database.row("SELECT body FROM object WHERE id = ? AND version IS NULL", (each_id,))
         if row is not None:
-            each = parse_object(row[0], floats=True)
-            if each["object_marking_refs"] != [TLP_MARKINGS[tlp]]:
-                self._write({**each, "object_marking_refs": [TLP_MARKINGS[tlp]]}, None, now_us)
+            each, marking = parse_object(row[0], floats=True), [TLP_MARKINGS[TLP[rank]]]
+            if each["object_marking_refs"] != marking:
+                self._write({**each, "object_marking_refs": marking}, None, now_us)

@@ -17,7 +17,8 @@ from lintas import taxii
 from lintas.errors import NotAllowed, NotFound
 from lintas.imported import INPUT_BYTES_MAX
 from lintas.strict import Json
-from lintas.taxii import Answer, Collection, Endpoint, Outcome, Record, Wanted
+from lintas.taxii import Answer, Collection, Endpoint, Outcome, Record
+from lintas.taxii.filters import SPEC_VERSION
 
 PAGE_OBJECTS_MAX = 1_000
 RECEIVED, PUBLISH = "received", "publish"
@@ -86,14 +87,16 @@ class Taxii:
 
     def _records(self, read: taxii.Asked) -> tuple[Sequence[Record], bool]:
         wanted = read.wanted
+        if wanted.spec_versions and SPEC_VERSION not in wanted.spec_versions:
+            return (), False
         ids = sorted({read.object_id} if read.object_id else wanted.ids)
         limit = wanted.limit_within(PAGE_OBJECTS_MAX)
-        # One more than a page shows that there are more; what is told apart only here takes them all.
+        # One more than a page shows that there are more; versions named by their times are told apart only below.
         found = self._objects.select(
             after=wanted.after_us,
             ids=ids,
             types=sorted(wanted.types),
-            limit=-1 if _is_told_apart_here(wanted) else limit + 1,
+            limit=-1 if wanted.versions else limit + 1,
         )
         return wanted.chosen(map(_record, found), limit)
 
@@ -126,10 +129,6 @@ def _forgiven(headers: Mapping[str, str]) -> Mapping[str, str]:
     """Return the headers with a bundle called an envelope: a connector of OpenCTI posts it by the name of STIX."""
     media = headers.get("content-type", "").partition(";")[0].strip().lower()
     return {**headers, "content-type": taxii.MEDIA} if media == "application/stix+json" else headers
-
-
-def _is_told_apart_here(wanted: Wanted) -> bool:
-    return bool(wanted.versions or wanted.spec_versions)
 
 
 def _record(served: Served) -> Record:

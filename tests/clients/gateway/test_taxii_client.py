@@ -75,6 +75,9 @@ def test_filters_by_version(beside_hub: Beside) -> None:
     found = [received.get_objects(type="report", version=each) for each in ("first", "all", report["modified"])]
     assert [[report]] * 3 == [each["objects"] for each in found]
     assert {} == received.get_objects(type="report", version="2020-01-01T00:00:00Z")
+    assert [[report], None] == [
+        received.get_objects(type="report", spec_version=each).get("objects") for each in ("2.1", "2.0")
+    ]
     assert [report["modified"]] == received.object_versions(report["id"])["versions"]
 
 
