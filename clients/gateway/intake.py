@@ -35,15 +35,13 @@ class Intake:
         try:
             members = read_members(data)
         except BadRequest as fault:
-            posted = Posted(key=key_of_bytes(data), channel=channel, name=name[:NAME_CHARACTERS_MAX])
+            posted = Posted(key=key_of_bytes(data), channel=channel, name=_told(name))
             return self._keep(posted, text_of(fault), is_asked=True)
         return self.take(members, channel=channel, name=name)
 
     def take(self, members: Json, *, channel: str, name: str = "") -> Posting:
         """Keep a posting made of a bundle, an event or a draft; known content gives the posting that is there."""
-        posted = Posted(
-            key=key_of(members), channel=channel, name=name[:NAME_CHARACTERS_MAX], objects=objects_of(members)
-        )
+        posted = Posted(key=key_of(members), channel=channel, name=_told(name), objects=objects_of(members))
         known = self.postings.known(posted.key)
         return known or self._keep(posted, self._wrapped(members), is_asked=self._is_asked(members))
 
@@ -67,3 +65,8 @@ class Intake:
         count = f"{len(posting.drafts)} drafts, {len(posting.omitted)} not carried over"
         self._report(f"posting {posting.number} by {posted.channel}: {posting.state}, {count}")
         return posting
+
+
+def _told(name: str) -> str:
+    """Return the name of a file as text: bytes of it that are none are shown as a question mark."""
+    return name[:NAME_CHARACTERS_MAX].encode("utf-8", "replace").decode()

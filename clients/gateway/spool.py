@@ -31,6 +31,9 @@ UNREADABLE_S = 60
 FILES_MAX = 100
 """Files of one look, so that those which settle are moved in between."""
 
+NAME_BYTES_MAX, NAME_CHARACTERS_KEPT = 200, 40
+"""A name of 255 bytes is the longest; 40 characters are fewer than 200 bytes in any script."""
+
 _NUMBER = re.compile(r"([0-9]{1,15})-.+", re.DOTALL)
 
 
@@ -78,18 +81,33 @@ class Spool:
         is_late = self._seen[path.name][2] // 1000 + UNREADABLE_S * 1_000_000 <= now_us
         if not is_late and not _is_json(data):
             return
-        posting = self.intake.take_bytes(data, channel="spool", name=path.name)
-        name = f"{posting.number}-{path.name}"
+        try:
+            posting = self.intake.take_bytes(data, channel="spool", name=path.name)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as fault:
+            # A fault of ours in reading one file must not stop all others, at this start and the next.
+            self._put_aside(path, f"The gateway could not read this: {type(fault).__name__}. Tell its makers.\n")
+            return
+        name = f"{posting.number}-{_shortened(path.name)}"
         if posting.is_over:
             self._settle(path, name, posting)
         else:
             path.replace(self.folder / TAKEN / name)
+
+    def _put_aside(self, path: Path, why: str) -> None:
+        name = f"0-{_shortened(path.name)}"
+        write_private(self.folder / FAILED / f"{name}.txt", why.encode())
+        path.replace(self.folder / FAILED / name)
 
     def _settle(self, path: Path, name: str, posting: Posting) -> None:
         folder = self.folder / (DONE if posting.state == PUBLISHED else FAILED)
         # First what became of it: a file that stands there is never without.
         write_private(folder / f"{name}.txt", describe(posting).encode())
         path.replace(folder / name)
+
+
+def _shortened(name: str) -> str:
+    """Return a name, or the end of one that leaves no room for a number before it."""
+    return name if len(os.fsencode(name)) <= NAME_BYTES_MAX else name[-NAME_CHARACTERS_KEPT:]
 
 
 def describe(posting: Posting) -> str:

@@ -184,6 +184,36 @@ def test_not_for_us(folder: Folder) -> None:
     assert [] == folder.postings()
 
 
+@pytest.mark.parametrize("name", [b"a" * 250 + b".json", "\U0001f600".encode() * 60 + b".json", b"\xff\xfe.json"])
+def test_odd_names(folder: Folder, name: bytes) -> None:
+    """A name that leaves no room for a number, or is no text, stops nothing."""
+    (folder.path / os.fsdecode(name)).write_text(json.dumps(DRAFT))
+    folder.look()
+    folder.settle(publish)
+    folder.look()
+
+    assert 2 == len(list((folder.path / "done").iterdir()))
+    assert ["published"] == [each.state for each in folder.postings()]
+
+
+def test_fault_of_ours(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file at which our own reading fails is put aside, and the next one is taken."""
+    take = folder.intake.take_bytes
+
+    def fail(data: bytes, *, channel: str, name: str) -> Posting:
+        if name == "a.json":
+            raise KeyError(name)
+        return take(data, channel=channel, name=name)
+
+    monkeypatch.setattr(folder.intake, "take_bytes", fail)
+    folder.put(DRAFT)
+    folder.put(DRAFT, "b.json")
+    folder.look()
+
+    assert ["failed/0-a.json", "failed/0-a.json.txt", "taken/1-b.json"] == folder.names()
+    assert "could not read this: KeyError" in (folder.path / "failed/0-a.json.txt").read_text()
+
+
 def test_exchanged_for_a_link(folder: Folder) -> None:
     """A file that becomes a link, or goes, between the look and the reading is not read."""
     outside = folder.path.parent / "secret.json"

@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clients.gateway.wrapping import is_marked, key_of, objects_of, wrap
 from lintas import vocabulary
 from lintas.errors import BadRequest, LintasError
 from lintas.imported import Choices
-from lintas.stix.fixed import TLP_MARKINGS
+from lintas.stix.fixed import BULLETIN_EXTENSION, TLP_MARKINGS
 from lintas.stix.ids import agency_id
 
 PARTY = "sg-fiu"
 CHOICES = Choices(topic="cyber.scam", release_to=("id-police",), tlp="AMBER")
 DRAFT = {"payload": {"title": "Fictional", "summary": "Simulated."}}
+WORDS = (
+    "type",
+    "id",
+    "objects",
+    "extensions",
+    BULLETIN_EXTENSION,
+    "line",
+    "issuer",
+    "payload",
+    "created_by_ref",
+    "name",
+)
+WORDS += (
+    "Event",
+    "response",
+    "Orgc",
+    "uuid",
+    "info",
+    "Attribute",
+    "Object",
+    "Tag",
+    "tlp",
+    "modified",
+    "object_marking_refs",
+)
 NAME = vocabulary.load().agencies["my-police"].name
 MODIFIED = "2026-11-20T03:00:00.000Z"
 
@@ -176,6 +204,31 @@ def test_key_is_of_the_content() -> None:
     assert 1 == len(keys)
     assert not keys & {key_of(bundle(one)), key_of(bundle(one, name("AMBER", "other.example")))}
     assert key_of(DRAFT) != key_of(DRAFT | {"tlp": "GREEN"})
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 9)
+    | st.text(max_size=9)
+    | st.sampled_from([agency_id("my-police"), "tlp:green"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS) | st.text(max_size=3), inner, max_size=5)
+    ),
+    max_leaves=12,
+)
+MEMBERS = st.dictionaries(st.sampled_from(WORDS), JSON, max_size=6) | st.lists(JSON, max_size=4).map(
+    lambda each: bundle(*each)
+)
+
+
+@given(MEMBERS)
+def test_any_json(members: dict[str, Any]) -> None:
+    """Whatever is posted, it has a key, its objects are named, and it is wrapped or refused with a reason."""
+    assert (64, True) == (len(key_of(members)), isinstance(objects_of(members), list))
+    assert is_marked(members, CHOICES, PARTY) in (True, False)
+    with suppress(LintasError):
+        wrap(members, CHOICES, PARTY)
 
 
 def test_objects_of_a_posting() -> None:
