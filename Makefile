@@ -26,7 +26,7 @@ define stage
 @printf '\n== %s\n' '$(1)'
 endef
 
-.PHONY: help setup demo test check topology proxy browser format lock bench clean
+.PHONY: help setup demo test check topology proxy browser format lock screenshots bench clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -75,6 +75,9 @@ lock: $(STAMP) ## Lock the newest allowed version of every requirement, with has
 		$(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --upgrade --generate-hashes \
 			--no-emit-index-url --no-annotate --no-header requirements/$$name.in --output-file requirements/$$name.txt; \
 	done
+
+screenshots: browser $(STAMP) ## Take the pictures of the console in docs/console anew
+	@$(BIN)/python -m tests.screenshots
 
 bench: $(STAMP) ## Measure publishing and pulling on this machine
 	@$(BIN)/python -m bench

@@ -55,6 +55,7 @@ def build_app(hub: Hub, outbound: Outbound | None = None, limits: Limits | None 
     app.state.limits = limits or make_limits(hub.settings)
     app.state.streams = Streams(hub)
     app.state.misp_uuids = Uuids()
+    app.state.misp_turns = misp.Turns()
     app.state.console_paths = console_paths()
     _routes(app)
     # Outermost: whatever answers comes after it.
@@ -89,6 +90,8 @@ def _new(lifespan: Lifespan) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        # What a hub tells of itself is broker.metrics; asking for each request whether to tell others costs too much.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lifespan,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from contextlib import ExitStack
@@ -49,4 +50,7 @@ def run_server(settings: Settings) -> None:
             ending.callback(listener.stop)
         places = [":".join(map(str, each.getsockname()[:2])) for each in sockets]
         logger.info("serving", extra={"hub": hub.name, "at": places})
+        # What has been loaded stays: the collector looked through all of it again whenever enough was new.
+        gc.collect()
+        gc.freeze()
         server.run(sockets)

@@ -44,6 +44,9 @@ AHEAD_MAX = 1_024
 PAUSE_S = 0.05
 """How long news are gathered before the webhooks are looked at again."""
 
+QUIET_S = 0.25
+"""As long as there is none: the first one waits so long at most, and a busy hub does not look after each commit."""
+
 IDLE_S = 5.0
 """How often a webhook that waits looks at the clock, whatever happens."""
 
@@ -85,7 +88,8 @@ class Webhooks:
                 loop.call_soon_threadsafe(self._news)
 
         def tell(_news: Any) -> None:
-            if self._hub.replica.is_leading:
+            # Who still has news to look at reads this commit too.
+            if self._hub.replica.is_leading and not self._has_news:
                 look()
 
         self._tell = tell
@@ -119,7 +123,7 @@ class Webhooks:
             except Exception:
                 logger.exception("webhooks cannot be read")
             # Whatever arrives in this pause is one look more, not one each.
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(PAUSE_S if self._tasks else QUIET_S)
 
     def _read(self, conn: Connection) -> News:
         size, _ = log.head(conn)

@@ -51,6 +51,9 @@ BATCH_JOBS_MAX = 512
 BATCH_LINES_MAX = 1_024
 """Lines in one commit, counted as jobs look them up: one agency's batches must not hold up everyone's single lines."""
 
+GATHER_S_MAX = 0.02
+"""The longest that coroutines' jobs are gathered while their loop goes on bringing more."""
+
 IDLE_S = 5.0
 """How often an idle writer looks whether something is due."""
 
@@ -97,6 +100,15 @@ class _Entry:
         return not self.future.cancelled()
 
 
+@dataclass(slots=True)
+class _Gathered:
+    """Jobs of a loop's coroutines on their way to the queue, used by the thread of that loop alone."""
+
+    loop: asyncio.AbstractEventLoop
+    until: float
+    entries: list[_Entry] = field(default_factory=list)
+
+
 class Writer:
     """Owns the writing connection, the directory and the thread that uses them."""
 
@@ -121,6 +133,7 @@ class Writer:
         self._due = due
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="lintas-writer", daemon=True)
+        self._gathered: _Gathered | None = None
         self._head: Head | None = None
         self._halted: LogHalted | LogBehind | None = None
         self._stopping = False
@@ -149,7 +162,8 @@ class Writer:
     @property
     def depth(self) -> int:
         """Jobs waiting now."""
-        return self._queue.qsize()
+        gathered = self._gathered
+        return self._queue.qsize() + (0 if gathered is None else len(gathered.entries))
 
     def start(self) -> None:
         """Derive the directory from the log, sign what a crash left unsigned, begin to work."""
@@ -182,22 +196,41 @@ class Writer:
         `ids` are looked up once for the whole batch and found in `Batch.known`. Raises Busy or ReadOnly at once.
         """
         future: Future[Done[T]] = Future()
-        self._put(_Entry(job, ids, future))
+        self._check_open()
+        self._queue.put(_Entry(job, ids, future))
         return future
 
     def submit_here(self, job: Callable[[Batch], T | Refusal], ids: tuple[str, ...] = ()) -> asyncio.Future[Done[T]]:
-        """Submit from a coroutine: its loop is woken once a commit, not once for everyone who waits."""
+        """Submit from a coroutine: its loop is woken once a commit, not once for everyone who waits.
+
+        What the coroutines of a loop submit is handed over together, once a turn of the loop brought nothing more.
+        A writer that began with the first of them would make a commit for it alone, and take the interpreter from
+        the thread that brings the others.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Done[T]] = loop.create_future()
-        self._put(_Entry(job, ids, future, loop))
+        self._check_open()
+        if self._gathered is None or self._gathered.loop is not loop:
+            self._gathered = _Gathered(loop, until=loop.time() + GATHER_S_MAX)
+            loop.call_soon(self._hand_over, self._gathered, 0)
+        self._gathered.entries.append(_Entry(job, ids, future, loop))
         return future
 
-    def _put(self, entry: _Entry) -> None:
+    def _hand_over(self, gathered: _Gathered, before: int) -> None:
+        count = len(gathered.entries)
+        if before < count and gathered.loop.time() < gathered.until:
+            gathered.loop.call_soon(self._hand_over, gathered, count)
+            return
+        if self._gathered is gathered:
+            self._gathered = None
+        for entry in gathered.entries:
+            self._queue.put(entry)
+
+    def _check_open(self) -> None:
         if self._halted is not None:
             raise read_only(self._halted)
-        if self._stopping or self._queue.qsize() >= QUEUE_MAX:
+        if self._stopping or self.depth >= QUEUE_MAX:
             raise Busy(retry_after=RETRY_AFTER_S)
-        self._queue.put(entry)
 
     def _run(self) -> None:
         stop = False

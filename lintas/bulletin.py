@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from lintas import exchange, indicators, shape, vocabulary
 from lintas.errors import MalformedPayload
@@ -56,8 +56,7 @@ LANGUAGE_PATTERN = r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}"
 POST_PATTERN = rf"{vocabulary.AGENCY_PATTERN.strip('^$')}/[a-z0-9][a-z0-9._-]{{0,63}}"
 
 
-@dataclass(frozen=True, slots=True)
-class Indicator:
+class Indicator(NamedTuple):
     """One observable: `value` in its canonical form, `role` what it is in this case, times as RFC 3339 texts."""
 
     type: str
@@ -97,8 +96,7 @@ class Purpose:
     legal_basis: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Bulletin:
+class Bulletin(NamedTuple):
     """A checked payload of this kind. Members that were not given are None or empty."""
 
     kind: str

@@ -2,8 +2,8 @@
 
 OpenSSL and libsodium differ on signatures made with crooked keys. With both rules, a key is checked once at enrolment
 and a signature whose R is the identity is refused, they accept exactly the same signatures. So the faster one is used
-where it is installed: libsodium, by the extra ``lintas[fast]``. Signing is here for callers that hold a seed; where a
-seed is kept is not this module's concern.
+where it is installed: libsodium, by the extra ``lintas[fast]``. Signing is here for callers that hold a seed; it has
+one outcome (RFC 8032), so it may change between the two as well. Where a seed is kept is not this module's concern.
 Spec: docs/spec/line.md; RFC 8032 section 5.1.
 """
 
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from lintas.errors import WeakKey
 
 try:
-    from nacl.bindings import crypto_sign_open
+    from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
     from nacl.exceptions import BadSignatureError
 except ImportError:
     HAS_LIBSODIUM = False
@@ -72,7 +72,10 @@ def is_good_to_openssl(key: bytes, signature: bytes, data: bytes) -> bool:
 
 
 def sign(seed: bytes, data: bytes) -> bytes:
-    """Return the 64-byte signature of `data` by the key of a 32-byte seed."""
+    """Return the 64-byte signature of `data` by the key of a 32-byte seed: one whichever library makes it."""
+    if HAS_LIBSODIUM:
+        _, secret = crypto_sign_seed_keypair(seed)
+        return crypto_sign(data, secret)[:SIGNATURE_BYTES]
     return Ed25519PrivateKey.from_private_bytes(seed).sign(data)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lintas import vocabulary
 from lintas.errors import MalformedLine
@@ -71,8 +71,7 @@ _MEMBERS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
 """For each `typ`: the members it must have, those it may have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """The parsed header. Times are Unix seconds; members a kind of line lacks are None or empty."""
 
     typ: str

@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import SQLAlchemyError as DatabaseFault
+from sqlalchemy.pool import PoolProxiedConnection
 
 from lintas.errors import BadSettings, Refusal, StorageFull, StorageUnreachable
 
@@ -81,17 +83,11 @@ class Store:
         opened = _open_postgres if self.is_shared else _open_sqlite
         self._write, self._read = opened(self.url, size=1, is_writer=True), opened(self.url, size=READERS)
         self.faults = 0
-        for engine in (self._write, self._read):
-            event.listen(engine, "handle_error", self._count)
 
     @property
     def in_use(self) -> int:
         """Connections that are working now."""
         return sum(engine.pool.checkedout() for engine in (self._write, self._read))  # type: ignore[attr-defined]
-
-    def _count(self, _context: object) -> None:
-        # Any thread; two at once may count as one, which an alarm can bear.
-        self.faults += 1
 
     def wait(self) -> None:
         """Return once the server of a shared database answers; raise BadSettings when it does not within WAIT_S."""
@@ -114,7 +110,7 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Yield the one writing connection inside a transaction; commit at the end, roll back on any error."""
-        with _refusing(), self._write.connect() as conn:
+        with self._refusing(), self._write.connect() as conn:
             conn.begin()
             if self.is_shared:
                 # Taken first: whatever this transaction reads of the log is then the newest there is.
@@ -139,7 +135,7 @@ class Store:
             with self.write() as conn:
                 yield conn
             return
-        with _refusing(), self._write.connect() as conn:
+        with self._refusing(), self._write.connect() as conn:
             # The driver's own connection: SQLAlchemy would begin a transaction, in which this cannot be changed.
             driver: Any = conn.connection.driver_connection
             driver.execute("PRAGMA synchronous=NORMAL")
@@ -156,7 +152,7 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Yield a reading connection with a stable snapshot."""
-        with _refusing(), self._read.connect() as conn, conn.begin():
+        with self._refusing(), self._read.connect() as conn, conn.begin():
             yield conn
 
     def notify(self, conn: Connection, text: str) -> None:
@@ -169,16 +165,17 @@ class Store:
         self._write.dispose()
         self._read.dispose()
 
-
-@contextmanager
-def _refusing() -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as fault:
-        refusal = _refusal(fault)
-        if refusal is None:
-            raise
-        raise refusal from fault
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as fault:
+            # Any thread; two at once may count as one, which an alarm can bear.
+            self.faults += 1
+            refusal = _refusal(fault)
+            if refusal is None:
+                raise
+            raise refusal from fault
 
 
 def _refusal(fault: DBAPIError) -> Refusal | None:
@@ -214,8 +211,13 @@ def _open_sqlite(url: URL, *, size: int, is_writer: bool = False) -> Engine:
     engine = create_engine(url, pool_size=size, max_overflow=0, hide_parameters=True, connect_args=cached)
     begin = "BEGIN IMMEDIATE" if is_writer else "BEGIN"
     event.listen(engine, "connect", _set_up_sqlite)
-    event.listen(engine, "begin", lambda conn: conn.exec_driver_sql(begin))
+    # Where the driver is asked to begin, not at an event of the engine: one listener makes every statement dearer.
+    engine.dialect.do_begin = partial(_begin, begin)  # type: ignore[method-assign]
     return engine
+
+
+def _begin(statement: str, dbapi_connection: PoolProxiedConnection) -> None:
+    dbapi_connection.cursor().execute(statement)
 
 
 def _open_postgres(url: URL, *, size: int, is_writer: bool = False) -> Engine:

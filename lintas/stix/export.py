@@ -9,7 +9,7 @@ Spec: docs/spec/stix.md; STIX 2.1.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any
 
 from lintas import shape, vocabulary
@@ -144,7 +144,7 @@ def redacted(export: Export) -> Export:
     recalled = content.indicators if export.header.kind == RECALL else ()
     values = sorted({value for _, value in export.withdrawn} | {each.value for each in recalled})
     title, summary = (without(text, values) for text in (content.title, content.summary))
-    return replace(export, content=replace(content, title=title, summary=summary))
+    return replace(export, content=content._replace(title=title, summary=summary))
 
 
 def _foundations(export: Export, types: Iterable[str], *, extended: bool = True) -> Iterator[Object]:
@@ -286,7 +286,7 @@ def _extension(export: Export) -> Object:
 
 def payload_of(content: Bulletin, indicators: Iterable[Indicator]) -> Object:
     """Return the members of a payload with these indicators; `stix` is left out, for nobody here has read it."""
-    members = {**asdict(content), "indicators": [asdict(each) for each in indicators]}
+    members = {**content._asdict(), "indicators": [each._asdict() for each in indicators]}
     kept = {name: value for name, value in members.items() if name not in {"kind", "stix"}}
     pruned: Object = _pruned(kept)
     return pruned
@@ -294,6 +294,8 @@ def payload_of(content: Bulletin, indicators: Iterable[Indicator]) -> Object:
 
 def _pruned(value: Any) -> Any:
     """Leave out what was not given, for STIX has neither null nor an empty list."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
     if isinstance(value, Mapping):
         return {name: _pruned(each) for name, each in value.items() if not _is_absent(each)}
     return [_pruned(each) for each in value] if isinstance(value, list | tuple) else value

@@ -90,7 +90,7 @@ def header_of(**changes: Any) -> Header:
         release_to=("sg-fiu",),
         urgency="routine",
     )
-    return replace(header, **changes)
+    return header._replace(**changes)
 
 
 def target_of(**changes: Any) -> Target:
@@ -476,7 +476,7 @@ def test_consent_without_the_bulletin_goes_to_the_asker() -> None:
     header = consent_answer(refs=(f"answers:{ID}",))
 
     assert UnknownRecipient is type(refusal(header, DIRECTORY, ASKED))
-    assert ("sg-fiu",) == decide(replace(header, release_to=("sg-fiu",)), DIRECTORY, ASKED).released
+    assert ("sg-fiu",) == decide(header._replace(release_to=("sg-fiu",)), DIRECTORY, ASKED).released
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,7 +63,7 @@ def header_of(**changes: Any) -> Header:
         urgency="routine",
         enc="hpke",
     )
-    return replace(header, **changes)
+    return header._replace(**changes)
 
 
 def decide(header: Header, directory: Directory, sealed_to: Collection[str] | None = ALL) -> Admission:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, event, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from broker.hub import Hub
@@ -204,6 +204,21 @@ def test_feed_merges(store: Store) -> None:
 
         assert [1, 2, 4, 6] == feed(conn)
         assert [2, 3, 5, 6] == feed(conn, Reader("th-cert", None, 4))
+
+
+def test_feed_sorts_nothing(store: Store) -> None:
+    """A page reads two indexes as far as it goes, whatever the backlog: no row is read to be sorted."""
+    if store.is_shared:
+        pytest.skip("this reads the plans of SQLite")
+    asked: list[Any] = []
+    with store.read() as conn:
+        event.listen(conn, "before_cursor_execute", lambda *found: asked.append((found[2], found[3])))
+        feed(conn, Reader("sg-fiu", frozenset({"cyber.scam"}), 4), urgency=["flash"])
+        ((statement, values),) = asked
+        steps = [str(row[3]) for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+
+    assert "MERGE (UNION ALL)" in steps
+    assert [] == [step for step in steps if "TEMP B-TREE" in step or "SCAN" in step]
 
 
 def test_feed_leaves_out_what_was_withheld(store: Store) -> None:

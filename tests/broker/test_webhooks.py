@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from nacl.signing import VerifyKey
-from sqlalchemy import insert, select, update
+from sqlalchemy import event, insert, select, update
 
 from broker import webhooks as webhooks_module
 from broker.delivery import submit
@@ -828,8 +828,28 @@ def test_stops_while_a_call_hangs(few: Template, tmp_path: Path, clock: ShiftedC
     assert cursor < seq
 
 
-def test_no_task_without_webhooks(inner: Desks) -> None:
+def test_seldom_looked_for_when_there_are_none(inner: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub without webhooks does not look for one after each commit, yet for what the last one brought."""
+    monkeypatch.setattr(webhooks_module, "QUIET_S", 0.3)
+    looks: list[str] = []
+    event.listen(inner.hub.store._read, "before_cursor_execute", lambda *found: looks.append(found[2]))
+
+    async def commit() -> None:
+        webhooks = Webhooks(inner.hub, Outbound(()))
+        webhooks.start()
+        for _ in range(20):
+            await submit(inner.hub, lambda batch: batch.append("view.read", READER, detail={"view": "none"}))
+        await asyncio.sleep(0.5)
+        await webhooks.stop()
+
+    asyncio.run(commit())
+
+    assert 2 <= len([each for each in looks if "FROM webhook" in each]) < 10
+
+
+def test_no_task_without_webhooks(inner: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hub without webhooks keeps no task for them, however much is committed."""
+    monkeypatch.setattr(webhooks_module, "QUIET_S", 0.05)
     before = inner.hub.writer.on_commit[:]
 
     async def tasks() -> list[int]:

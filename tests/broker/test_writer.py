@@ -232,6 +232,48 @@ def test_one_call_for_all_coroutines(inner: Desks, monkeypatch: pytest.MonkeyPat
     assert 1 == len(calls)
 
 
+async def submit_in_turns(hub: Hub, count: int) -> list[Done[Any]]:
+    """Submit from coroutines in so many turns of the loop, one after the other."""
+    waiting = []
+    for number in range(count):
+        waiting.append(hub.writer.submit_here(note_view(str(number))))
+        await asyncio.sleep(0)
+    return await asyncio.gather(*waiting)
+
+
+def test_coroutines_share_a_commit(inner: Desks) -> None:
+    """What coroutines submit while each turn of their loop brings more is handed over together."""
+    done = asyncio.run(submit_in_turns(inner.hub, 20))
+
+    assert 1 == len({each.signed and each.signed.size for each in done})
+
+
+def test_gathering_has_an_end(inner: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop that goes on bringing more does not put off for ever what it brought."""
+    monkeypatch.setattr(writers, "GATHER_S_MAX", 0.0)
+
+    done = asyncio.run(submit_in_turns(inner.hub, 200))
+
+    assert 1 < len({each.signed and each.signed.size for each in done})
+
+
+def test_gathered_jobs_count(inner: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs that are not handed over yet count as waiting."""
+    monkeypatch.setattr(writers, "QUEUE_MAX", 1)
+    writer = inner.hub.writer
+
+    async def submit() -> tuple[int, Done[Any]]:
+        first = writer.submit_here(note_view("a"))
+        with pytest.raises(Busy):
+            writer.submit_here(note_view("b"))
+        return writer.depth, await first
+
+    depth, done = asyncio.run(submit())
+
+    assert (1, 0) == (depth, writer.depth)
+    assert done.signed is not None
+
+
 def test_coroutine_that_left_meanwhile(inner: Desks) -> None:
     """Whoever stops waiting during the commit, alone or with its whole loop, does not trouble the writer."""
     writer = inner.hub.writer

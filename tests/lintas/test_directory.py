@@ -155,7 +155,7 @@ def test_suspended_admin_has_no_active_key(ledger: Ledger) -> None:
 )  # fmt: skip
 def test_freshness(ledger: Ledger, lead_s: int, hub: str, refusal: type[Exception] | None) -> None:
     """A line is first accepted by its own hub, from two minutes before its date to a day after."""
-    header = replace(ledger.order("resume", agency="my-police").header, aud="a", iat=ledger.now + lead_s)
+    header = ledger.order("resume", agency="my-police").header._replace(aud="a", iat=ledger.now + lead_s)
     found = None
 
     try:

@@ -195,6 +195,18 @@ def test_libraries_agree(seed: bytes, data: bytes, place: int) -> None:
         assert [libsodium_accepts(key, signature, data)] * 2 == found
 
 
+@given(seed=st.binary(min_size=32, max_size=32), data=st.binary(max_size=64))
+def test_libraries_sign_alike(seed: bytes, data: bytes) -> None:
+    """A seed makes the same signature of the same data by either library."""
+    with pytest.MonkeyPatch.context() as patch:
+        found = []
+        for has_libsodium in (True, False):
+            patch.setattr(ed25519, "HAS_LIBSODIUM", has_libsodium)
+            found.append(ed25519.sign(seed, data))
+
+    assert found[0] == found[1]
+
+
 @given(y=st.integers(0, 2**255 - 1), sign=st.integers(0, 1))
 def test_check_public_key_agrees_with_libsodium(y: int, sign: int) -> None:
     """Any 32 bytes are taken for a key exactly when libsodium takes them for a point of the prime group."""

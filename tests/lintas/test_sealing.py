@@ -427,7 +427,7 @@ def test_reseal_keeps_the_header(exercise_hub: ExerciseHub, draft: Draw) -> None
     first, second = (parse(each.line).header for each in issuer.session.state.outgoing(SENT)[-2:])
     assert made.id == issuer.session.state.outgoing(SENT)[-1].id
     assert sorted([f"comments:{about.id}", f"supersedes:{old.id}"]) == [*second.refs]
-    assert replace(first, iat=0, refs=()) == replace(second, iat=0, refs=())
+    assert first._replace(iat=0, refs=()) == second._replace(iat=0, refs=())
 
 
 def test_reseal_for_nothing(exercise_hub: ExerciseHub, draft: Draw) -> None:

@@ -71,13 +71,8 @@ def test_there_and_back(draft: Draft) -> None:
     back = export_of(read_draft(members))
 
     assert export.header == back.header
-    assert {**members_of(export.content), "stix": None} == members_of(back.content)
+    assert export.content._replace(stix=None) == back.content
     assert () == found.omitted
-
-
-def members_of(content: Any) -> Members:
-    """Return the members of a checked payload."""
-    return {name: getattr(content, name) for name in type(content).__slots__}
 
 
 @pytest.mark.parametrize("kind", sorted({*EXAMPLES} - IDENTITIES - {"port"}))
