@@ -31,8 +31,6 @@ WORDS = (
     "payload",
     "created_by_ref",
     "name",
-)
-WORDS += (
     "Event",
     "response",
     "Orgc",
@@ -218,7 +216,7 @@ JSON = st.recursive(
     max_leaves=12,
 )
 MEMBERS = st.dictionaries(st.sampled_from(WORDS), JSON, max_size=6) | st.lists(JSON, max_size=4).map(
-    lambda each: bundle(*each)
+    lambda each: {"type": "bundle", "objects": each}
 )
 
 
