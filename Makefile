@@ -53,7 +53,7 @@ proxy browser:
 		{ $(APT) update && $(APT) install --no-install-recommends $(PACKAGE); }; } >/dev/null 2>&1; } || \
 		echo '$(PACKAGE) cannot be installed from here (on Debian: apt install $(PACKAGE)); its tests will not run' >&2
 
-check: proxy browser $(STAMP) ## Check format, lint, types, import contracts, tests, branch coverage: what CI runs
+check: proxy browser $(STAMP) ## Check format, lint, types, import contracts, tests on both databases, branch coverage: what CI runs
 	$(call stage,format)
 	@$(BIN)/ruff format --check
 	$(call stage,lint)
@@ -62,7 +62,9 @@ check: proxy browser $(STAMP) ## Check format, lint, types, import contracts, te
 	@$(BIN)/mypy
 	$(call stage,import contracts)
 	@$(BIN)/lint-imports --no-cache
-	$(call stage,tests with branch coverage)
+	$(call stage,tests of whatever has a database on Postgres)
+	@$(BIN)/pytest -n $(WORKERS) --postgres
+	$(call stage,tests on SQLite with branch coverage)
 	@$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term-missing:skip-covered
 
 format: $(STAMP) ## Format the code and apply the safe fixes of the linter

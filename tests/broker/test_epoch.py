@@ -245,7 +245,7 @@ def test_killed_after_the_commit(epochs: Epochs) -> None:
 
 def killed(epochs: Epochs, write: str) -> int | None:
     """Run the command in a process that is killed at this write; return how it ended."""
-    process = processes.context().Process(
+    process = processes.warm().Process(
         target=processes.die, args=(epochs.former.database, str(epochs.settings.data), write)
     )
     process.start()
