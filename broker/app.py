@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
+from broker.filling import Filling
 from broker.hub import Hub
 from broker.limits import Limits
 from broker.misp import Uuids
@@ -34,6 +37,7 @@ from broker.web import (
     read_tokens,
     readers,
     subscriptions,
+    taxii,
 )
 from broker.web import webhooks as webhooks_page
 from broker.web.console import sign_in
@@ -54,6 +58,7 @@ def build_app(hub: Hub, outbound: Outbound | None = None, limits: Limits | None 
     app.state.body_room = charging.BodyRoom()
     app.state.limits = limits or make_limits(hub.settings)
     app.state.streams = Streams(hub)
+    app.state.filling = Filling(hub)
     app.state.misp_uuids = Uuids()
     app.state.misp_turns = misp.Turns()
     app.state.console_paths = console_paths()
@@ -70,13 +75,14 @@ def make_limits(settings: Settings) -> Limits:
 
 def _pushing(hub: Hub, outbound: Outbound | None) -> Lifespan:
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         webhooks = Webhooks(hub, outbound or Outbound(hub.settings.webhook_allow))
         webhooks.start()
         try:
             yield
         finally:
             await webhooks.stop()
+            await app.state.filling.stop()
 
     return lifespan
 
@@ -107,6 +113,10 @@ def _routes(app: FastAPI) -> None:
     app.router.routes.append(_Hot("/v1/bulletins/{id}", bulletins.one, methods=["GET"]))
     app.router.routes.append(_Hot("/v1/bulletins/{id}/receipt", bulletins.receipt, methods=["GET"]))
     app.router.routes.append(_Hot("/v1/bulletins/{id}/thread", exchange.thread, methods=["GET"]))
+    # Every method: what a standard says of those that are not there is for its endpoint to answer.
+    app.router.routes += [
+        _Below(path, taxii.endpoint, methods=taxii.METHODS, include_in_schema=False) for path in taxii.PATHS
+    ]
     for module in (
         exchange,
         log,
@@ -133,3 +143,11 @@ class _Hot(Route):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, child_scope = super().matches(scope)
         return match, {**child_scope, "route": self}
+
+
+class _Below(_Hot):
+    """A route for whatever stands below a path, line feeds too."""
+
+    def __init__(self, path: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(path, *args, **kwargs)
+        self.path_regex = re.compile(self.path_regex.pattern, re.DOTALL)

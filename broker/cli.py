@@ -28,7 +28,7 @@ from broker.secret import read_secret
 from broker.serving import run_server
 from broker.settings import Settings, read_settings
 from broker.signer import read_keys
-from broker.store import log, migrate, rollup
+from broker.store import log, migrate, rollup, taxii
 from broker.store.engine import DatabaseFault, Store
 from lintas.clock import now_us
 from lintas.errors import BadSettings, Evidence, LintasError, LogHalted, StorageUnreachable
@@ -126,7 +126,7 @@ def migrate_command(data: Path | None, *, recount: bool) -> None:
     read_log_key(settings.log_key_file)
     key = read_secret(settings.secret_file).index_key
     with _store(settings) as store, store.write() as conn, _bar("indexing") as progress:
-        if not recount and migrate.is_current(conn) and fits(conn, key):
+        if not recount and migrate.is_current(conn) and fits(conn, key) and taxii.misplaced(conn) is None:
             click.echo("The database is at this version's schema already.")
             return
         migrate.upgrade(conn)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from broker.catchup import replay
 from broker.intake import PART
 from broker.signer import extend, follow, read_end, read_keys
-from broker.store import cosignatures, delivery, lines, log, rollup
+from broker.store import cosignatures, delivery, lines, log, rollup, taxii
 from broker.store import former as formers
 from broker.store.engine import Connection, Store
 from lintas import bulletin, checkpoint, merkle, note, purge
@@ -59,6 +59,7 @@ def check_everything(store: Store, key: note.VerifierKey, progress: Callable[[in
         _check_cosignatures(conn)
         counted = _check_lines(conn)
         _check_readers(conn)
+        _check_collections(conn)
         former = _check_former(conn)
         rows = log.events_of_kinds(conn, CONTROL_KINDS, after=-1)
         try:
@@ -206,6 +207,14 @@ def _check_readers(conn: Connection) -> None:
         found = find(conn)
         if found is not None:
             raise LogHalted(f"The bulletin at index {found.seq}: {fault} {found.agency}, yet a row says so.")
+
+
+def _check_collections(conn: Connection) -> None:
+    seq = taxii.misplaced(conn)
+    if seq is not None:
+        raise LogHalted(
+            f"The bulletin at index {seq}: TAXII gives out of it what it may not; run `lintas-broker migrate`."
+        )
 
 
 def _check_former(conn: Connection) -> checkpoint.Checkpoint | None:

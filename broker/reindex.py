@@ -1,4 +1,4 @@
-"""Making the index of indicators anew from the stored lines.
+"""Making the index of indicators anew from the stored lines; the collections of TAXII go with it.
 
 The index holds HMACs with a key of the hub's own secret, so it is empty for lines older than itself and worthless once
 that secret is lost. Everything in it follows from lines: bulletins, orders of interests, orders of watch lists.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from broker.matching import digests
-from broker.store import indicators, interests, lines, watches
+from broker.store import indicators, interests, lines, taxii, watches
 from broker.store.engine import Connection
 from lintas import bulletin
 from lintas.errors import BadSettings
@@ -25,6 +25,8 @@ def reindex(conn: Connection, key: bytes, *, now: int, progress: Callable[[int],
     """
     for forget in (indicators.forget, watches.forget, interests.forget_values):
         forget(conn)
+    # Made anew when somebody reads them.
+    taxii.empty(conn)
     standing = {line_id: seq for seq, line_id in interests.every(conn, now)}
     counted = 0
     for stored in lines.every(conn):

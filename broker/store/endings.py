@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, or_, select, update
 
+from broker.store import taxii
 from broker.store.tables import ack, event, indicator, line, log, recipient, ref
 
 RECALLS = "recalls"
@@ -156,6 +157,7 @@ def empty_lines(conn: Connection, seqs: Sequence[int]) -> None:
     for part in _parts(seqs):
         conn.execute(update(line).where(line.c.seq.in_(part)).values(raw=None))
         conn.execute(delete(indicator).where(indicator.c.seq.in_(part)))
+        taxii.forget(conn, part)
 
 
 def empty_events(conn: Connection, seqs: Sequence[int]) -> None:

@@ -18,6 +18,7 @@ from broker import read_tokens
 from broker.delivery import in_reader, submit
 from broker.hub import Hub
 from broker.store import log
+from broker.web import taxii
 from broker.web.charging import limits_of, source_of
 from broker.web.http import problem
 from lintas.directory import Directory
@@ -41,10 +42,11 @@ class Current:
         """Answer once this replica is current; refuse when it cannot be."""
         app = self._app
         if scope["type"] == "http" and self._hub.store.is_shared and scope["path"] not in PROBES:
+            request = Request(scope)
             try:
-                await self._look(Request(scope))
+                await self._look(request)
             except Refusal as refusal:
-                app = problem(refusal)
+                app = taxii.shown(request, refusal) if taxii.is_below(scope["path"]) else problem(refusal)
         await app(scope, receive, send)
 
     async def _look(self, request: Request) -> None:

@@ -261,8 +261,8 @@ def install_problems(app: FastAPI) -> None:
     async def invalid(request: Request, _error: Exception) -> Response:
         return _shown(request, BadRequest())
 
-    async def crashed(_request: Request, _error: Exception) -> Response:
-        return problem(InternalError())
+    async def crashed(request: Request, _error: Exception) -> Response:
+        return _shown(request, InternalError())
 
     app.add_exception_handler(LintasError, refused)
     app.add_exception_handler(HTTPException, http)

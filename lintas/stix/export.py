@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any
 
-from lintas import shape, vocabulary
+from lintas import shape
 from lintas.bulletin import Bulletin, Indicator, parse
 from lintas.errors import BadRequest, MalformedPayload
 from lintas.event import US_PER_S
@@ -148,11 +148,8 @@ def redacted(export: Export) -> Export:
 
 
 def _foundations(export: Export, types: Iterable[str], *, extended: bool = True) -> Iterator[Object]:
-    issuer = export.header.iss
-    known = vocabulary.load().agencies
     yield fixed.tlp_marking(export.tlp)
-    name = known[issuer].name if issuer in known else issuer
-    yield {**fixed.dated("identity", agency_id(issuer)), "name": name, "identity_class": "organization"}
+    yield fixed.agency_identity(export.header.iss)
     if extended:
         yield fixed.lintas_identity()
         yield fixed.bulletin_definition()

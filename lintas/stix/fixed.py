@@ -5,10 +5,11 @@ Spec: docs/spec/stix.md; FIRST TLP 2.0 in its STIX form (OASIS); STIX 2.1 sectio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from lintas.stix.ids import FIXED_TIME, stable_id
+from lintas import vocabulary
+from lintas.stix.ids import FIXED_TIME, agency_id, stable_id
 from lintas.vocabulary import tlp_label
 
 Object = dict[str, Any]
@@ -87,6 +88,22 @@ def tlp_marking(tlp: str) -> Object:
         "name": tlp_label(tlp),
         "extensions": {TLP_EXTENSION: {"extension_type": "property-extension", "tlp_2_0": tlp.lower()}},
     }
+
+
+def common(agencies: Iterable[str], tlps: Iterable[str]) -> Iterator[Object]:
+    """Yield what objects of any bulletin may refer to: these markings, all definitions, the identities of agencies."""
+    yield from map(tlp_marking, tlps)
+    yield lintas_identity()
+    yield bulletin_definition()
+    yield from map(sco_definition, NEW_SCO)
+    yield from map(agency_identity, agencies)
+
+
+def agency_identity(agency: str) -> Object:
+    """Return the identity of an agency, with its name if that is known."""
+    known = vocabulary.load().agencies
+    name = known[agency].name if agency in known else agency
+    return {**dated("identity", agency_id(agency)), "name": name, "identity_class": "organization"}
 
 
 def lintas_identity() -> Object:

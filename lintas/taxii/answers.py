@@ -21,7 +21,7 @@ from lintas.taxii.asking import API_ROOT_PATH, Asked, Endpoint
 from lintas.taxii.filters import Record, write_position
 
 STIX_MEDIA = "application/stix+json;version=2.1"
-CHALLENGE = 'Basic realm="lintas", charset="UTF-8", Bearer'
+CHALLENGE = 'Basic realm="Lintas", charset="UTF-8", Bearer'
 """How a caller may say who it is: a read token either as the password or as it is."""
 
 _UNAUTHORIZED, _ACCEPTED = 401, 202

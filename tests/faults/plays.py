@@ -12,14 +12,16 @@ import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import httpx
 from fastapi import FastAPI
 from sqlalchemy import text
 
+from broker.additions import next_slice
 from broker.app import build_app
+from broker.filling import add
 from broker.hub import Hub
 from broker.rollup import Rollup
 from broker.sessions import LINK_S
@@ -140,10 +142,27 @@ class RollUp:
 
 
 @dataclass(frozen=True)
+class Collect:
+    """The collections of TAXII filled to the head of the log."""
+
+    good: tuple[int, ...] = (200,)
+
+    def run(self, world: World) -> Answer:
+        """Do it as the hub does when somebody reads."""
+        hub = world.hub
+        while True:
+            with hub.store.read() as conn:
+                found = next_slice(conn, hub.directory.partners, now=hub.now())
+            if found.size == found.begun.size:
+                return Answer(200)
+            hub.writer.submit(partial(add, found=found)).result(20)
+
+
+@dataclass(frozen=True)
 class Act:
     """What is done with a fault in its way. `once`: kind and object of the event that must be there once."""
 
-    step: Send | Wait | Failed | RollUp
+    step: Send | Wait | Failed | RollUp | Collect
     once: tuple[str, str] | None = None
     line: Line | None = None
     rows: tuple[str, ...] = ()
@@ -448,6 +467,26 @@ def first_roll_up(stage: Stage) -> Act:
     return Act(RollUp(), rows=(ROLLED,))
 
 
+COLLECTED = """SELECT CASE WHEN (SELECT count(*) FROM taxii_object) = (SELECT sum(last - first + 1) FROM taxii_addition)
+AND NOT EXISTS (SELECT 1 FROM taxii_addition a WHERE NOT EXISTS (SELECT 1 FROM taxii_reader r WHERE r.last = a.last))
+AND NOT EXISTS (SELECT 1 FROM taxii_object o WHERE NOT EXISTS (SELECT 1 FROM taxii_addition a WHERE a.last = o.last))
+THEN 1 END"""
+
+
+def collect(stage: Stage) -> Act:
+    Collect().run(stage.world)
+    stage.published()
+    return Act(Collect(), rows=(COLLECTED,))
+
+
+def collect_recall(stage: Stage) -> Act:
+    act = recall(stage)
+    Collect().run(stage.world)
+    assert isinstance(act.step, Send)
+    stage.must(act.step)
+    return Act(Collect(), rows=(COLLECTED,))
+
+
 @dataclass(frozen=True)
 class Write:
     """One write of the hub: its name at the driver, the play that reaches it, what must be true after a fault there."""
@@ -461,6 +500,7 @@ NOTHING = "nothing of the batch is there; the same bytes again are accepted once
 ORDERED = "order and effect are both there, or neither"
 SENT = "nothing left; the page is read again and recorded once"
 SIGNED_IN = "one session of the key at most, each beginning and end with its event"
+WHOLE = "an addition is whole or not there; the next reader's request adds it"
 COUNTED = "every event up to where it says it is rolled up is counted once"
 
 WRITES = (
@@ -507,6 +547,13 @@ WRITES = (
     Write("INSERT rollup", roll_up, COUNTED),
     Write("UPDATE rolled", roll_up, COUNTED),
     Write("INSERT rolled", first_roll_up, COUNTED),
+    Write("INSERT taxii_filled", collect, WHOLE),
+    Write("INSERT taxii_addition", collect, WHOLE),
+    Write("INSERT taxii_reader", collect, WHOLE),
+    Write("INSERT taxii_object", collect, WHOLE),
+    Write("DELETE taxii_object", collect_recall, WHOLE),
+    Write("DELETE taxii_reader", collect_recall, WHOLE),
+    Write("DELETE taxii_addition", collect_recall, WHOLE),
     Write("UPDATE line", purge, "content and record go together; the run takes it again"),
     Write("DELETE indicator", purge, "content and record go together; the run takes it again"),
     Write("UPDATE event", purge, "content and record go together; the run takes it again"),

@@ -473,7 +473,7 @@ def test_status_pending() -> None:
         (
             Unauthorized(),
             {"http_status": "401"},
-            {"WWW-Authenticate": 'Basic realm="lintas", charset="UTF-8", Bearer'},
+            {"WWW-Authenticate": 'Basic realm="Lintas", charset="UTF-8", Bearer'},
         ),
         (RateLimited(retry_after=7), {"http_status": "429"}, {"Retry-After": "7"}),
         (LogHalted("Secret."), {"http_status": "500", "error_code": "internal-error"}, {}),
