@@ -22,6 +22,7 @@ from bench.markdown import markdown
 from bench.peers import measure_peers, peer_figures, peer_table
 from bench.report import limit_lines, machine, table, values
 from bench.streams import measure_streams, stream_figures, stream_table
+from bench.taxii import measure_taxii, taxii_figures, taxii_table
 from broker import exercise
 from broker.settings import read_settings
 
@@ -69,7 +70,13 @@ def _measure(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def _parts(asked: argparse.Namespace) -> list[Callable[[Place, argparse.Namespace], Found]]:
-    named = {_streams: asked.streams, _growth: asked.growth is not None, _abuse: asked.abuse, _peers: asked.peers}
+    named = {
+        _streams: asked.streams,
+        _growth: asked.growth is not None,
+        _abuse: asked.abuse,
+        _peers: asked.peers,
+        _taxii: asked.taxii,
+    }
     if asked.all:
         return [_rounds, *named]
     return [part for part, is_asked in named.items() if is_asked] or [_rounds]
@@ -119,6 +126,12 @@ def _peers(place: Place, asked: argparse.Namespace) -> Found:
     return text, {"peers": peer_figures(found, limit), "peer_limits": [asdict(before), asdict(after)]}
 
 
+def _taxii(place: Place, asked: argparse.Namespace) -> Found:
+    database = POSTGRES if asked.postgres else SQLITE
+    found = measure_taxii(place, asked.seconds, progress=_progress, peer=asked.taxii_peer, database=database)
+    return taxii_table(found), {"taxii": taxii_figures(found)}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure a hub on this machine.")
     parser.add_argument("--seconds", type=float, default=2.0, help="seconds of one measurement (default: 2)")
@@ -128,9 +141,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--growth", type=int, metavar="SIZE", help="growth up to SIZE stored bulletins: 10000 to 1000000"
     )
-    parser.add_argument("--postgres", action="store_true", help="growth on Postgres instead of SQLite")
+    parser.add_argument("--postgres", action="store_true", help="growth or objects on Postgres instead of SQLite")
     parser.add_argument("--abuse", action="store_true", help="a good partner beside an attacker")
     parser.add_argument("--peers", action="store_true", help="other brokers, where they are installed")
+    parser.add_argument("--taxii", action="store_true", help="pages of objects over TAXII, up to 200000 objects")
+    parser.add_argument(
+        "--taxii-peer", type=Path, metavar="PYTHON", help="a Python with opentaxii, waitress: beside it"
+    )
     parser.add_argument("--all", action="store_true", help="everything above, growth to 100000 (about ten minutes)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure to FILE")
     parser.add_argument("--compare", type=Path, metavar="OLD", help="set the run beside an earlier one's file")

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -83,12 +83,12 @@ def measure_growth(
     return found
 
 
-def grow(data: Path, stored: int, size: int, progress: Callable[[int], None]) -> None:
-    """Add bulletins to a hub that is not served, up to this many."""
+def grow(data: Path, stored: int, size: int, progress: Callable[[int], None], payloads: int = PAYLOADS) -> None:
+    """Add bulletins to a hub that is not served, up to this many, of so many different contents."""
     hub = open_hub(read_settings({}, data=str(data)))
     hub.start()
     try:
-        lines = _submissions(data, stored, size)
+        lines = _submissions(data, stored, size, payloads)
         while some := list(islice(lines, COMMIT)):
             done = hub.writer.submit(lambda batch, some=some: admit_bulletins(batch, some)).result()  # type: ignore[misc]
             refused = [each for each in done.value if isinstance(each, Exception)]
@@ -99,18 +99,22 @@ def grow(data: Path, stored: int, size: int, progress: Callable[[int], None]) ->
         hub.stop()
 
 
-def _submissions(data: Path, start: int, stop: int) -> Iterator[Submission]:
+def _submissions(data: Path, start: int, stop: int, payloads: int) -> Iterator[Submission]:
     identities = [open_identity(data, party) for party in ISSUERS]
-    payloads = [canonical(typical_payload(number)) for number in range(PAYLOADS)]
-    contents = [bulletin.parse(payload, kind="advisory") for payload in payloads]
     now = now_us() // US_PER_S
     for number in range(start, stop):
         identity = identities[number % len(identities)]
         header = typical_header(identity, now, to_all=number % 2 == 0)
         # The end makes each line another one: the lives of a thousand lines with one payload differ by a second.
-        header["exp"] -= number // PAYLOADS
-        raw = sign(header, payloads[number % PAYLOADS], identity.key)
-        yield Submission(parse(raw, BULLETIN), contents[number % PAYLOADS])
+        header["exp"] -= number // payloads
+        payload, content = _content(number % payloads)
+        yield Submission(parse(sign(header, payload, identity.key), BULLETIN), content)
+
+
+@lru_cache(maxsize=PAYLOADS)
+def _content(number: int) -> tuple[bytes, bulletin.Bulletin]:
+    payload = canonical(typical_payload(number))
+    return payload, bulletin.parse(payload, kind="advisory")
 
 
 def _measure(place: Place, data: Path, database: str, size: int, seconds: float) -> list[Grown]:

@@ -140,7 +140,7 @@ def _replica(data: Path, number: int) -> Path:
 
 @contextmanager
 def _serve(data: Path, rate_factor: int) -> Iterator[tuple[int, int]]:
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "broker", "serve", "--data", str(data), "--host", HOST, "--port", str(port)]
     with (data / "serve.log").open("wb") as log:
         environ = {**os.environ, "LINTAS_RATE_FACTOR": str(rate_factor)}
@@ -174,7 +174,8 @@ def _wait_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     raise RuntimeError(f"The hub did not become ready: {log.read_text()[-1000:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with closing(socket.socket()) as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

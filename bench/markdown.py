@@ -41,6 +41,14 @@ TABLES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("p99 ms", "p99_ms"),
         ("p99 to alone", "p99_to_alone"),
     ),
+    "taxii": (
+        ("", "name"),
+        ("a second", "a_second"),
+        ("p50 ms", "p50_ms"),
+        ("to the smallest", "to_smallest"),
+        ("to the peer", "to_peer"),
+        ("CPU ms", "server_ms"),
+    ),
     "peers": (("", "name"), ("a second", "a_second"), ("of limit", "ratio"), ("", "note")),
 }
 LIMITS = (

@@ -20,6 +20,7 @@ from bench.limit import LINE, Limit, count_checks, write_again
 from bench.lines import make_token, write_lines
 from bench.report import figures, table, values
 from bench.streams import StreamCell, measure_streams, stream_figures, stream_table
+from bench.taxii import measure_taxii, taxii_figures, taxii_table
 from bench.work import Posts, Pulls, Reads
 from broker.fsck import check_everything
 from broker.hub import read_log_key
@@ -385,3 +386,17 @@ def test_tables_of_the_documentation(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "| libsodium, 2 processes | 1,000 |" in told
     assert f"| {NARROW[0].name} | 10 | 0.01 | 50 | 99 | 5 | 1.5 |" in told
     assert "| peer | - | - | absent |" in told
+
+
+def test_objects_are_measured(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub and its collections grow to each size; pages are full, and told beside the smallest."""
+    monkeypatch.setattr("bench.taxii.run_apart", load.run)
+    monkeypatch.setattr("bench.taxii.SIZES", (300,))
+    monkeypatch.setattr("bench.taxii.CONNECTIONS", (1,))
+
+    found = measure_taxii(place, 0.3, progress=lambda _text: None)
+
+    figures = taxii_figures(found)
+    assert [(1, True)] == [(each.connections, each.a_second > 0) for each in found]
+    assert [(1.0, None)] == [(of["to_smallest"], of["to_peer"]) for of in figures]
+    assert [of["name"] for of in figures] == [line[:44].strip() for line in taxii_table(found).splitlines()[1:2]]
