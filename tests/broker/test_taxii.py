@@ -9,16 +9,20 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import insert, select, update
 
 from broker import filling
-from broker.additions import STEPS_MAX, areas
+from broker import taxii as giving
+from broker.additions import STEPS_MAX, areas, next_slice
+from broker.cli import cli
 from broker.fsck import check_everything
-from broker.hub import open_hub
+from broker.hub import Hub, open_hub
 from broker.read_tokens import ReadCaller
 from broker.reindex import reindex
 from broker.settings import read_settings
 from broker.store import tables, taxii, taxii_tables
+from broker.store.engine import Store
 from broker.taxii import collection_of, read_objects
 from lintas.errors import BadRequest, LogBehind, LogHalted
 from lintas.header import BULLETIN, KEY
@@ -422,29 +426,59 @@ def test_made_anew(desks: Desks) -> None:
     assert ["-indicator", "-report", "note", "phone-number", "report"] == types(tool.poll())
 
 
-def forged(desks: Desks, **changes: Any) -> LogHalted:
-    """Change what collections say of a bulletin; return what the check of everything says."""
-    new = Fresh()
-    publish(desks, new.phone)
-    Tool(desks, is_new=True).poll()
-    addition, reader = taxii_tables.taxii_addition, taxii_tables.taxii_reader
-    with desks.hub.store.write() as conn:
-        last = conn.scalars(select(addition.c.last).where(addition.c.seq >= 0)).one()
-        if "agency" in changes:
-            conn.execute(insert(reader), {"agency": OTHER, "collection": "all", "last": last})
-        else:
-            conn.execute(update(tables.line).where(tables.line.c.seq == 0).values(raw=None))
-            conn.execute(update(addition).where(addition.c.last == last).values(seq=0))
+def forged(desks: Desks) -> tuple[int, int]:
+    """Publish a bulletin and let a tool read it; return its index and that of its addition."""
+    publish(desks, Fresh().phone)
+    Tool(desks)
+    addition = taxii_tables.taxii_addition
     with desks.hub.store.read() as conn:
-        assert taxii.misplaced(conn) is not None
-    with pytest.raises(LogHalted) as halted:
-        check_everything(desks.hub.store, desks.hub.signer.verifier, lambda _done, _all: None)
-    return halted.value
+        assert taxii.misplaced(conn) is None
+        row = conn.execute(select(addition.c.seq, addition.c.last).where(addition.c.seq >= 0)).one()
+    return int(row.seq), int(row.last)
 
 
 def test_fsck(desks: Desks) -> None:
     """What stands in a collection for somebody it was not released to is found."""
-    assert "TAXII gives out" in str(forged(desks, agency=OTHER))
+    seq, last = forged(desks)
+    with desks.hub.store.write() as conn:
+        conn.execute(insert(taxii_tables.taxii_reader), {"agency": OTHER, "collection": "all", "last": last})
+
+    with pytest.raises(LogHalted, match=f"index {seq}: TAXII gives out"):
+        check_everything(desks.hub.store, desks.hub.signer.verifier, lambda _done, _all: None)
+
+
+def test_left_by_a_purge(desks: Desks) -> None:
+    """What stands in a collection of a bulletin whose content is gone is found."""
+    seq, _ = forged(desks)
+    with desks.hub.store.write() as conn:
+        conn.execute(update(tables.line).where(tables.line.c.seq == seq).values(raw=None))
+
+    with desks.hub.store.read() as conn:
+        assert seq == taxii.misplaced(conn)
+
+
+def test_mended_by_migrating(opened: Hub, few: Template, clock: ShiftedClock) -> None:
+    """What stands there without right is gone after `lintas-broker migrate`; the right things come anew."""
+    opened.start()
+    with served(opened) as url:
+        desks = Desks(opened, few.identities.__getitem__, clock, url)
+        seq, last = forged(desks)
+        desks.close()
+    with opened.store.write() as conn:
+        conn.execute(insert(taxii_tables.taxii_reader), {"agency": OTHER, "collection": "all", "last": last})
+    opened.stop()
+    ran = [CliRunner().invoke(cli, ["migrate", "--data", str(opened.settings.data)]) for _ in range(2)]
+
+    assert [0, 0] == [each.exit_code for each in ran]
+    assert ["are in the index", "already"] == [
+        word for each, word in zip(ran, ("are in the index", "already"), strict=True) if word in each.output
+    ]
+    store = Store(opened.settings.database)
+    with store.read() as conn:
+        assert [] == conn.scalars(select(taxii_tables.taxii_addition.c.last)).all()
+        assert taxii.state(conn).added >= last
+    store.close()
+    assert seq > 0
 
 
 def test_on_record(together: Desks) -> None:
@@ -574,3 +608,27 @@ def test_crash(desks: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
         answer.headers["content-type"],
     )
     assert "bug" not in answer.text
+
+
+def test_large_objects(desks: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page ends before it is too large to hold, with one object at least; the next goes on there."""
+    monkeypatch.setattr(giving, "PAGE_BYTES_MAX", 1_500)
+    tool = Tool(desks, is_new=True)
+    lines = [publish(desks, Fresh().phone) for _ in range(3)]
+    pages = [tool.page(match_type="report")]
+    while pages[-1]["more"]:
+        pages.append(tool.page(match_type="report", next=pages[-1]["next"]))
+
+    assert [[report_id(each)] for each in lines] == [[each["id"] for each in page["objects"]] for page in pages]
+
+
+def test_filled_by_another_replica(desks: Desks) -> None:
+    """A slice that another replica added in the meantime is not added again."""
+    publish(desks, Fresh().phone)
+    hub = desks.hub
+    with hub.store.read() as conn:
+        found = next_slice(conn, hub.directory.partners, now=hub.now())
+    for _ in range(2):
+        hub.writer.submit(lambda batch: filling.add(batch, found)).result()
+
+    assert ["phone-number", "report"] == types(Tool(desks, is_new=True).poll())
