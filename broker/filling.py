@@ -108,6 +108,9 @@ def add(batch: Batch, found: Slice) -> None:
         objects += _object_rows(each, first, added)
     taxii.insert_additions(conn, additions, readers, objects)
     taxii.set_state(conn, taxii.State(found.size, added))
+    if found.size.bit_length() > begun.size.bit_length():
+        # Whenever the log has doubled.
+        taxii.recount(conn)
 
 
 def _kept(found: Slice, unpurged: set[int]) -> Sequence[Addition]:

@@ -160,6 +160,12 @@ def insert_additions(
     insert_rows(conn, taxii_object, objects)
 
 
+def recount(conn: Connection) -> None:
+    """Have Postgres count the tables, by whose sizes it plans a page; by itself it does so minutes later."""
+    if conn.dialect.name != "sqlite":
+        conn.exec_driver_sql("ANALYZE taxii_addition, taxii_reader, taxii_object, recipient, ref")
+
+
 def forget(conn: Connection, seqs: Collection[int]) -> None:
     """Remove all that tells of these bulletins."""
     found = conn.execute(
