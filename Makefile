@@ -26,7 +26,7 @@ define stage
 @printf '\n== %s\n' '$(1)'
 endef
 
-.PHONY: help setup demo test check topology proxy browser format lock bench clean
+.PHONY: help setup demo test check topology proxy browser format lock screenshots bench clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -53,7 +53,7 @@ proxy browser:
 		{ $(APT) update && $(APT) install --no-install-recommends $(PACKAGE); }; } >/dev/null 2>&1; } || \
 		echo '$(PACKAGE) cannot be installed from here (on Debian: apt install $(PACKAGE)); its tests will not run' >&2
 
-check: proxy browser $(STAMP) ## Check format, lint, types, import contracts, tests, branch coverage: what CI runs
+check: proxy browser $(STAMP) ## Check format, lint, types, import contracts, tests on both databases, branch coverage: what CI runs
 	$(call stage,format)
 	@$(BIN)/ruff format --check
 	$(call stage,lint)
@@ -62,7 +62,9 @@ check: proxy browser $(STAMP) ## Check format, lint, types, import contracts, te
 	@$(BIN)/mypy
 	$(call stage,import contracts)
 	@$(BIN)/lint-imports --no-cache
-	$(call stage,tests with branch coverage)
+	$(call stage,tests of whatever has a database on Postgres)
+	@$(BIN)/pytest -n $(WORKERS) --postgres
+	$(call stage,tests on SQLite with branch coverage)
 	@$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term-missing:skip-covered
 
 format: $(STAMP) ## Format the code and apply the safe fixes of the linter
@@ -75,6 +77,9 @@ lock: $(STAMP) ## Lock the newest allowed version of every requirement, with has
 		$(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --upgrade --generate-hashes \
 			--no-emit-index-url --no-annotate --no-header requirements/$$name.in --output-file requirements/$$name.txt; \
 	done
+
+screenshots: browser $(STAMP) ## Take the pictures of the console in docs/console anew
+	@$(BIN)/python -m tests.screenshots
 
 bench: $(STAMP) ## Measure publishing and pulling on this machine
 	@$(BIN)/python -m bench

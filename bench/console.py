@@ -1,7 +1,7 @@
-"""How long the audit log's page takes at a million events.
+"""How long the console's pages take at a million events.
 
 ``python -m bench.console``: makes a hub with the simulated agencies, writes events of a month straight into its log,
-the way the writer does, then asks for the page as a browser does and prints the time that the hub itself took.
+the way the writer does, then asks for pages as a browser does and prints the time that the hub itself took.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ PARTIES = (
 )
 WEIGHTS = (40, 36, 33, 30, 26, 22, 9, 4, 1)
 TOPICS = ("cyber.scam", "cyber.ransomware", "drugs", "trafficking.persons", "maritime.piracy", "wildlife", "firearms")
+FIRST = "the overview, first after a start"
 PAGES: dict[str, str] = {
     "the newest": "",
     "one actor": "party=my-police",
@@ -94,7 +96,7 @@ class Took:
 
 def main(arguments: list[str] | None = None) -> None:
     """Make the hub, measure, print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.console", description="Measure the audit log's page.")
+    parser = argparse.ArgumentParser(prog="python -m bench.console", description="Measure the console's pages.")
     parser.add_argument("--events", type=int, default=EVENTS, help="events in the log")
     parser.add_argument("--rounds", type=int, default=7, help="times that each page is asked for")
     parser.add_argument("--keep", type=Path, help="make the hub here and keep it, or use the one that is there")
@@ -159,6 +161,20 @@ def _add(batch: Batch, chance: random.Random) -> dict[str, Any] | None:
 
 async def measure(settings: Settings, rounds: int) -> dict[str, list[Took]]:
     """Ask for each page so often; return what each answer took."""
+    found: dict[str, list[Took]] = {FIRST: []}
+    for _ in range(rounds):
+        async with _asking(settings) as http:
+            found[FIRST].append(await _timed(http, "/console/"))
+            found["the overview"] = [await _timed(http, "/console/") for _ in range(rounds)]
+    async with _asking(settings) as http:
+        for name, query in PAGES.items():
+            found[name] = [await _timed(http, f"/console/audit?{query}") for _ in range(rounds)]
+    return found
+
+
+@asynccontextmanager
+async def _asking(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """Start the hub; yield a browser that is signed in."""
     hub = open_hub(settings)
     hub.start()
     try:
@@ -166,7 +182,7 @@ async def measure(settings: Settings, rounds: int) -> dict[str, list[Took]]:
         headers = {"Sec-Fetch-Site": "same-origin", "User-Agent": "bench"}
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as http:
             await _sign_in(http, hub, settings)
-            return {name: [await _timed(http, query) for _ in range(rounds)] for name, query in PAGES.items()}
+            yield http
     finally:
         hub.stop()
 
@@ -181,9 +197,9 @@ async def _sign_in(http: httpx.AsyncClient, hub: Hub, settings: Settings) -> Non
     session.state.close()
 
 
-async def _timed(http: httpx.AsyncClient, query: str) -> Took:
+async def _timed(http: httpx.AsyncClient, path: str) -> Took:
     began, used = time.perf_counter(), time.process_time()
-    answer = await http.get(f"/console/audit?{query}")
+    answer = await http.get(path)
     took = Took(time.perf_counter() - began, time.process_time() - used)
     answer.raise_for_status()
     return took

@@ -1,15 +1,15 @@
 """What happened on each of the last days, for figures.
 
 Time rises along the log and nothing in it changes, so the figures of a day that is over stay true: they are read once a
-process and remembered, and only the present day is read each time. Nothing is stored, so nothing can go wrong with it.
+process, from the counts that follow behind the log, and remembered; only the present day is read each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from broker.store import activity, log
+from broker.store import activity, log, rollup
 from broker.store.activity import Span
 from broker.store.engine import Connection
 from lintas.event import KINDS, US_PER_S
@@ -20,6 +20,7 @@ PUBLISHED = frozenset({"bulletin.accepted"})
 SENT = frozenset({"bulletin.sent"})
 REFUSED = frozenset(kind for kind, outcome in KINDS.items() if outcome == "refused")
 FAILED = frozenset(kind for kind, outcome in KINDS.items() if outcome == "failed")
+SHOWN = PUBLISHED | SENT | REFUSED | FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,10 @@ class Activity:
         size, _ = log.head(conn)
         today = now // DAY_S
         wanted = range(today - DAYS + 1, today + 1)
-        starts = activity.places(conn, [day * DAY_S * US_PER_S for day in wanted], size=size)
-        found = [
-            self._over.get(day) or _read(conn, day, Span(low, high))
-            for day, low, high in zip(wanted, starts, [*starts[1:], size], strict=True)
-        ]
+        # Looked at once: another thread may replace it meanwhile.
+        over = self._over
+        read = _read(conn, [day for day in wanted if day not in over], size)
+        found = [over.get(day) or read[day] for day in wanted]
         # The present day is not over: it is read again.
         self._over = {each.day: each for each in found[:-1]}
         return found
@@ -79,11 +79,15 @@ def recent(conn: Connection, *, now_us: int, party: str | None = None) -> Recent
     return Recent(pair(PUBLISHED), pair(SENT), pair(REFUSED), pair(FAILED))
 
 
-def _read(conn: Connection, day: int, span: Span) -> Day:
-    return Day(
-        day,
-        activity.bulletins(conn, span),
-        activity.events(conn, SENT, span),
-        activity.events(conn, REFUSED, span),
-        activity.events(conn, FAILED, span),
-    )
+def _read(conn: Connection, days: Sequence[int], size: int) -> dict[int, Day]:
+    [low] = activity.places(conn, [days[0] * DAY_S * US_PER_S], size=size)
+    published: dict[int, dict[tuple[str, str], int]] = {day: {} for day in days}
+    others = {day: dict.fromkeys(("sent", "refused", "failed"), 0) for day in days}
+    for (day, party, kind, topic), count in rollup.days(conn, SHOWN, (low, size), rollup.size(conn)).items():
+        if day not in published:
+            continue
+        if kind in PUBLISHED:
+            published[day][topic, party] = count
+        else:
+            others[day]["sent" if kind in SENT else KINDS[kind]] += count
+    return {day: Day(day, published[day], **others[day]) for day in days}

@@ -55,6 +55,7 @@ def build_app(hub: Hub, outbound: Outbound | None = None, limits: Limits | None 
     app.state.limits = limits or make_limits(hub.settings)
     app.state.streams = Streams(hub)
     app.state.misp_uuids = Uuids()
+    app.state.misp_turns = misp.Turns()
     app.state.console_paths = console_paths()
     _routes(app)
     # Outermost: whatever answers comes after it.
@@ -101,7 +102,7 @@ def _routes(app: FastAPI) -> None:
     app.add_middleware(direct.Direct)
     app.add_middleware(charging.Releasing)
     # The hot paths skip FastAPI's own route handling, which costs more than a signature check.
-    app.router.routes.append(_Hot("/v1/bulletins", bulletins.publish, methods=["POST"]))
+    app.router.routes.append(direct.ROUTE)
     app.router.routes.append(_Hot("/v1/bulletins", bulletins.feed, methods=["GET"]))
     app.router.routes.append(_Hot("/v1/bulletins/{id}", bulletins.one, methods=["GET"]))
     app.router.routes.append(_Hot("/v1/bulletins/{id}/receipt", bulletins.receipt, methods=["GET"]))

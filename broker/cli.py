@@ -28,7 +28,7 @@ from broker.secret import read_secret
 from broker.serving import run_server
 from broker.settings import Settings, read_settings
 from broker.signer import read_keys
-from broker.store import log, migrate
+from broker.store import log, migrate, rollup
 from broker.store.engine import DatabaseFault, Store
 from lintas.clock import now_us
 from lintas.errors import BadSettings, Evidence, LintasError, LogHalted, StorageUnreachable
@@ -79,8 +79,7 @@ def init(data: Path | None, origin: str, admin: str) -> None:
     created = exercises.create(
         settings, origin=origin, admin=party, keep=lambda identity: save_identity(path, identity, passphrase)
     )
-    click.echo(f"hub        {created.hub.name}")
-    click.echo(f"log key    {created.hub.log_key}")
+    click.echo(f"hub        {created.hub.name}\nlog key    {created.hub.log_key}")
     click.echo(f"admin      {path} (passphrase in {settings.data / 'passphrase'}; move both to the administrator)")
     click.echo(f"next       lintas-broker serve --data {settings.data}")
 
@@ -117,7 +116,8 @@ def status_command(data: Path | None, *, is_json: bool) -> None:
 
 @cli.command("migrate")
 @data_option
-def migrate_command(data: Path | None) -> None:
+@click.option("--recount", is_flag=True, help="Count the console's figures anew, when fsck says that they do not fit.")
+def migrate_command(data: Path | None, *, recount: bool) -> None:
     """Bring the database of a hub to this version's schema, and make its index of indicators anew.
 
     Back it up first, and stop the hub. Run it too when hub.secret was lost. It may run again, and twice at once.
@@ -126,11 +126,13 @@ def migrate_command(data: Path | None) -> None:
     read_log_key(settings.log_key_file)
     key = read_secret(settings.secret_file).index_key
     with _store(settings) as store, store.write() as conn, _bar("indexing") as progress:
-        if migrate.is_current(conn) and fits(conn, key):
+        if not recount and migrate.is_current(conn) and fits(conn, key):
             click.echo("The database is at this version's schema already.")
             return
         migrate.upgrade(conn)
         size, _ = log.head(conn)
+        if recount:
+            rollup.recount(conn, size)
         counted = reindex(conn, key, now=now_us() // US_PER_S, progress=lambda seq: progress(seq + 1, size))
     click.echo(f"The database is at this version's schema; {counted} bulletins are in the index.")
 

@@ -36,6 +36,12 @@ from lintas.strict import canonical
 READ_AGAIN_MAX = 5
 """Times a page is read again because of what came in meanwhile; then the caller is asked to come back."""
 
+PAGE_BYTES_ENOUGH = 4 * 1024 * 1024
+"""Bytes of bulletins with which a page ends, however many rows were asked for: a thousand typical ones have half."""
+
+ROWS_AT_ONCE = 100
+"""Rows read before the bytes are looked at: the usual page by one statement, and of the largest bulletins 25 MiB."""
+
 GONE: dict[str, type[Refusal]] = {
     "recalled": Recalled,
     "superseded": Superseded,
@@ -258,24 +264,37 @@ def log_sending(
 def read_page(conn: Connection, directory: Directory, source: Source, *, window: Window, now: int) -> Page:
     """Read one page of a feed; raise CursorBeyondLog when the log is shorter than its cursor."""
     size, _ = log.head(conn)
-    after, limit = window.after, window.limit
-    if after >= size:
+    if window.after >= size:
         raise CursorBeyondLog(f"The log ends at index {size - 1}.", member="after")
-    agency = source.agency
-    if source.is_own:
-        rows = lines.published(conn, agency, source.wanted, after=after, limit=limit, ref_to=source.ref_to)
-    else:
-        bounds = reader(directory, agency)
-        rows = lines.feed(conn, bounds, source.wanted, after=after, limit=limit, ref_to=source.ref_to)
-    return page_of(conn, directory, rows, window=window, size=size, now=now)
+    rows, is_full = _read_rows(conn, directory, source, window)
+    return page_of(conn, directory, rows, is_full=is_full, size=size, now=now)
+
+
+def _read_rows(
+    conn: Connection, directory: Directory, source: Source, window: Window
+) -> tuple[list[lines.StoredLine], bool]:
+    """Return the rows of a page, and whether there may be more: as many as are asked for, or as are enough in bytes."""
+    wanted, ref_to, agency = source.wanted, source.ref_to, source.agency
+    rows: list[lines.StoredLine] = []
+    after, size_bytes = window.after, 0
+    while len(rows) < window.limit and size_bytes < PAGE_BYTES_ENOUGH:
+        limit = min(ROWS_AT_ONCE, window.limit - len(rows))
+        if source.is_own:
+            found = lines.published(conn, agency, wanted, after=after, limit=limit, ref_to=ref_to)
+        else:
+            found = lines.feed(conn, reader(directory, agency), wanted, after=after, limit=limit, ref_to=ref_to)
+        rows += found
+        if len(found) < limit:
+            return rows, False
+        after, size_bytes = rows[-1].seq, size_bytes + sum(len(row.raw or b"") for row in found)
+    return rows, True
 
 
 def page_of(
-    conn: Connection, directory: Directory, rows: Sequence[lines.StoredLine], *, window: Window, size: int, now: int
+    conn: Connection, directory: Directory, rows: Sequence[lines.StoredLine], *, is_full: bool, size: int, now: int
 ) -> Page:
     """Return the page that these rows make, read when the log had this size."""
     standings = stand(conn, directory, rows, now=now)
-    is_full = len(rows) == window.limit
     return Page(
         directory=directory,
         size=size,

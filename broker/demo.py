@@ -31,10 +31,11 @@ from broker.stage import ACCEPTED, Agencies, Tally, refusal
 from broker.store.engine import Store
 from lintas.client import Client
 from lintas.draft import Draft, read_draft
-from lintas.errors import LintasError, NotFound, from_problem
+from lintas.errors import LintasError, NotFound
 from lintas.header import BULLETIN, EVERYONE
 from lintas.keys import Identity
 from lintas.line import Line
+from lintas.problems import from_problem
 from lintas.readers import STEPS
 from lintas.strict import parse_object
 from lintas.wire import Published

@@ -8,8 +8,8 @@ is written in one transaction, and replayed before it is committed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from lintas.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
 from lintas.clock import Clock, now_us
 from lintas.directory import CONTROL_KINDS, Directory
 from lintas.epoch import Carried, Former, goes_on, read_carried, read_former, split_origin
-from lintas.errors import BadSettings, LogHalted, NotWitnessed
+from lintas.errors import BadProof, BadSettings, LogHalted, NotWitnessed
 from lintas.event import KINDS, Event, parse_event
 from lintas.line import parse
 from lintas.log_keys import LogKeys
@@ -109,7 +109,9 @@ def show(begun: Begun, write: Callable[[str], object]) -> None:
     write(f"carried    {len(directory.partners)} agencies, {len(directory.admins)} administrators")
     write(f"void       {ended.size - ended.tree.size} entries after that end")
     for event in ended.void:
-        write(f"  to be ordered again if it was right: {event.kind} {event.object}")
+        # Nobody vouches for these rows: nothing in them may move the cursor.
+        told = f"{event.kind} {event.detail.get('agency', event.party)} {event.object}"
+        write(f"  to be ordered again if it was right: {''.join(filter(str.isprintable, told))}")
 
 
 def _verify(rows: Connection, quoted: bytes | None, policy: Policy | None, progress: Progress) -> Ended:
@@ -168,7 +170,10 @@ def _void(control: list[log.EventRow], size: int) -> Iterator[Event]:
     # What comes after the quoted checkpoint is shown, never believed: nothing of it was verified.
     for row in control:
         if row.seq >= size and row.kind != "order.accepted":
-            yield Event(row.kind, row.time, row.party, row.party_seq, row.object, {})
+            detail: Mapping[str, Any] = {}
+            with suppress(BadProof):
+                detail = parse_event(row.body or b"").detail
+            yield Event(row.kind, row.time, row.party, row.party_seq, row.object, detail)
 
 
 def _write(conn: Connection, rows: Connection, ended: Ended, key: VerifierKey, now: int) -> None:

@@ -4,7 +4,7 @@ Checked: every event body against its entry, every entry against the tree, the c
 against the tree of its size and the log's keys of its time, every cosignature against its checkpoint, gapless numbering
 per party, every missing body against the purge that names it, every stored line against its id, its columns, what it
 refers to and the event that accepted it, who it went to against the events that say so, the directory against the lines
-behind it.
+behind it, the counts of the console against the events.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from broker.catchup import replay
 from broker.intake import PART
 from broker.signer import extend, follow, read_end, read_keys
-from broker.store import cosignatures, delivery, lines, log
+from broker.store import cosignatures, delivery, lines, log, rollup
 from broker.store import former as formers
 from broker.store.engine import Connection, Store
 from lintas import bulletin, checkpoint, merkle, note, purge
 from lintas.cosignature import check_cosignatures
 from lintas.directory import CONTROL_KINDS
-from lintas.errors import LintasError, LogHalted
+from lintas.errors import BadSettings, LintasError, LogHalted
 from lintas.event import US_PER_S, parse_event
 from lintas.header import ACK, BULLETIN, Header
 from lintas.line import Line, line_id, parse
@@ -49,7 +49,8 @@ class Report:
 def check_everything(store: Store, key: note.VerifierKey, progress: Callable[[int, int], None]) -> Report:
     """Check the whole database; raise LogHalted naming the first fault. `progress` gets rows done and rows in all.
 
-    `key` is one that the log has, or had: the log tells of the others.
+    Raise BadSettings when all of it is sound but the console's counts, which `migrate --recount` makes. `key` is one
+    that the log has, or had: the log tells of the others.
     """
     with store.read() as conn:
         size, _ = log.head(conn)
@@ -64,6 +65,8 @@ def check_everything(store: Store, key: note.VerifierKey, progress: Callable[[in
             replay(rows, lines.by_ids(conn, {row.object for row in rows if row.object is not None}))
         except LintasError as fault:
             raise LogHalted(f"The directory does not follow from its lines: {fault}") from fault
+        if not rollup.fits(conn):
+            raise BadSettings("The log is sound, the console's counts are not: run `lintas-broker migrate --recount`.")
     return Report(size=size, root=root, checkpoints=signed, lines=counted, origin=key.name, former=former)
 
 

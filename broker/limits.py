@@ -144,6 +144,10 @@ class Limits:
 
     # --- addresses ---
 
+    def is_in_debt(self, source: str) -> bool:
+        """Tell whether this address is in debt."""
+        return self._addresses.wait_s(source) > 0
+
     def check_address(self, source: str) -> None:
         """Raise RateLimited while this address is in debt."""
         seconds = self._addresses.wait_s(source)

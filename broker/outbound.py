@@ -94,7 +94,8 @@ class Outbound:
 
     async def _exchange(self, request: httpx.Request) -> Answer:
         # Read with the first call: most hubs make none, and a hundred authorities take a tenth of a second.
-        tls = self._tls = self._tls or await asyncio.get_running_loop().run_in_executor(self._resolvers, _trusted)
+        tls: ssl.SSLContext = self._tls or await asyncio.get_running_loop().run_in_executor(self._resolvers, _trusted)
+        self._tls = tls
         # A transport of its own: a kept connection is found again by its address, and would serve another name there.
         async with httpx.AsyncHTTPTransport(verify=tls, trust_env=False, retries=0) as transport:
             response = await transport.handle_async_request(request)

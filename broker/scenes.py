@@ -17,8 +17,9 @@ from broker import exercise as exercises
 from broker.stage import Agencies, Tally, refusal
 from lintas.client import Client
 from lintas.draft import read_draft
-from lintas.errors import NotFound, PurposeNeeded, Recalled, from_problem
+from lintas.errors import NotFound, PurposeNeeded, Recalled
 from lintas.feed import Received
+from lintas.problems import from_problem
 from lintas.reply import reply_draft, title_of
 from lintas.said import Answer
 from lintas.strict import parse_object

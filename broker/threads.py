@@ -26,7 +26,8 @@ def read_thread(conn: Connection, directory: Directory, agency: str, line_id: st
     asked = readable(conn, directory, agency, line_id)
     found, is_cut = connected(conn, reader(directory, agency), asked)
     rows = [row for row in found if row.seq > window.after][: window.limit]
-    return replace(page_of(conn, directory, rows, window=window, size=size, now=now), is_cut=is_cut)
+    is_full = len(rows) == window.limit
+    return replace(page_of(conn, directory, rows, is_full=is_full, size=size, now=now), is_cut=is_cut)
 
 
 def connected(

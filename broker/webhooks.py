@@ -204,8 +204,10 @@ class Push:
             await self._rest(IDLE_S)
 
     async def _rest(self, seconds: float) -> None:
+        # Not `wait_for`: in Python 3.11 news of the same moment swallow what breaks this off, and a hub never stops.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.news.wait(), min(seconds, IDLE_S))
+            async with asyncio.timeout(min(seconds, IDLE_S)):
+                await self.news.wait()
 
     async def _challenge(self) -> None:
         secret = b64u(secrets.token_bytes(CHALLENGE_BYTES))

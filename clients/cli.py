@@ -20,6 +20,7 @@ from clients.admin import admin
 from clients.arguments import IdCommand
 from clients.epoch import epoch
 from clients.exchange import READING, print_said, said_members
+from clients.gateway.command import gateway
 from clients.importing import draft
 from clients.keys import renew_if_due, reseal, rotate
 from clients.matching import interest, watch
@@ -74,7 +75,8 @@ def cli() -> None:
 
 
 _GROUPS = (admin, subscription, interest, watch, webhook, read_token, witness, epoch)
-for _command in (*_GROUPS, draft, outbox, resend, ack, status, rotate, reseal, evidence_command, *READING, *SIGNING):
+_SINGLE = (draft, gateway, outbox, resend, ack, status, rotate, reseal, evidence_command)
+for _command in (*_GROUPS, *_SINGLE, *READING, *SIGNING):
     cli.add_command(_command)
 
 

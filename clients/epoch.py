@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -12,13 +13,13 @@ from clients.settings import Settings, read_policy
 from clients.show import confirm, safe
 from lintas.client import Client
 from lintas.epoch import Standing, check_epochs
-from lintas.errors import BadRequest, NewEpoch
+from lintas.errors import BadRequest, BadSettings, NewEpoch
 from lintas.keys import load_identity, save_identity
 from lintas.memory import path_of, take_over
 from lintas.note import parse_vkey
 from lintas.quorum import judge
 from lintas.resend import held
-from lintas.state import SENT, State
+from lintas.state import SENT, State, pinned_in
 from lintas.succession import look, offered_key
 
 EXIT_UNDECIDED = 1
@@ -44,7 +45,7 @@ def epoch(accept: str | None, *, yes: bool) -> None:
     """
     settings = settings_of_user()
     with acting(settings) as client:
-        key = accept.strip() if accept is not None else client.run(offered_key(client.session))
+        key = accept.strip() if accept is not None else client.run(offered_key())
         click.echo(f"pinned     {client.session.origin}")
         if not _is_later(key, client):
             if accept is not None:
@@ -74,23 +75,28 @@ def _offered(client: Client, key: str, memory: Path | str, settings: Settings) -
 
 
 def _go_over(client: Client, key: str, settings: Settings, *, yes: bool) -> None:
-    path = path_of(settings.identity, parse_vkey(key).name)
-    # Left by a command that was killed: no identity pins it yet, for it would be the pinned one then.
-    for leftover in path.parent.glob(f"{path.name}*"):
+    origin, session = parse_vkey(key).name, client.session
+    path = path_of(settings.identity, origin)
+    if path.exists() and (pinned_in(path) or "").partition("+")[0] != origin:
+        raise BadSettings(f"{path} is the memory of something else: move it, or rename the identity.")
+    aside = path.with_name(f".{path.name}.part")
+    # What a command left that was killed.
+    for leftover in aside.parent.glob(f"{aside.name}*"):
         leftover.unlink()
-    with _offered(client, key, path, settings) as offered:
-        _show(client, key, offered.run(look(client.session, offered.session)))
-        if not yes:
-            confirm("Was this very key told you over another channel, and do you go over to its log?")
-        former = client.session.state
-        # Nobody writes into the former outbox any more once it was taken over.
-        with former.transaction():
-            take_over(former, offered.session.state)
-            # The moment of going over: before it the former epoch is pinned, and this memory is nobody's.
-            pinned = load_identity(settings.identity, settings.passphrase).with_log_key(key)
-            save_identity(settings.identity, pinned, settings.passphrase)
-        bulletins = len(held(offered.session))
-    click.echo(f"now pinned {parse_vkey(key).name}")
+    with _offered(client, key, aside, settings) as offered:
+        _show(client, key, offered.run(look(session, offered.session)))
+    if not yes:
+        confirm("Was this very key told you over another channel, and do you go over to its log?")
+    # Nobody writes into the former outbox while it is taken over.
+    with session.state.transaction():
+        with closing(State(aside, log_key=key)) as new:
+            take_over(session.state, new)
+        aside.replace(path)
+        # The moment of going over: before it the former epoch is pinned, and the new memory is nobody's.
+        pinned = load_identity(settings.identity, settings.passphrase).with_log_key(key)
+        save_identity(settings.identity, pinned, settings.passphrase)
+    click.echo(f"now pinned {origin}")
+    bulletins = len(held(session))
     if bulletins:
         click.echo(f"{bulletins} bulletins of yours stood in the former log: lintas resend brings them back", err=True)
 

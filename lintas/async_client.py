@@ -124,7 +124,13 @@ class AsyncClient(Face):
             try:
                 request = next(operation)
                 while True:
-                    request = operation.send(await self._talk(request))
+                    try:
+                        answer = await self._talk(request)
+                    except LintasError as fault:
+                        # Into the operation, which may know what to make of it.
+                        request = operation.throw(fault)
+                    else:
+                        request = operation.send(answer)
             except StopIteration as stop:
                 result: T = stop.value
                 return result

@@ -132,7 +132,13 @@ class Client(Face):
         try:
             request = next(operation)
             while True:
-                request = operation.send(self._talk(request))
+                try:
+                    answer = self._talk(request)
+                except LintasError as fault:
+                    # Into the operation, which may know what to make of it.
+                    request = operation.throw(fault)
+                else:
+                    request = operation.send(answer)
         except StopIteration as stop:
             result: T = stop.value
             return result

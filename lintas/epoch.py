@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lintas.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
+from lintas.decide import AGENCY_ACTS
 from lintas.errors import BadCheckpoint, BadNote, BadProof, InconsistentLog, NewEpoch
 from lintas.event import US_PER_S, Event
 from lintas.log_keys import LogKeys
@@ -21,6 +22,8 @@ from lintas.note import VerifierKey, parse_vkey, split_note
 
 CARRIED = "carried"
 """The member by which an event says which event of the former epoch it repeats."""
+
+_OWN_KINDS = frozenset(kind for kind, _ in AGENCY_ACTS.values())
 
 DIGITS_MAX = 6
 """More epochs than a log can have in centuries."""
@@ -139,8 +142,11 @@ def goes_on(event: Event) -> bool:
     """Tell whether a control event is carried over: not what tells of the log's keys, nor what agencies order."""
     if event.kind in ("log.opened", "log.key") or event.detail.get("act") == "log-key":
         return False
-    # What an agency ordered for itself (watch lists, webhooks) shapes no directory; it orders it anew.
-    return event.kind != "order.accepted" or event.party.startswith("admin/")
+    # What an agency ordered for itself it orders anew: most of it shapes no directory, and a read token is a secret
+    # that the former hub was shown with every read.
+    if event.kind == "order.accepted":
+        return event.party.startswith("admin/")
+    return event.kind not in _OWN_KINDS
 
 
 def read_carried(event: Event, seq: int, carried: int) -> Carried:

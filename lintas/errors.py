@@ -2,7 +2,7 @@
 
 The class name in kebab case is the code, and the code is the problem type (RFC 9457). The docstring is the title
 and says what to do next; the detail given when raising says which value was wrong. The hub turns an error into a
-problem once, in ``broker.web.problems``; the client reads the same table backwards with `from_problem`.
+problem once, in ``broker.web.problems``; the client reads the same table backwards (``lintas.problems``).
 
 LintasError
 ├── Refusal                      the hub, or the same check made earlier by the client, says no
@@ -14,7 +14,7 @@ LintasError
 │   ├── CursorBeyondLog · QuotaExceeded · RateLimited · UnknownWitness · NotWitnessed
 │   ├── RefUnavailable · RecipientsTooFew · PartnerSuspended · NotAllowed · OrderConflict · LifeTooLong
 │   ├── Unauthorized · NotFound · Recalled · Superseded · NoLongerValid · Purged
-│   ├── TooLarge · UnsupportedMediaType · RequestTimeout · MethodNotAllowed
+│   ├── TooLarge · UnsupportedMediaType · NotAcceptable · RequestTimeout · MethodNotAllowed
 │   └── Busy · ReadOnly · StorageUnreachable · StorageFull · InternalError
 ├── Evidence                     what the hub showed does not prove what it claims: nothing of it is shown
 │   └── BadNote · BadCheckpoint · BadProof · BadReceipt · InconsistentLog · NewEpoch · Unverified · Withheld · Unpinned
@@ -231,6 +231,10 @@ class UnsupportedMediaType(Refusal):
     """The hub does not take this content type or encoding here. Send the type named in the detail, uncompressed."""
 
 
+class NotAcceptable(Refusal):
+    """The hub has no form of this that you accept. Name the type in the detail, or `*/*`, in `Accept`."""
+
+
 class MethodNotAllowed(Refusal):
     """This address does not take this method. See the OpenAPI document at /docs."""
 
@@ -353,6 +357,7 @@ STATUS: dict[type[LintasError], int] = {
     UnknownWitness: 403,
     NotFound: 404,
     MethodNotAllowed: 405,
+    NotAcceptable: 406,
     RequestTimeout: 408,
     OrderConflict: 409,
     FormerEpoch: 409,
@@ -388,13 +393,3 @@ STATUS: dict[type[LintasError], int] = {
 """Every refusal the hub answers with, and its HTTP status."""
 
 BY_CODE: dict[str, type[LintasError]] = {kind.code: kind for kind in STATUS}
-
-
-def from_problem(members: dict[str, object], status: int) -> LintasError:
-    """Rebuild the error a problem document stands for; an unknown type becomes a plain `Refusal`."""
-    kind = BY_CODE.get(str(members.get("type", "")).removeprefix(PROBLEM_TYPE_PREFIX), Refusal)
-    detail = str(members.get("detail") or ("" if kind is not Refusal else f"The hub answered {status}."))
-    error = kind(detail, member=None if members.get("member") is None else str(members["member"]))
-    own = {"type", "title", "detail", "member", "status"}
-    error.extra.update({key: each for key, each in members.items() if key not in own and isinstance(each, str | int)})
-    return error

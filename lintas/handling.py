@@ -8,21 +8,12 @@ Spec: docs/spec/bulletin.md (releasability); FIRST TLP 2.0.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from lintas.errors import MalformedPayload, UnknownRecipient
 from lintas.header import EVERYONE, WIDE_TLP
 
 EVERYONE_NAMES = frozenset({EVERYONE[0], "asean-all"})
 """Both mean every partner; with CLEAR or GREEN and no exclusion, later ones too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipient:
-    """One recipient and the names through which it came onto the list."""
-
-    agency: str
-    through: tuple[str, ...]
 
 
 def resolve(
@@ -49,27 +40,6 @@ def resolve(
     if not recipients:
         raise UnknownRecipient("Nobody is left on the list of recipients.", member="release_to")
     return tuple(sorted(recipients))
-
-
-def explain(
-    *,
-    release_to: Sequence[str],
-    exclude: Sequence[str],
-    issuer: str,
-    tlp: str,
-    communities: Mapping[str, Sequence[str]],
-    partners: Collection[str],
-) -> tuple[Recipient, ...]:
-    """Return what `resolve` returns, each with the names it came through: to be shown before signing."""
-    agencies = resolve(
-        release_to=release_to, exclude=exclude, issuer=issuer, tlp=tlp, communities=communities, partners=partners
-    )
-    reach = {name: _expand(name, "release_to", communities, partners) for name in release_to}
-    if agencies == EVERYONE:
-        return (Recipient(EVERYONE[0], tuple(name for name in reach if name in EVERYONE_NAMES)),)
-    return tuple(
-        Recipient(agency, tuple(name for name, members in reach.items() if agency in members)) for agency in agencies
-    )
 
 
 def _refuse_crowds(names: Sequence[str], communities: Collection[str], partners: Collection[str]) -> None:

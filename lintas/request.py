@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from urllib.parse import urlencode
 
-from lintas.errors import HubUnreachable, Refusal, from_problem
+from lintas.errors import HubUnreachable, Refusal
+from lintas.problems import from_problem
 from lintas.session import Session
 from lintas.strict import parse_object
 

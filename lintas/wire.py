@@ -41,7 +41,6 @@ from lintas.errors import (
     StorageUnreachable,
     Superseded,
     WrongOpeningKeys,
-    from_problem,
 )
 from lintas.event import KINDS
 from lintas.header import ACK, BULLETIN, KEY, ORDER
@@ -49,6 +48,7 @@ from lintas.keys import fresh_nonce
 from lintas.line import Line, parse
 from lintas.log_keys import LOG_KEYS_MAX
 from lintas.note import split_note
+from lintas.problems import from_problem
 from lintas.quorum import Policy, judge
 from lintas.receipt import Logged, check_receipt, parse_receipt
 from lintas.request import Operation, Request, Response, expect, given, read

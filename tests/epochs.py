@@ -135,6 +135,8 @@ def past(few: Template, tmp_path_factory: pytest.TempPathFactory) -> Epochs:
         assert 2 == len(list(reader.follow(once=True)))
         reader.opened(next(iter(found.sent)))
         reader.order("watch", {"name": "scams", "indicators": []})
+        reader.issue_read_token("SIMULATED")
+        reader.end_read_token(reader.issue_read_token("SIMULATED").id)
         second.order("suspend", {"agency": "tl-customs", "reason": "SIMULATED"})
         issuer.sync()
         found.size = witness(hub, clock() // 1_000_000)

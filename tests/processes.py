@@ -1,4 +1,4 @@
-"""Hub processes of tests: started from a warm fork, killed at will."""
+"""Processes of tests: started from a warm fork, killed at will."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import signal
 import socket
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -18,23 +20,39 @@ from broker.cli import cli
 from broker.settings import read_settings
 from tests.conftest import wait_until
 
+PRELOADED = [
+    "broker.cli",
+    "tests.processes",
+    "tests.faults.test_kill_purge",
+    "tests.faults.test_storm",
+    "tests.faults.test_table",
+]
+"""Whatever has a function that a process begins with."""
+
+
+def warm() -> ForkServerContext:
+    """Return what forks processes off one that has imported everything but opened nothing.
+
+    A start takes a moment instead of seconds. They leave no record of the lines they ran: nearly all end by SIGKILL,
+    and keeping it made them twice as slow. Programs that tests start by their name do.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    recording = os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    forkserver.ensure_running()
+    if recording is not None:
+        os.environ["COVERAGE_PROCESS_CONFIG"] = recording
+    return context
+
 
 def serve(data: str, port: int) -> None:
     """Serve a hub in a process of its own."""
     cli(["serve", "--data", data, "--port", str(port)], standalone_mode=False)
 
 
-def context() -> Any:
-    """Return how processes are made: forked from one that has imported everything but opened nothing."""
-    # A start takes a moment then instead of seconds.
-    found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["broker.cli", "tests.processes"])
-    return found
-
-
 def start(data: Path, port: int) -> BaseProcess:
     """Start a hub process and wait until it answers."""
-    process: BaseProcess = context().Process(target=serve, args=(str(data), port), daemon=True)
+    process = warm().Process(target=serve, args=(str(data), port), daemon=True)
     process.start()
 
     def is_ready() -> bool:

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
@@ -141,6 +142,7 @@ class Follower(threading.Thread):
         super().__init__(daemon=True)
         self.identity, self.urls, self.stop = identity, urls, stop
         self.ids: list[str] = []
+        self.troubles: Counter[str] = Counter()
         self.fault: BaseException | None = None
 
     def run(self) -> None:
@@ -153,7 +155,8 @@ class Follower(threading.Thread):
                 try:
                     if not self._take(clients[at]):
                         self.stop.wait(0.3)
-                except (HubUnreachable, Refusal):
+                except (HubUnreachable, Refusal) as trouble:
+                    self.troubles[trouble.code] += 1
                     at = (at + 1) % len(clients)
         except BaseException as fault:  # noqa: BLE001 - whoever counts fails with it
             self.fault = fault
@@ -209,6 +212,7 @@ class Figures:
     lost: int
     duplicated: int
     followed: dict[str, int]
+    troubles: dict[str, int]
     missing: int
     doubled: int
     kills: int
@@ -293,6 +297,7 @@ def count(settings: Settings, posters: Sequence[Poster], followers: Sequence[Fol
         lost=sum(known.get(each) != seq for each, seq in acknowledged.items()),
         duplicated=len(accepted) - len(set(accepted)) + len(acknowledged) - len(set(acknowledged.values())),
         followed={each.identity.party: len(each.ids) for each in followers},
+        troubles=dict(sum((each.troubles for each in followers), Counter[str]())),
         missing=sum(len(acknowledged.keys() - set(each.ids)) for each in followers),
         doubled=sum(len(each.ids) - len(set(each.ids)) for each in followers),
         kills=kills,

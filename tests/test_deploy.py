@@ -11,31 +11,33 @@ import pytest
 
 from broker.server import ANSWER_S, CONNECTIONS_MAX, FILES_SPARE
 from broker.settings import DRAIN_S_MAX, NAMES, read_settings
+from clients.cli import EXIT_EVIDENCE
 
 ROOT = Path(__file__).resolve().parents[1]
-UNIT = ROOT / "deploy/lintas-broker.service"
+UNIT, GATEWAY = (ROOT / f"deploy/lintas-{name}.service" for name in ("broker", "gateway"))
 OPERATE = (ROOT / "docs/operate.md").read_text()
 PROGRAM = "/opt/lintas/bin/lintas-broker"
 
 
-def directives() -> dict[str, list[str]]:
-    """Return what the unit sets, by name; comments are no settings."""
+def directives(unit: Path = UNIT) -> dict[str, list[str]]:
+    """Return what a unit sets, by name; comments are no settings."""
     found: dict[str, list[str]] = {}
-    for name, value in re.findall(r"^(\w+)=(.*)$", UNIT.read_text(), re.MULTILINE):
+    for name, value in re.findall(r"^(\w+)=(.*)$", unit.read_text(), re.MULTILINE):
         found.setdefault(name, []).append(value)
     return found
 
 
-def test_unit_is_confined() -> None:
+@pytest.mark.parametrize(("unit", "user"), [(UNIT, "lintas"), (GATEWAY, "lintas-gateway")], ids=["hub", "gateway"])
+def test_unit_is_confined(unit: Path, user: str) -> None:
     """The service runs as a user of its own, writes to its directory alone, and gains nothing."""
-    found = directives()
+    found = directives(unit)
     confined = {
-        "User": "lintas",
+        "User": user,
         "ProtectSystem": "strict",
         "ProtectHome": "yes",
         "NoNewPrivileges": "yes",
         "CapabilityBoundingSet": "",
-        "StateDirectory": "lintas",
+        "StateDirectory": user,
         "StateDirectoryMode": "0700",
         "UMask": "0077",
         "PrivateTmp": "yes",
@@ -43,7 +45,8 @@ def test_unit_is_confined() -> None:
     }
 
     assert confined == {name: found[name][0] for name in confined}
-    assert [] == [value for value in found["Environment"] if re.search("PASS|SECRET|KEY|DATABASE", value)]
+    secret = "PASS(?!PHRASE_FILE=%d/)|SECRET|KEY|DATABASE"
+    assert [] == [value for value in found["Environment"] if re.search(secret, value)]
 
 
 def test_unit_fits_the_hub() -> None:
@@ -56,11 +59,22 @@ def test_unit_fits_the_hub() -> None:
     assert "SIGTERM" == found["KillSignal"][0]
 
 
+def test_gateway_unit() -> None:
+    """The gateway's unit starts its command with the passphrase as a credential, and not again after an alarm."""
+    found = directives(GATEWAY)
+    (start,) = found["ExecStart"]
+
+    assert start.startswith("/opt/lintas/bin/lintas gateway --spool /var/lib/lintas-gateway/")
+    assert {"LINTAS_PASSPHRASE_FILE=%d/passphrase"} < set(found["Environment"])
+    assert [str(EXIT_EVIDENCE)] == found["RestartPreventExitStatus"]
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this machine has no systemd-analyze")
-def test_unit_is_valid(tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", [UNIT, GATEWAY], ids=["hub", "gateway"])
+def test_unit_is_valid(tmp_path: Path, source: Path) -> None:
     """Systemd understands every word of the unit, and rates what it exposes as low."""
-    unit = tmp_path / UNIT.name
-    unit.write_text(UNIT.read_text().replace(PROGRAM, "/bin/true"))
+    unit = tmp_path / source.name
+    unit.write_text(re.sub("/opt/lintas/bin/[a-z-]+", "/bin/true", source.read_text()))
     commands = (["verify"], ["--offline=true", "--threshold=20", "security"])
     done = [
         subprocess.run(["systemd-analyze", *words, unit], capture_output=True, text=True, check=False)

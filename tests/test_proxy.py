@@ -28,7 +28,8 @@ from broker.web.bulletins import BATCH_BYTES_MAX
 from broker.web.http import BODY_S_MAX
 from broker.web.waiting import WAIT_S_MAX
 from deploy.make_secrets import make_certificate
-from lintas.errors import RateLimited, TooLarge, from_problem
+from lintas.errors import RateLimited, TooLarge
+from lintas.problems import from_problem
 from lintas.transport import trusted
 from tests.conftest import wait_until
 from tests.processes import free_port

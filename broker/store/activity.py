@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from broker.store.tables import event, line
+from broker.store.tables import event
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,3 @@ def events(conn: Connection, kinds: Collection[str], span: Span, *, party: str |
     if party is not None:
         wanted.append(event.c.party == party)
     return conn.scalar(select(func.count()).select_from(event).where(*wanted)) or 0
-
-
-def bulletins(conn: Connection, span: Span) -> dict[tuple[str, str], int]:
-    """Count the bulletins by topic and issuer."""
-    statement = select(line.c.topic, line.c.iss, func.count()).where(
-        line.c.kind.is_not(None), line.c.seq >= span.low, line.c.seq < span.high
-    )
-    return {(row[0] or "", row[1]): row[2] for row in conn.execute(statement.group_by(line.c.topic, line.c.iss))}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, select, text
 
 from broker.store import rollup
 from broker.store.log import EventRow
@@ -40,14 +40,20 @@ def part(conn: Connection, wanted: Wanted, *, before: int, limit: int) -> list[E
 
 def about(conn: Connection, beginning: str, wanted: Wanted) -> list[EventRow]:
     """Return the events about lines whose id begins so, of OBJECT_ROWS_MAX at most, newest first."""
-    # By bytes on both databases; a Postgres of another collation has no index for that, and walks.
-    column = event.c.object if conn.dialect.name == "sqlite" else event.c.object.collate("C")
+    # What begins so is a range in the order of bytes alone; a Postgres that sorts otherwise has no index for it.
+    column = event.c.object if sorts_by_bytes(conn) else event.c.object.collate("C")
     after = beginning[:-1] + chr(ord(beginning[-1]) + 1)
     statement = select(*_COLUMNS).where(column >= beginning, column < after)
     # Sorted here: asked to sort, a database walks the whole log from its head instead.
     rows = [EventRow(*row) for row in conn.execute(statement.limit(OBJECT_ROWS_MAX))]
     fitting = (row for row in rows if wanted.low <= row.seq < wanted.high)
     return sorted((row for row in fitting if wanted.has(row.party, row.kind)), key=lambda row: -row.seq)
+
+
+def sorts_by_bytes(conn: Connection) -> bool:
+    """Tell whether the database compares texts by their bytes, and its indexes with it, as SQLite does."""
+    # An index is used only for the collation that it was made with, so a comparison that names one would never find it.
+    return bool(conn.scalar(text("SELECT 'Z' < 'a' AND 'Z' < '_' AND 'a-c' < 'aab'")))
 
 
 def headers(conn: Connection, seqs: Sequence[int]) -> dict[int, tuple[str, int]]:

@@ -29,7 +29,8 @@ def copy_rows(source: Connection, target: Connection, progress: Progress) -> int
     copied = 0
     for table in metadata.sorted_tables:
         done = 0
-        rows = source.execution_options(yield_per=ROWS_AT_ONCE).execute(select(table).order_by(*table.primary_key))
+        every = select(table).order_by(*table.primary_key)
+        rows = source.execute(every.execution_options(yield_per=ROWS_AT_ONCE))
         for part in rows.mappings().partitions(ROWS_AT_ONCE):
             target.execute(insert(table), [dict(row) for row in part])
             done += len(part)

@@ -28,7 +28,7 @@ def add(conn: Connection, rows: Iterable[Row]) -> None:
 def every(conn: Connection) -> Iterator[Row]:
     """Yield all rows, epoch by epoch, in the order of the log."""
     statement = select(former_line).order_by(former_line.c.epoch, former_line.c.seq)
-    for row in conn.execution_options(yield_per=ROWS_AT_ONCE).execute(statement):
+    for row in conn.execute(statement.execution_options(yield_per=ROWS_AT_ONCE)):
         yield row._asdict()
 
 

@@ -56,12 +56,14 @@ def among(conn: Connection, bounds: Bounds, seqs: Collection[int]) -> list[Store
 
 
 def mark(conn: Connection, agency: str, *, now: int) -> tuple[int, ...]:
-    """Return figures that are others as soon as anything in the outline of an agency's feed may be: cheap to read."""
+    """Return figures that are others as soon as anything in the outline of an agency's feed may be: cheap to read.
+
+    Whatever withdraws a bulletin is released to its holders itself.
+    """
     released = [select(func.max(recipient.c.seq)).where(recipient.c.agency == whose) for whose in (agency, EVERYONE)]
-    withdrawn = select(ref.c.seq).where(ref.c.relation.in_(WITHDRAWING)).order_by(ref.c.seq.desc()).limit(1)
     ended = select(func.max(line.c.exp)).where(line.c.exp <= now, line.c.raw.is_not(None))
     purged = select(func.max(event.c.seq)).where(event.c.kind == PURGED)
-    return tuple(-1 if found is None else found for found in map(conn.scalar, (*released, withdrawn, ended, purged)))
+    return tuple(-1 if found is None else found for found in map(conn.scalar, (*released, ended, purged)))
 
 
 def predecessors(conn: Connection, seqs: Collection[int]) -> dict[int, int]:

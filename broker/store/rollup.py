@@ -1,7 +1,7 @@
 """Counts of events by hour or day, party, kind, topic, marking: what figures over the whole log are made of.
 
 The log is rolled up behind its head, a few thousand events at a time: nothing is added to the work of an append, and a
-view adds the events that are not in yet. Derived, so it may be emptied and made again.
+view adds the events that are not in yet. Derived: `fits` compares it with the log, `recount` makes it again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,18 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, insert, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.store.tables import event, line, rolled, rollup
@@ -21,6 +32,7 @@ HOUR, DAY, MONTH = 1, 24, 672
 HOUR_US = 3_600_000_000
 NO_TOPIC, NO_TLP = "", -1
 DAYS_TOGETHER_MAX = 16
+RECOUNT_STEP = 50_000
 
 _KEY = ("width", "start", "party", "kind", "topic", "tlp_rank")
 
@@ -81,6 +93,27 @@ def roll_up(conn: Connection, start: int, stop: int) -> None:
         conn.execute(insert(rolled), {"id": 0, "size": stop})
 
 
+def fits(conn: Connection) -> bool:
+    """Tell whether the counts are those of the events that are rolled up. Reads all of these."""
+    upto, head = size(conn), conn.scalar(select(func.coalesce(func.max(event.c.seq), -1) + 1))
+    cell = _event_columns(HOUR)[:4]
+    events = select(*cell, func.count()).select_from(_events).where(event.c.seq < upto).group_by(*cell)
+    wanted = {tuple(row[:4]): int(row[4]) for row in conn.execute(events)}
+    kept = (rollup.c.party, rollup.c.kind, rollup.c.topic, rollup.c.tlp_rank)
+    for width in (HOUR, DAY, MONTH):
+        counted = select(*kept, func.sum(rollup.c.count)).where(rollup.c.width == width).group_by(*kept)
+        if upto > (head or 0) or wanted != {tuple(row[:4]): int(row[4]) for row in conn.execute(counted)}:
+            return False
+    return True
+
+
+def recount(conn: Connection, upto: int) -> None:
+    """Count the events below `upto` anew. It takes some ten seconds a million."""
+    conn.execute(delete(rollup))
+    for start in range(0, upto, RECOUNT_STEP):
+        roll_up(conn, start, min(upto, start + RECOUNT_STEP))
+
+
 def cells(conn: Connection, parties: Collection[str] | None, bounds: tuple[int, int], upto: int) -> dict[Cell, int]:
     """Count the events of these parties with bounds[0] <= seq < bounds[1] by cell; `upto` events are rolled up.
 
@@ -98,16 +131,48 @@ def cells(conn: Connection, parties: Collection[str] | None, bounds: tuple[int, 
     return found
 
 
-def bars(conn: Connection, wanted: Wanted, width: int, upto: int) -> dict[tuple[int, str], int]:
-    """Count what is wanted by span and kind; the key is the span's first hour since 1970 with the kind."""
+def days(
+    conn: Connection, kinds: Collection[str], bounds: tuple[int, int], upto: int
+) -> dict[tuple[int, str, str, str], int]:
+    """Count the events of these kinds by day since 1970, party, kind, topic."""
+    found: dict[tuple[int, str, str, str], int] = {}
+    for columns, source, where in _parts(bounds, upto, DAY, conn=conn):
+        party, kind, topic, _, count, start = columns
+        statement = select(start, party, kind, topic, count).select_from(source).where(*where, kind.in_(kinds))
+        for row in conn.execute(statement.group_by(start, party, kind, topic)):
+            key = int(row[0]) // DAY, row[1], row[2], row[3]
+            found[key] = found.get(key, 0) + int(row[4])
+    return found
+
+
+def bars(conn: Connection, wanted: Wanted, span_us: int, upto: int) -> dict[tuple[int, str], int]:
+    """Count what is wanted by span of time and kind; the key is when the span begins (Unix microseconds) with the kind.
+
+    A span is an hour, a day or less than an hour. What is shorter is counted one by one: the caller bounds how many.
+    """
+    if span_us < HOUR_US:
+        return _moments(conn, wanted, span_us)
     found: dict[tuple[int, str], int] = {}
-    for columns, source, where in _parts((wanted.low, wanted.high), upto, width, conn=conn):
+    for columns, source, where in _parts((wanted.low, wanted.high), upto, span_us // HOUR_US, conn=conn):
         party, kind, topic, tlp, count, start = columns
         statement = select(start, kind, count).select_from(source)
         statement = statement.where(*where, *_matching(wanted, party, kind, topic, tlp))
         for row in conn.execute(statement.group_by(start, kind)):
-            found[int(row[0]), row[1]] = found.get((int(row[0]), row[1]), 0) + int(row[2])
+            key = int(row[0]) * HOUR_US, row[1]
+            found[key] = found.get(key, 0) + int(row[2])
     return found
+
+
+def _moments(conn: Connection, wanted: Wanted, span_us: int) -> dict[tuple[int, str], int]:
+    begin = event.c.time // literal_column(str(span_us)) * literal_column(str(span_us))
+    party, kind, topic, tlp, count, _ = _event_columns(HOUR)
+    statement = (
+        select(begin, kind, count)
+        .select_from(_events if wanted.is_of_bulletins else event)
+        .where(event.c.seq >= wanted.low, event.c.seq < wanted.high)
+    )
+    statement = statement.where(*_matching(wanted, party, kind, topic, tlp)).group_by(begin, kind)
+    return {(int(row[0]), row[1]): int(row[2]) for row in conn.execute(statement)}
 
 
 def ranges(conn: Connection, wanted: Wanted, *, newest: bool) -> Iterator[tuple[int, int]]:

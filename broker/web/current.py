@@ -11,13 +11,14 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from starlette.requests import HTTPConnection
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from broker import read_tokens
 from broker.delivery import in_reader, submit
 from broker.hub import Hub
 from broker.store import log
+from broker.web.charging import limits_of, source_of
 from broker.web.http import problem
 from lintas.directory import Directory
 from lintas.errors import LintasError, Refusal, UnknownKey
@@ -41,14 +42,16 @@ class Current:
         app = self._app
         if scope["type"] == "http" and self._hub.store.is_shared and scope["path"] not in PROBES:
             try:
-                await self._look(HTTPConnection(scope))
+                await self._look(Request(scope))
             except Refusal as refusal:
                 app = problem(refusal)
         await app(scope, receive, send)
 
-    async def _look(self, request: HTTPConnection) -> None:
+    async def _look(self, request: Request) -> None:
         hub = self._hub
-        if not hub.replica.is_current or not _is_known(hub, request.headers.get("authorization")):
+        is_known = _is_known(hub, request.headers.get("authorization"))
+        # A stranger from an address in debt is refused anyway, and shall not cost a look at the log.
+        if not hub.replica.is_current or not (is_known or limits_of(request).is_in_debt(source_of(request))):
             await catch_up(hub)
 
 

@@ -7,10 +7,11 @@ is recorded as sent to the agency, by ``misp/<token id>``, before it leaves.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request, Response
@@ -20,7 +21,6 @@ from broker import misp
 from broker.batch import Batch
 from broker.delivery import Page, Row, Source, give, in_reader, record_page, submit
 from broker.hub import Hub
-from broker.limits import ROWS_A_UNIT
 from broker.misp import DOOR, Entry, Uuids
 from broker.read_tokens import ReadCaller
 from broker.store import delivery, log
@@ -36,19 +36,26 @@ from lintas.read_token import CEILINGS, EVERY_AREA
 AT_ONCE = 100
 """Events whose hashes are read, recorded and sent together."""
 
+LISTED_A_UNIT, HASHED_A_UNIT = 10, 2
+"""Events that cost as much as a read: who asks on and on takes a tenth of a processor, as with pages."""
+
 CSV_MEDIA = "text/csv"
 NOT_MODIFIED = 304
+
+T = TypeVar("T")
+Write = Callable[[str, list[Entry]], "Index"]
 
 router = APIRouter(prefix="/misp", tags=["misp"])
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """What an index is made of. `entries` is None when the caller has it already, by its `tag`."""
+    """An index, or the `seqs` of the bulletins of each event in it. `is_known`: the caller has it, by its `tag`."""
 
     tag: str
-    entries: list[Entry] | None = None
+    is_known: bool = False
     body: bytes = b""
+    seqs: Sequence[Sequence[int]] = ()
 
     @property
     def headers(self) -> dict[str, str]:
@@ -56,12 +63,24 @@ class Index:
         return {**PRIVATE, "ETag": self.tag}
 
 
+class Turns:
+    """Whose feed is looked through: of one agency once at a time, because that takes memory and a processor."""
+
+    def __init__(self) -> None:
+        """Begin with nobody."""
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    def of(self, agency: str) -> asyncio.Lock:
+        """Return the lock that an agency's looks take in turn."""
+        return self._locks.setdefault(agency, asyncio.Lock())
+
+
 @router.get("/manifest.json", summary="The events of a MISP feed")
 async def manifest(request: Request) -> Response:
     """What a MISP needs to know what is new: by uuid of each event, in the format of MISP feeds. `ETag` as usual."""
     caller = _caller(request)
     found = await _index(request, caller, "misp-manifest", _manifest)
-    if found.entries is None:
+    if found.is_known:
         return Response(status_code=NOT_MODIFIED, headers=found.headers)
     return Response(found.body, 200, found.headers, media_type=JSON_MEDIA)
 
@@ -70,10 +89,11 @@ async def manifest(request: Request) -> Response:
 async def hashes(request: Request) -> Response:
     """Lines `md5,uuid` for MISP's cache of feeds. `ETag` as usual."""
     caller = _caller(request)
-    found = await _index(request, caller, "misp-hashes", lambda _entries: b"")
-    if found.entries is None:
+    found = await _index(request, caller, "misp-hashes", _places)
+    if found.is_known:
         return Response(status_code=NOT_MODIFIED, headers=found.headers)
-    parts = [found.entries[start : start + AT_ONCE] for start in range(0, len(found.entries), AT_ONCE)]
+    limits_of(request).charge_reads(caller.agency, len(found.seqs) // HASHED_A_UNIT)
+    parts = [found.seqs[start : start + AT_ONCE] for start in range(0, len(found.seqs), AT_ONCE)]
     # The first part before the answer begins, so that what is refused is refused with a problem.
     first = await _hashes(hub_of(request), caller, parts[0]) if parts else b""
     body = _rest(hub_of(request), caller, first, parts[1:])
@@ -105,7 +125,7 @@ async def event(request: Request, uuid: Annotated[str, Path()]) -> Response:
     return Response(page.body, 200, PRIVATE, media_type=JSON_MEDIA)
 
 
-async def _index(request: Request, caller: ReadCaller, view: str, write: Callable[[list[Entry]], bytes]) -> Index:
+async def _index(request: Request, caller: ReadCaller, view: str, write: Write) -> Index:
     """Return an index; that it was read is recorded, unless the caller has it already."""
     check_params(request, ())
     hub = hub_of(request)
@@ -116,15 +136,26 @@ async def _index(request: Request, caller: ReadCaller, view: str, write: Callabl
         bounds = misp.bounds_of(directory, caller)
         tag = misp.tag_of(conn, bounds, now=now)
         if tag in known:
-            return Index(tag), {}
+            return Index(tag, is_known=True), {}
         found = misp.entries(conn, directory, bounds, now=now)
-        return Index(tag, found, write(found)), misp.firsts_of(found)
+        return write(tag, found), misp.firsts_of(found)
 
-    index, firsts = await in_reader(hub, look)
-    if index.entries is not None:
-        _remember(request, caller, firsts)
+    index = await _look(request, caller, look)
+    if not index.is_known:
         await submit(hub, lambda batch: caller.fault(batch.directory, batch.now) or _viewed(batch, caller, view))
     return index
+
+
+async def _look(request: Request, caller: ReadCaller, look: Callable[[Connection], tuple[T, dict[str, str]]]) -> T:
+    """Look through a feed in the agency's turn, charge it, remember of which chains its events are."""
+    turns: Turns = request.app.state.misp_turns
+    async with turns.of(caller.agency):
+        # Whoever waited here may be in debt by now.
+        limits_of(request).check_reads(caller.agency)
+        found, firsts = await in_reader(hub_of(request), look)
+        limits_of(request).charge_reads(caller.agency, len(firsts) // LISTED_A_UNIT)
+    _uuids_of(request).remember(firsts)
+    return found
 
 
 async def _first(request: Request, caller: ReadCaller, uuid: str) -> str:
@@ -134,28 +165,30 @@ async def _first(request: Request, caller: ReadCaller, uuid: str) -> str:
         raise NotFound
     if uuids.first_of(uuid) is None:
 
-        def look(conn: Connection) -> dict[str, str]:
+        def look(conn: Connection) -> tuple[None, dict[str, str]]:
             bounds = misp.bounds_of(hub.directory, caller)
-            return misp.firsts_of(misp.entries(conn, hub.directory, bounds, now=hub.now()))
+            return None, misp.firsts_of(misp.entries(conn, hub.directory, bounds, now=hub.now()))
 
-        _remember(request, caller, await in_reader(hub, look))
+        await _look(request, caller, look)
     first = uuids.first_of(uuid)
     if first is None:
         raise NotFound
     return first
 
 
-async def _rest(hub: Hub, caller: ReadCaller, first: bytes, parts: Sequence[Sequence[Entry]]) -> AsyncIterator[bytes]:
+async def _rest(
+    hub: Hub, caller: ReadCaller, first: bytes, parts: Sequence[Sequence[Sequence[int]]]
+) -> AsyncIterator[bytes]:
     yield first
     for part in parts:
         # A refusal in between cuts the answer off: whoever reads it sees that it is not whole.
         yield await _hashes(hub, caller, part)
 
 
-async def _hashes(hub: Hub, caller: ReadCaller, part: Sequence[Entry]) -> bytes:
-    """Return the hashes of some events, recorded as sent where they were not before."""
+async def _hashes(hub: Hub, caller: ReadCaller, part: Sequence[Sequence[int]]) -> bytes:
+    """Return the hashes of events by their bulletins, recorded as sent where they were not before."""
     source = Source(caller.agency, caller.way(DOOR), _filter_of(caller), reasons=caller.reasons)
-    seqs = [seq for each in part for seq in each.seqs]
+    seqs = [seq for each in part for seq in each]
     text = ""
 
     def read(conn: Connection) -> Page:
@@ -189,14 +222,13 @@ def _caller(request: Request) -> ReadCaller:
     return interop_caller_of(request)
 
 
-def _manifest(found: list[Entry]) -> bytes:
+def _manifest(tag: str, found: list[Entry]) -> Index:
     listed = manifest_of(each.listed for each in found)
-    return json.dumps(listed, ensure_ascii=False, separators=(",", ":")).encode()
+    return Index(tag, body=json.dumps(listed, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def _remember(request: Request, caller: ReadCaller, firsts: dict[str, str]) -> None:
-    _uuids_of(request).remember(firsts)
-    limits_of(request).charge_reads(caller.agency, len(firsts) // ROWS_A_UNIT)
+def _places(tag: str, found: list[Entry]) -> Index:
+    return Index(tag, seqs=[each.seqs for each in found])
 
 
 def _viewed(batch: Batch, caller: ReadCaller, view: str) -> int:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from broker import cli, demo, exercise
@@ -16,6 +17,7 @@ from broker.settings import read_settings
 from broker.stage import ACCEPTED, Tally, refusal
 from broker.store.engine import Store
 from lintas.errors import LintasError
+from tests.conftest import ExerciseHub
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -105,6 +107,17 @@ def test_invitation(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     assert "lintas admin open --operator" in out
     assert "\n  http://the.link\n" in out
     assert out.endswith("stopped\n")
+
+
+def test_link_to_the_console(exercise_hub: ExerciseHub) -> None:
+    """The link that it prints signs an administrator in as operator."""
+    link = demo._console_link(exercise_hub.settings, [exercise_hub.identity(exercise.SECOND_ADMIN)], exercise_hub.url)
+    page = httpx.get(link, headers={"Sec-Fetch-Site": "none"})
+
+    assert link.startswith(f"{exercise_hub.url}/console/sign-in/")
+    assert 200 == page.status_code
+    assert exercise.SECOND_ADMIN in page.text
+    assert "operator" in page.text
 
 
 def test_hub_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

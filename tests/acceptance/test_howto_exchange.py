@@ -1,4 +1,4 @@
-"""The how-tos on exchange run as they are printed, those on recalls, imports too."""
+"""The how-tos on exchange run as they are printed, those on recalls, imports, the gateway too."""
 
 from __future__ import annotations
 
@@ -22,6 +22,16 @@ HOWTO = Path(__file__).resolve().parents[2] / "docs/howto"
         ("consent", ["consent     granted by my-police for sg-fiu: pass-on to vn-police, Criminal Court (FICTIONAL)"]),
         ("recall", ["SUPERSEDED", "recalled in part by", "wait for  sg-fiu", "acknowledge to"]),
         ("import", ["kit.draft.json", "it compares with LIKE", "2 things are not in the drafts", '"203.0.113.77"']),
+        (
+            "gateway",
+            [
+                '"state":"held"',
+                "draft 1: approved",
+                '"state":"published"',
+                "not carried over: malware--0c7b",
+                '"bulletins":[',
+            ],
+        ),
         ("feedback", ["feedback   3", "actioned        1", "freezes  3", "wait for"]),
     ],
 )
@@ -35,7 +45,8 @@ def test_howto_runs(exercise_hub: ExerciseHub, page: str, said: list[str]) -> No
     }
 
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)],
+        # What a page starts in the background ends with it, also where it stops halfway.
+        ["bash", "-euo", "pipefail", "-c", "\n".join(["trap 'kill $(jobs -p) 2>/dev/null || true' EXIT", *blocks])],
         cwd=exercise_hub.data.parent,
         env=environment,
         capture_output=True,

@@ -6,14 +6,15 @@ Each attack ends with files that somebody else, who knows nothing but the log's 
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from broker.backup import transfer
+from broker.settings import read_settings
 from clients.cli import cli
 from clients.witness import CONFLICT, RECEIPT, WITNESSED
 from lintas.checkpoint import open_checkpoint
@@ -23,6 +24,7 @@ from lintas.event import US_PER_S
 from lintas.receipt import parse_receipt
 from lintas.state import State
 from tests.conftest import ExerciseHub, ShiftedClock
+from tests.databases import Databases
 from tests.witnesses import TWO_OF_THREE, WITNESSES, cosigned, publish, serve, watcher
 
 READER = "sg-fiu"
@@ -44,17 +46,14 @@ def hub(exercise_data: Path, clock: ShiftedClock, stack: ExitStack) -> ExerciseH
 
 
 @pytest.fixture
-def fork(hub: ExerciseHub, clock: ShiftedClock, stack: ExitStack, tmp_path: Path) -> Fork:
+def fork(hub: ExerciseHub, clock: ShiftedClock, stack: ExitStack, tmp_path: Path, databases: Databases) -> Fork:
     """Make a second hub with the same key from the state of now: the hub as it is shown to others."""
 
     def make() -> ExerciseHub:
-        copy = tmp_path / "other-hub"
-        copy.mkdir()
-        with closing(sqlite3.connect(hub.data / "hub.db")) as database:
-            database.execute("VACUUM INTO ?", (str(copy / "hub.db"),))
-        shutil.copytree(
-            hub.data, copy, ignore=shutil.ignore_patterns("hub.db*", "hub.lock", "*.state*"), dirs_exist_ok=True
-        )
+        copy, left_out = databases.new(tmp_path / "other-hub"), ("hub.db*", "hub.lock", "*.state*", "settings.toml")
+        shutil.copytree(hub.data, copy, ignore=shutil.ignore_patterns(*left_out), dirs_exist_ok=True)
+        database = read_settings({}, data=str(copy)).database
+        transfer(hub.hub.store, database, hub.hub.signer.verifier, lambda _done, _all: None)
         return stack.enter_context(serve(copy, clock))
 
     return make

@@ -179,12 +179,6 @@ class Desks:
 
 
 @pytest.fixture(scope="session")
-def exercise_template(region_template: Path) -> Path:
-    """The hub that tests of a module share has every agency."""
-    return region_template
-
-
-@pytest.fixture(scope="session")
 def identity_of(exercise_template: Path) -> IdentityOf:
     """The identity of any party, unlocked once a run."""
     passphrase = (exercise_template / "passphrase").read_bytes().strip()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from broker import delivery as deliveries
 from broker.auth import Caller
 from broker.batch import Batch
 from broker.delivery import READ_AGAIN_MAX, Page, Source, Window, deliver, read_one, read_page
@@ -196,6 +197,39 @@ def test_cursor_of_a_short_page(inner: Desks) -> None:
 
     assert (seq, seq, seq + 1, False) == (page.rows[0].seq, page.rows[-1].seq, page.cursor, page.is_full)
     assert page.cursor == page.size - 1
+
+
+def walked(inner: Desks, limit: int) -> tuple[list[int], list[int]]:
+    """Walk the reader's feed to its end; return the sizes of its pages, the indexes of its rows."""
+    sizes: list[int] = []
+    seqs: list[int] = []
+    after, is_full = -1, True
+    while is_full:
+        with inner.hub.store.read() as conn:
+            now = inner.hub.now()
+            page = read_page(conn, inner.hub.directory, Source(READER, "feed"), window=Window(after, limit), now=now)
+        after, is_full = page.cursor, page.is_full
+        sizes.append(len(page.rows))
+        seqs += [row.seq for row in page.rows]
+    return sizes, seqs
+
+
+def test_page_ends_with_enough_bytes(inner: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of large bulletins ends before it has the rows that were asked for, and the next one goes on there."""
+    published = [publish(inner, inner.bulletin(ISSUER, [READER])) for _ in range(7)]
+    monkeypatch.setattr(deliveries, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(deliveries, "PAGE_BYTES_ENOUGH", 2_500)
+
+    assert ([4, 3], published) == walked(inner, 100)
+
+
+@pytest.mark.parametrize(("limit", "sizes"), [(3, [3, 3, 1]), (4, [4, 3]), (7, [7, 0]), (100, [7])])
+def test_page_is_read_in_parts(inner: Desks, monkeypatch: pytest.MonkeyPatch, limit: int, sizes: list[int]) -> None:
+    """Rows that are read a few at a time make the page that was asked for."""
+    published = [publish(inner, inner.bulletin(ISSUER, [READER])) for _ in range(7)]
+    monkeypatch.setattr(deliveries, "ROWS_AT_ONCE", 2)
+
+    assert (sizes, published) == walked(inner, limit)
 
 
 def test_withdrawn_are_not_counted_as_sent(inner: Desks) -> None:

@@ -17,10 +17,12 @@ from broker.fsck import check_everything
 from broker.hub import open_hub, purge_all
 from broker.settings import Settings, read_settings
 from broker.signer import read_end
+from broker.store import former as formers
 from broker.store import lines, log
 from broker.store.engine import Store
 from lintas import note
 from lintas.checkpoint import Checkpoint, format_checkpoint, open_checkpoint
+from lintas.epoch import Former
 from lintas.errors import (
     BadNote,
     BadSettings,
@@ -34,19 +36,23 @@ from lintas.merkle import leaf_hash
 from lintas.receipt import Receipt, format_receipt, parse_receipt
 from tests import processes
 from tests.broker.conftest import FEW, REGISTRAR, Desks, Template, problem_of
+from tests.conftest import wait_until
 from tests.databases import Databases, spoil
-from tests.epochs import POLICY, Epochs
+from tests.epochs import ISSUER, POLICY, Epochs
 from tests.witnesses import TWO_OF_THREE
 
 DAY_S = 86_400
 
 
-@pytest.fixture
-def begun(epochs: Epochs, few: Template) -> Iterator[Desks]:
-    """Desks at the served new hub, of parties that went over to it."""
-    key = epochs.begin(policy=POLICY).key.text()
-    with epochs.serve() as (hub, url):
-        found = Desks(hub, lambda party: few.identities[party].with_log_key(key), epochs.clock, url)
+@pytest.fixture(scope="module")
+def begun(
+    past: Epochs, few: Template, tmp_path_factory: pytest.TempPathFactory, databases: Databases
+) -> Iterator[Desks]:
+    """Desks at a served new hub that tests share, of parties that went over to it."""
+    place = replace(past, settings=databases.settings(tmp_path_factory.mktemp("begun") / "new"))
+    key = place.begin(policy=POLICY).key.text()
+    with place.serve() as (hub, url):
+        found = Desks(hub, lambda party: few.identities[party].with_log_key(key), place.clock, url)
         yield found
         found.close()
 
@@ -82,13 +88,17 @@ def test_begun(epochs: Epochs) -> None:
     with hub.store.read() as conn:
         former = read_end(conn)
     report = check_everything(hub.store, made.key, lambda _done, _all: None)
-    partners = hub.directory.partners
+    partners, tokens = hub.directory.partners, hub.directory.read_tokens
     hub.stop()
     assert former is not None
+    # The former hub was shown their secrets.
+    assert {} == tokens
     assert (f"{hub.name}/log/2", f"{hub.name}/log/1") == (made.key.name, former.tree().origin)
     assert (epochs.size, former.tree()) == (former.tree().size, report.former)
     assert {*FEW} == {*partners}
     assert ["tl-customs"] == [each.id for each in partners.values() if each.suspended]
+    # What an agency ordered for itself it orders anew.
+    assert {} == tokens
 
 
 def test_what_comes_after_the_end_is_void(epochs: Epochs, few: Template) -> None:
@@ -102,6 +112,25 @@ def test_what_comes_after_the_end_is_void(epochs: Epochs, few: Template) -> None
     hub.stop()
 
     assert ("active", ["key.revoked"]) == (state, [each.kind for each in made.ended.void])
+
+
+def test_void_rows_are_shown_harmlessly(epochs: Epochs, tmp_path: Path, databases: Databases) -> None:
+    """What is behind the end may be anything; the operator's terminal is shown it without its control characters."""
+    former = read_settings({}, data=str(databases.copy(epochs.former.data, tmp_path / "spoilt")))
+    store = Store(former.database)
+    with store.write() as conn:
+        spoil(
+            conn,
+            "UPDATE event SET body = :body, object = :object WHERE kind = 'key.revoked'",
+            body=b"x",
+            object="\x1b[2J",
+        )
+    store.close()
+    said: list[str] = []
+
+    epoch.show(epochs.begin(former, policy=POLICY), said.append)
+
+    assert "  to be ordered again if it was right: key.revoked * [2J" == said[-1]
 
 
 def test_newest_without_a_policy(epochs: Epochs, few: Template) -> None:
@@ -170,7 +199,50 @@ def test_place_that_is_taken(epochs: Epochs) -> None:
         epoch.begin(replace(other, checkpoint=other.data / "newest"), epochs.former.database)
 
 
-@pytest.mark.parametrize("write", ["CREATE", "INSERT INTO former_line", "INSERT INTO event", "COMMIT"])
+@pytest.mark.parametrize("table", ["event", "checkpoint"])
+def test_nothing_to_go_on_from(epochs: Epochs, tmp_path: Path, databases: Databases, table: str) -> None:
+    """A database without a log, or without a checkpoint, is no former one."""
+    former = read_settings({}, data=str(databases.copy(epochs.former.data, tmp_path / "emptied")))
+    store = Store(former.database)
+    with store.write() as conn:
+        spoil(conn, f"DELETE FROM {table}")
+    store.close()
+
+    with pytest.raises(LogHalted, match="has no"):
+        epochs.begin(former)
+
+
+def test_place_of_another_version(epochs: Epochs, tmp_path: Path, databases: Databases) -> None:
+    """A database of another version is not looked into: whatever it holds is not written over."""
+    other = read_settings({}, data=str(databases.copy(epochs.former.data, tmp_path / "older")))
+    store = Store(other.database)
+    with store.write() as conn:
+        spoil(conn, "UPDATE alembic_version SET version_num = '0001'")
+    store.close()
+    settings = replace(epochs.settings, database=other.database)
+
+    with pytest.raises(BadSettings, match="hub here already"):
+        epoch.begin(settings, epochs.former.database)
+
+
+def test_quote_that_was_forged(epochs: Epochs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that quotes what the former key never signed does not verify, nor does anybody go over to it."""
+    stranger = note.SignerKey.from_seed("few.example/log/1", b"\1" * 32)
+
+    def forged(quoted: bytes, *rest: Any) -> Former:
+        return Former(note.sign_note(note.split_note(quoted)[0], stranger), *rest)
+
+    monkeypatch.setattr(epoch, "Former", forged)
+    made = epochs.begin(policy=POLICY)
+
+    with epochs.serve() as (hub, url):
+        with pytest.raises(LogHalted, match="former epoch ended does not verify"):
+            check_everything(hub.store, made.key, lambda _done, _all: None)
+        with pytest.raises(BadNote):
+            epochs.run(ISSUER, url, "epoch")
+
+
+@pytest.mark.parametrize("write", ["INSERT INTO event", "COMMIT"])
 def test_killed_before_the_commit(epochs: Epochs, write: str) -> None:
     """Killed before its one transaction is committed, the command has made nothing, and runs again."""
     assert -9 == killed(epochs, write)
@@ -184,7 +256,8 @@ def test_killed_after_the_commit(epochs: Epochs) -> None:
     assert -9 == killed(epochs, "INSERT INTO checkpoint")
 
     with epochs.serve() as (hub, url):
-        assert 200 == httpx.get(f"{url}/readyz").status_code
+        # A replica is ready once it hears the others.
+        wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200)
         check_everything(hub.store, hub.signer.verifier, lambda _done, _all: None)
     epochs.settings.checkpoint.unlink()
     with pytest.raises(BadSettings, match="hub here already"):
@@ -193,7 +266,7 @@ def test_killed_after_the_commit(epochs: Epochs) -> None:
 
 def killed(epochs: Epochs, write: str) -> int | None:
     """Run the command in a process that is killed at this write; return how it ended."""
-    process = processes.context().Process(
+    process = processes.warm().Process(
         target=processes.die, args=(epochs.former.database, str(epochs.settings.data), write)
     )
     process.start()
@@ -202,9 +275,9 @@ def killed(epochs: Epochs, write: str) -> int | None:
     return exit_code
 
 
-def test_line_of_the_former_epoch(begun: Desks, epochs: Epochs) -> None:
+def test_line_of_the_former_epoch(begun: Desks, past: Epochs) -> None:
     """A bulletin that the former log took is not taken for new; its issuer brings it back by its receipt, once."""
-    line, receipt = next(iter(epochs.sent.values()))
+    line, receipt = next(iter(past.sent.values()))
 
     replayed, back, again = begun.post(line), resent(begun, line, receipt), resent(begun, line, receipt)
 
@@ -218,22 +291,23 @@ def test_line_of_the_former_epoch(begun: Desks, epochs: Epochs) -> None:
     )
 
 
-@pytest.mark.parametrize("forgery", ["by a thief", "of a reader", "of another line", "of another hub"])
-def test_receipt_that_brings_nothing_back(begun: Desks, epochs: Epochs, forgery: str) -> None:
+@pytest.mark.parametrize("forgery", ["by a thief", "of a reader", "of another line", "of another hub", "of no hub"])
+def test_receipt_that_brings_nothing_back(begun: Desks, past: Epochs, forgery: str) -> None:
     """Nobody but its issuer brings a line back: not who stole the former key, not a reader with its own receipt."""
-    (line, receipt), (_, other) = epochs.sent.values()
+    (_, other), (line, receipt) = past.sent.values()
     found = parse_receipt(receipt)
     if forgery == "by a thief":
         # Whoever holds the key can have any event in any tree, but not the salt of the one that was.
         body = encode(parse_event(found.extra or b""), bytes(16))
-        tree = signed(epochs.former, 1, leaf_hash(entry_of(body)))
+        tree = signed(past.former, 1, leaf_hash(entry_of(body)))
         shown = format_receipt(Receipt(0, (), tree, body))
     elif forgery == "of a reader":
-        shown = format_receipt(Receipt(found.index, found.proof, found.checkpoint, released(epochs, line)))
+        shown = format_receipt(Receipt(found.index, found.proof, found.checkpoint, released(past, line)))
     elif forgery == "of another line":
         shown = other
     else:
-        tree = signed(epochs.former, 1, b"\2" * 32, origin="other.example/log/1")
+        origin = "other.example/log/1" if forgery == "of another hub" else "nothing"
+        tree = signed(past.former, 1, b"\2" * 32, origin=origin)
         shown = format_receipt(Receipt(0, (), tree, found.extra))
 
     answer = resent(begun, line, shown)
@@ -262,21 +336,21 @@ def stored(epochs: Epochs, kind: str) -> Line:
     return found
 
 
-def test_orders_and_acknowledgements(begun: Desks, epochs: Epochs) -> None:
+def test_orders_and_acknowledgements(begun: Desks, past: Epochs) -> None:
     """An order that shaped the directory is known by its place; what else was said then takes no effect again."""
     size = begun.hub.writer.size
 
-    suspended = begun.post(stored(epochs, "partner.suspended"), ORDER)
-    watch = begun.post(stored(epochs, "watch.changed"), ORDER)
-    ack = begun.post_ack(next(iter(epochs.sent.values()))[0], stored(epochs, "bulletin.opened"))
+    suspended = begun.post(stored(past, "partner.suspended"), ORDER)
+    watch = begun.post(stored(past, "watch.changed"), ORDER)
+    ack = begun.post_ack(next(iter(past.sent.values()))[0], stored(past, "bulletin.opened"))
 
     assert (200, True) == (suspended.status_code, suspended.json()["seq"] < size)
     assert [(409, "former-epoch", None)] * 2 == [problem_of(watch), problem_of(ack)]
 
 
-def test_order_that_is_void(begun: Desks, epochs: Epochs) -> None:
+def test_order_that_is_void(begun: Desks, past: Epochs) -> None:
     """What came after the former epoch's end was never said: as long as it is fresh it can be said again."""
-    revoked = stored(epochs, "key.revoked")
+    revoked = stored(past, "key.revoked")
 
     assert 201 == begun.post(revoked, ORDER).status_code
 
@@ -325,14 +399,45 @@ def test_second_new_epoch(epochs: Epochs, tmp_path: Path, databases: Databases, 
     assert [] == [each.id for each in partners.values() if each.suspended]
 
 
+def test_former_log_with_two_keys(epochs: Epochs, tmp_path: Path, databases: Databases, few: Template) -> None:
+    """A rotation of the former log stays behind: the quote needs the key of its time, the new log has its own."""
+    former = read_settings({}, data=str(databases.copy(epochs.former.data, tmp_path / "rotated")))
+    with epochs.serve(former) as (hub, url):
+        desks = Desks(hub, few.identities.__getitem__, epochs.clock, url)
+        key = keyfile.add_log_key(former.log_key_file).verifier
+        assert 201 == desks.order("log-key", log_key=key.text(), overlap_s=DAY_S).status_code
+        desks.close()
+
+    made = epochs.begin(former)
+
+    with epochs.serve() as (hub, url):
+        shown = epochs.run(ISSUER, url, "epoch")
+        check_everything(hub.store, made.key, lambda _done, _all: None)
+        assert (key, made.key) == (made.ended.key, hub.signer.log_keys.newest)
+        assert 1 == len(hub.signer.log_keys.keys)
+    assert "signed with a key of the log that you pinned" in shown.output
+
+
 def test_checked_against_the_first_event(epochs: Epochs, few: Template) -> None:
-    """`fsck` finds a former line that was changed, and lines of a former epoch in a first one."""
+    """`fsck` finds a former line that was changed."""
     made = epochs.begin(policy=POLICY)
     store = Store(epochs.settings.database)
     with store.write() as conn:
         spoil(conn, "UPDATE former_line SET id = 'x' WHERE seq = 20")
     with pytest.raises(LogHalted, match="not those that the first event names"):
         check_everything(store, made.key, lambda _done, _all: None)
+    store.close()
+
+
+def test_no_former_lines_in_a_first_epoch(few: Template, tmp_path: Path) -> None:
+    """`fsck` finds lines of a former epoch where there was none."""
+    settings = read_settings({}, data=str(few.copy(tmp_path / "first")))
+    store = Store(settings.database)
+    with store.write() as conn:
+        formers.add(conn, [{"epoch": 0, "seq": 1, "id": "x", "entry": None}])
+    [key] = keyfile.read_log_keys(settings.log_key_file)
+    with pytest.raises(LogHalted, match="yet this is the first"):
+        check_everything(store, key.verifier, lambda _done, _all: None)
     store.close()
 
 
@@ -347,12 +452,12 @@ def test_screens(epochs: Epochs, tmp_path: Path) -> None:
     shown = {each.name: each.text for each in status.examine(epochs.settings, now=epochs.clock() // 1_000_000)}
 
     ended = f"/log/1 ended at {epochs.size} entries"
-    assert all(word in made.output for word in ("witnessed  w0, w1", "key.revoked", "/log/2+", "void       "))
+    assert all(word in made.output for word in ("witnessed  w0, w1", "key.revoked vn-police", "/log/2+", "void       "))
     assert ended in checked.output
     assert ended in shown["epoch"]
 
 
-def test_console(begun: Desks, epochs: Epochs) -> None:
+def test_console(begun: Desks, past: Epochs) -> None:
     """The page Integrity shows where the epoch before ended."""
     headers = {"Sec-Fetch-Site": "same-origin", "User-Agent": "test"}
     token = {"Authorization": f"Bearer {begun.session(REGISTRAR).token()}", "Content-Type": "application/json"}
@@ -363,4 +468,4 @@ def test_console(begun: Desks, epochs: Epochs) -> None:
     page = begun.http.get(f"{begun.url}/console/integrity", headers=headers | {"Cookie": cookie})
 
     assert 200 == page.status_code
-    assert all(word in page.text for word in ("The epoch before", "/log/1", f"<dd>{epochs.size}</dd>"))
+    assert all(word in page.text for word in ("The epoch before", "/log/1", f"<dd>{past.size}</dd>"))

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from broker import epoch as epochs_of_hub
-from broker.hub import open_hub
+from broker.hub import make_log_key, open_hub, open_log
 from broker.settings import Settings, read_settings
 from broker.store import log
 from broker.store.engine import Store
@@ -20,17 +20,24 @@ from lintas.client import Client
 from lintas.epoch import goes_on
 from lintas.errors import (
     BadNote,
+    BadProof,
     BadRequest,
     BadSettings,
     Evidence,
     InconsistentLog,
     NewEpoch,
+    UnknownWitness,
     Unpinned,
 )
+from lintas.header import KEY
 from lintas.keys import load_identity
 from lintas.memory import open_state, path_of
 from lintas.note import SignerKey
+from lintas.receipt import origin_in
+from lintas.request import Request, Response
+from lintas.session import Session
 from lintas.state import State
+from lintas.strict import canonical
 from lintas.sync import kept_conflict
 from tests.broker.conftest import Template
 from tests.databases import Databases
@@ -40,9 +47,18 @@ from tests.witnesses import TWO_OF_THREE
 Served = tuple[str, str]
 
 
+@pytest.fixture(scope="module")
+def offered(past: Epochs, tmp_path_factory: pytest.TempPathFactory, databases: Databases) -> Iterator[Served]:
+    """A new epoch that is served to all tests of this file: its address, the key of its log."""
+    place = replace(past, settings=databases.settings(tmp_path_factory.mktemp("offered") / "new"))
+    key = place.begin(policy=POLICY).key.text()
+    with place.serve() as (_, url):
+        yield url, key
+
+
 @pytest.fixture
-def offered(epochs: Epochs) -> Iterator[Served]:
-    """The new epoch served: its address, the key of its log."""
+def fresh(epochs: Epochs) -> Iterator[Served]:
+    """One that nobody has gone over to."""
     key = epochs.begin(policy=POLICY).key.text()
     with epochs.serve() as (_, url):
         yield url, key
@@ -108,6 +124,32 @@ def test_hub_that_does_not_say_so(epochs: Epochs, offered: Served, monkeypatch: 
         assert ["waiting"] == [each.state for each in issuer.session.state.outgoing()]
 
 
+def test_nor_a_witness_of_such_a_hub(epochs: Epochs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A witness that has seen the former log takes nothing else for it."""
+    key = tmp_path / "w.key"
+    with epochs.serve(epochs.former) as (_, url):
+        epochs.run(THIRD, url, "witness", "--init", key)
+        with pytest.raises(UnknownWitness):
+            epochs.run(THIRD, url, "witness", "--key", key, "--once")
+    epochs.begin()
+    monkeypatch.setattr(Client, "checked", lambda _self, _request, response: response)
+
+    with epochs.serve() as (_, url), pytest.raises(NewEpoch):
+        epochs.run(THIRD, url, "witness", "--key", key, "--once")
+
+
+def test_log_that_goes_on_from_none(epochs: Epochs, few: Template) -> None:
+    """A log that claims a later epoch and quotes no former one is another log."""
+    first = few.identities[REGISTRAR]
+    key = make_log_key(epochs.settings, first.hub.name, epoch=2)
+    session = Session(first, State(":memory:", log_key=first.hub.log_key), epochs.clock)
+    payload = canonical({"act": "enrol", **session.key_window(first.key, "duty desk")})
+    open_log(epochs.settings, first.hub.name, key, session.sign_line(KEY, payload).raw, epochs.clock)
+
+    with epochs.serve() as (_, url), pytest.raises(BadProof, match="it is another log"):
+        epochs.run(REGISTRAR, url, "epoch")
+
+
 def test_shown(epochs: Epochs, offered: Served) -> None:
     """Without a key the command shows what is offered and how it stands to what was seen, and changes nothing."""
     url, key = offered
@@ -119,7 +161,10 @@ def test_shown(epochs: Epochs, offered: Served) -> None:
     assert key in shown.output
     assert "witnessed by 2 of 3 (policy): w0, w1" in shown.output
     assert "the same tree" in shown.output
-    assert "extend these is not proven" in epochs.run(READER, url, "epoch").output
+    (epochs.folder / "policy").write_text(TWO_OF_THREE.replace("group all-of-them 2", "group all-of-them 3"))
+    other = epochs.run(READER, url, "epoch", LINTAS_POLICY=str(epochs.folder / "policy"))
+    assert "cosigned by 2 of 3 (policy), which is not enough" in other.output
+    assert "extend these is not proven" in other.output
     assert key != pinned(epochs, ISSUER)
     assert not path_of(epochs.path(ISSUER), key.partition("+")[0]).exists()
 
@@ -132,9 +177,9 @@ def test_nothing_to_decide(epochs: Epochs) -> None:
     assert (0, True) == (shown.exit_code, "nothing to decide" in shown.output)
 
 
-def test_going_over(epochs: Epochs, offered: Served, tmp_path: Path) -> None:
+def test_going_over(epochs: Epochs, fresh: Served, tmp_path: Path) -> None:
     """Bulletins come back with their issuer, nobody is shown one twice, receipts of both epochs verify offline."""
-    url, key = offered
+    url, key = fresh
     for party in (ISSUER, READER):
         assert "now pinned" in epochs.go_over(party, url, key).output
 
@@ -170,8 +215,10 @@ def test_receipt_of_an_epoch_that_was_never_seen(epochs: Epochs, offered: Served
 
     with pytest.raises(NewEpoch):
         epochs.run(READER, url, "verify", tmp_path / "line", "--receipt", tmp_path / "later")
-    with pytest.raises(Unpinned, match="no memory"):
-        epochs.run(ISSUER, url, "verify", tmp_path / "line", "--receipt", tmp_path / "old")
+    (tmp_path / "other").write_bytes(old.replace(origin_in(old).encode(), b"other.example/log/1"))
+    for each in ("old", "other"):
+        with pytest.raises(Unpinned, match="no memory"):
+            epochs.run(ISSUER, url, "verify", tmp_path / "line", "--receipt", tmp_path / each)
 
 
 def test_another_key_than_was_told(epochs: Epochs, offered: Served) -> None:
@@ -259,11 +306,32 @@ def test_what_waits_goes_along(epochs: Epochs, offered: Served) -> None:
     with epochs.client(ISSUER, url) as issuer:
         issuer.session.enqueue(draft(4), tag="waits")
     left = path_of(epochs.path(ISSUER), key.partition("+")[0])
-    State(left, log_key="another").close()
+    for path in (left, left.with_name(f".{left.name}.part")):
+        State(path, log_key=key.replace("+", "+0")).close()
 
     epochs.go_over(ISSUER, url, key)
 
     assert "1 of 1 accepted" in epochs.run(ISSUER, url, "outbox", "--send").output
+
+
+def test_memory_of_another_identity(epochs: Epochs, offered: Served) -> None:
+    """A memory that is not of this log stays, whoever gave it that name."""
+    url, key = offered
+    path = path_of(epochs.path(ISSUER), key.partition("+")[0])
+    State(path, log_key=pinned(epochs, READER)).close()
+
+    with pytest.raises(BadSettings, match="something else"):
+        epochs.go_over(ISSUER, url, key)
+
+    assert path.exists()
+
+
+def test_name_of_a_log_that_is_none(epochs: Epochs) -> None:
+    """What an answer says of its log in a way that is no origin is passed over."""
+    answer = Response(200, {"lintas-log": "nonsense"}, b"")
+
+    with epochs.client(ISSUER, "http://127.0.0.1:9") as issuer:
+        assert answer is issuer.checked(Request("GET", "/"), answer)
 
 
 def test_administrators_go_on(epochs: Epochs, offered: Served, tmp_path: Path) -> None:

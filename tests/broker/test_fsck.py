@@ -11,10 +11,10 @@ from broker.batch import Batch
 from broker.fsck import Report, check_everything
 from broker.hub import Hub, read_log_key
 from broker.intake import admit_bulletin, open_bulletin
-from broker.store import cosignatures, delivery, log
+from broker.store import cosignatures, delivery, log, rollup
 from lintas import checkpoint, note
 from lintas.cosignature import cosign
-from lintas.errors import LogHalted
+from lintas.errors import BadSettings, LogHalted
 from tests.broker.conftest import Desks
 from tests.databases import spoil
 from tests.witnesses import STRANGER, WITNESSES
@@ -296,3 +296,19 @@ def test_cosignature_without_checkpoint(small_hub: Hub) -> None:
 
     with pytest.raises(LogHalted, match="no such checkpoint"):
         check(small_hub)
+
+
+def test_counts_that_do_not_fit(used: Desks) -> None:
+    """Counts of the console that are not those of the log are told last, with the command that makes them anew."""
+    with used.hub.store.write() as conn:
+        size, _ = log.head(conn)
+        rollup.recount(conn, size)
+        assert check(used.hub).size == size
+        spoil(conn, "UPDATE rollup SET count = count + 1 WHERE kind = 'log.opened'")
+
+    with pytest.raises(BadSettings, match="lintas-broker migrate --recount"):
+        check(used.hub)
+
+    corrupt(used.hub, "UPDATE log SET entry = zeroblob(32) WHERE seq = 1")
+    with pytest.raises(LogHalted, match="Row 1"):
+        check(used.hub)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import itertools
 import json
 import threading
 from collections.abc import Iterator, Sequence
@@ -37,10 +38,10 @@ from tests.broker.test_limits import Hand
 from tests.conftest import served, wait_until
 from tests.lintas.test_misp import loaded, parts, same
 
-ISSUER, READER, OTHER, *_ = FEW
+ISSUER, READER, OTHER, THIRD, *_ = FEW
 SECRET = "c2VjcmV0IG9mIDMyIGJ5dGVzIGluIGJhc2U2NHVybCE"
 PHONE, DOMAIN, URL = "+6542995883", "lotustrade.example", "https://lotustrade.example/kit"
-NUMBERS = iter(range(10_000))
+NUMBERS = itertools.count()
 
 
 def content(*values: tuple[str, str], **members: Any) -> bytes:
@@ -406,6 +407,44 @@ def test_rates(few: Template, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) ->
     assert (200, 429) == (good, after.status_code)
 
 
+def test_cost(few: Template, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks through a feed pays for its length; several of an agency do so in turn, the last ones in debt."""
+    monkeypatch.setattr("broker.limits.READS", Rate(per_s=1, burst=10))
+    monkeypatch.setattr("broker.web.http.SLOW_S", 0.0)
+    monkeypatch.setattr("broker.web.misp.LISTED_A_UNIT", 1)
+    monkeypatch.setattr("broker.web.misp.HASHED_A_UNIT", 1)
+    hand, looking, inside, look = Hand(), threading.Event(), [], misp.entries
+
+    def entries(*given: Any, **named: Any) -> Any:
+        inside.append(1)
+        looking.wait(20)
+        assert 1 == len(inside)
+        inside.pop()
+        return look(*given, **named)
+
+    with inner_desks(few, tmp_path / "hub") as desks:
+        server = served(desks.hub)
+        with server as desks.url:
+            for _ in range(3):
+                desks.publish(ISSUER, [READER], payload=content(("phone", PHONE)))
+            tool, answers = Reading(desks), list[httpx.Response]()
+            server.app.state.limits = limits = Limits(hand)
+            # The manifest costs one and three, the hashes three more.
+            statuses = [tool.get(path).status_code for path in ("hashes.csv", "manifest.json", "manifest.json")]
+            hand.now += 60
+            monkeypatch.setattr(misp, "entries", entries)
+            askers = [threading.Thread(target=ask, args=(tool, "manifest.json", answers)) for _ in range(4)]
+            for asker in askers:
+                asker.start()
+            wait_until(lambda: limits._under_way[READER] == len(askers) and bool(inside))
+            looking.set()
+            for asker in askers:
+                asker.join()
+
+    assert [200, 200, 429] == statuses
+    assert [200, 200, 429, 429] == sorted(answer.status_code for answer in answers)
+
+
 # --- what was withdrawn ---
 
 
@@ -450,13 +489,13 @@ def test_partly_recalled(desks: Desks) -> None:
 def test_superseded(desks: Desks) -> None:
     """What supersedes is the same event, newer; values that are gone are deleted for whoever had them alone."""
     old = desks.publish(ISSUER, [READER], payload=content(("phone", PHONE), ("domain", DOMAIN)))
-    tool, late = Reading(desks), Reading(desks, OTHER)
+    tool, late, last = Reading(desks), Reading(desks, OTHER), Reading(desks, THIRD)
     before = tool.event(old)
     desks.clock.advance(5)
     new = desks.publish(
         ISSUER, [READER, OTHER], payload=content(("domain", DOMAIN), ("url", URL)), refs=[f"supersedes:{old.id}"]
     )
-    newest = desks.publish(ISSUER, [READER, OTHER], payload=content(("url", URL)), refs=[f"supersedes:{new.id}"])
+    newest = desks.publish(ISSUER, [READER, OTHER, THIRD], payload=content(("url", URL)), refs=[f"supersedes:{new.id}"])
     after, seen = tool.event(old), late.event(old)
     uuids = [{each["uuid"] for each in parts(event)} for event in (before, after, seen)]
 
@@ -464,9 +503,12 @@ def test_superseded(desks: Desks) -> None:
     assert newest.id in json.dumps(after)
     assert uuids[0] < uuids[1]
     assert not {each["uuid"] for each in parts(before) if each["type"] == "phone-number"} & uuids[2]
-    assert {each["uuid"] for each in parts(before) if each["type"] == "domain"} < uuids[2]
+    domains = {each["uuid"] for each in parts(before) if each["type"] == "domain"}
+    assert domains < uuids[2]
+    assert not domains & {each["uuid"] for each in parts(last.event(old))}
     assert (False, False, True) == tuple(md5(value) in tool.hashes() for value in (PHONE, DOMAIN, URL))
-    assert {READER: [f"misp/{tool.id}"], OTHER: [f"misp/{late.id}"]} == ways(desks, newest)
+    expected = {READER: [f"misp/{tool.id}"], OTHER: [f"misp/{late.id}"], THIRD: [f"misp/{last.id}"]}
+    assert expected == ways(desks, newest)
     for line in (new, newest):
         assert 404 == tool.get(f"{uuid(line)}.json").status_code
 
@@ -500,13 +542,15 @@ def test_one_for_several(desks: Desks) -> None:
     """A bulletin that replaces several is the event of the oldest one; the others are withdrawn."""
     first, second = (desks.publish(ISSUER, [READER], payload=content(("phone", PHONE))) for _ in range(2))
     refs = sorted(f"supersedes:{line.id}" for line in (first, second))
-    tool = Reading(desks)
-    desks.publish(ISSUER, [READER], payload=content(("domain", DOMAIN)), refs=refs)
+    tool, late = Reading(desks), Reading(desks, OTHER)
+    desks.publish(ISSUER, [READER, OTHER], payload=content(("domain", DOMAIN)), refs=refs)
 
     assert ["Withdrawn"] == [each["info"] for key, each in tool.manifest().items() if key == uuid(second)]
     assert {True} == {each.get("deleted") for each in parts(tool.event(second))}
     assert {md5(DOMAIN)} < tool.hashes()
     assert DOMAIN in json.dumps(tool.event(first))
+    assert DOMAIN in json.dumps(late.event(first))
+    assert 404 == late.get(f"{uuid(second)}.json").status_code
 
 
 def test_expired_then_purged(desks: Desks) -> None:
@@ -525,6 +569,20 @@ def test_expired_then_purged(desks: Desks) -> None:
     assert {True} == {each.get("deleted") for each in parts(gone)}
     assert (200, {}) == (purged.status_code, purged.json())
     assert 404 == tool.get(f"{uuid(line)}.json").status_code
+
+
+def test_recalled_then_purged(desks: Desks) -> None:
+    """What was recalled and is purged before its end vanishes at the next poll."""
+    end = desks.session(ISSUER).now() + 80 * 86_400
+    line = desks.publish(ISSUER, [READER], payload=content(("phone", PHONE)), exp=end)
+    assert desks.post(desks.recall(ISSUER, line.id, [READER], exp=end)).status_code == 201
+    tool = Reading(desks)
+    desks.clock.advance(40 * 86_400)
+    withdrawn = tool.get("manifest.json")
+    purge_all(desks.hub, lambda _text: None)
+    purged = tool.get("manifest.json", **{"If-None-Match": withdrawn.headers["etag"]})
+
+    assert ([uuid(line)], 200, {}) == (list(withdrawn.json()), purged.status_code, purged.json())
 
 
 def test_while_suspended(desks: Desks) -> None:
@@ -553,7 +611,8 @@ def test_same_again(desks: Desks) -> None:
         count = len(desks.events())
         again = tool.get(path, **{"If-None-Match": f'"x", W/{tag}'})
         assert (304, b"", tag, count) == (again.status_code, again.content, again.headers["etag"], len(desks.events()))
-        assert 200 == Reading(desks, areas=["cyber"]).get(path, **{"If-None-Match": tag}).status_code
+        for bounds in ({"areas": ["cyber"]}, {"ceiling": "GREEN"}):
+            assert 200 == Reading(desks, **bounds).get(path, **{"If-None-Match": tag}).status_code
         for to, tlp in (([READER], "AMBER"), (["*"], "GREEN")):
             tag = tool.get(path).headers["etag"]
             desks.publish(ISSUER, to, payload=content(("phone", PHONE)), tlp=tlp)
@@ -607,11 +666,12 @@ def test_ended_between_two_parts(desks: Desks) -> None:
         bounds = misp.bounds_of(desks.hub.directory, caller)
         found = misp.entries(conn, desks.hub.directory, bounds, now=desks.hub.now())
     part = tool.get("hashes.csv").content
+    seqs = [each.seqs for each in found]
 
-    assert part == asyncio.run(_hashes(desks.hub, caller, found))
+    assert part == asyncio.run(_hashes(desks.hub, caller, seqs))
     tool.end()
     with pytest.raises(Unauthorized):
-        asyncio.run(_hashes(desks.hub, caller, found))
+        asyncio.run(_hashes(desks.hub, caller, seqs))
 
 
 def test_many_are_asked_in_parts(desks: Desks, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,13 +64,13 @@ def test_own_bulletins(shared: Desks) -> None:
 def test_feed_pages(shared: Desks) -> None:
     """Pages follow one another without gap or repeat, own and everyone's merged in log order."""
     lines = [
-        shared.publish(ISSUER, ["vn-cert"]) if number % 2 else shared.publish(ISSUER, ["*"], tlp="CLEAR")
+        shared.publish(ISSUER, ["th-police"]) if number % 2 else shared.publish(ISSUER, ["*"], tlp="CLEAR")
         for number in range(7)
     ]
     path: str | None = f"/v1/bulletins?after={seq_of(shared, lines[0]) - 1}&limit=3&from={ISSUER}"
     found, pages = [], 0
     while path is not None:
-        answer = shared.get(path, "vn-cert")
+        answer = shared.get(path, "th-police")
         found += [json.loads(row)["line"] for row in answer.text.splitlines()]
         pages += 1
         path = answer.links["next"]["url"] if "next" in answer.links else None
@@ -81,10 +81,10 @@ def test_feed_pages(shared: Desks) -> None:
 
 def test_full_page_at_the_end(shared: Desks) -> None:
     """A page that is exactly full names a next one, which is empty."""
-    line = shared.publish(ISSUER, ["la-customs"])
+    line = shared.publish(ISSUER, ["la-police"])
 
-    full = shared.get(f"/v1/bulletins?after={seq_of(shared, line) - 1}&limit=1", "la-customs")
-    rest = shared.get(full.links["next"]["url"], "la-customs")
+    full = shared.get(f"/v1/bulletins?after={seq_of(shared, line) - 1}&limit=1", "la-police")
+    rest = shared.get(full.links["next"]["url"], "la-police")
 
     assert str(seq_of(shared, line)) == full.headers["lintas-cursor"]
     assert (200, b"") == (rest.status_code, rest.content)
@@ -96,7 +96,7 @@ def test_full_page_at_the_end(shared: Desks) -> None:
         ("topic=cyber", [0, 1]),
         ("topic=cyber.malware", [1]),
         ("kind=advisory", [2]),
-        ("from=id-cert", [0, 1, 2]),
+        ("from=id-police", [0, 1, 2]),
         ("from=th-cert", []),
         ("topic=cyber&kind=alert", [0, 1]),
         ("topic=wildlife", []),
@@ -105,13 +105,13 @@ def test_full_page_at_the_end(shared: Desks) -> None:
 def test_feed_filters(shared: Desks, query: str, expected: list[int]) -> None:
     """A filter keeps what it names; a topic covers its sub-topics."""
     lines = [
-        shared.publish("id-cert", ["tl-police"]),
-        shared.publish("id-cert", ["tl-police"], topic="cyber.malware"),
-        shared.publish("id-cert", ["tl-police"], topic="drugs", kind="advisory"),
+        shared.publish("id-police", ["tl-customs"]),
+        shared.publish("id-police", ["tl-customs"], topic="cyber.malware"),
+        shared.publish("id-police", ["tl-customs"], topic="drugs", kind="advisory"),
     ]
     after = seq_of(shared, lines[0]) - 1
 
-    rows = shared.rows(f"/v1/bulletins?after={after}&{query}", "tl-police")
+    rows = shared.rows(f"/v1/bulletins?after={after}&{query}", "tl-customs")
 
     assert [row_of(shared, lines[number]) for number in expected] == rows
 
@@ -126,24 +126,24 @@ def test_feed_filter_by_reference(shared: Desks) -> None:
 
 def test_sending_is_recorded(shared: Desks) -> None:
     """Every page that carries something is the reader's event before it leaves; an empty one makes none."""
-    line = shared.publish(ISSUER, ["bn-cert"])
+    line = shared.publish(ISSUER, ["ph-cert"])
     seq = seq_of(shared, line)
 
-    shared.get(f"/v1/bulletins?after={seq - 1}", "bn-cert")
-    shared.get("/v1/bulletins?from=vn-cert", "bn-cert")
+    shared.get(f"/v1/bulletins?after={seq - 1}", "ph-cert")
+    shared.get("/v1/bulletins?from=th-police", "ph-cert")
 
-    [detail, *_] = shared.details(kind="bulletin.sent", party="bn-cert")
+    [detail, *_] = shared.details(kind="bulletin.sent", party="ph-cert")
     assert {"way": "feed", "from": seq, "to": seq, "count": 1} == detail
-    assert 1 == len([each for each in shared.details(kind="bulletin.sent", party="bn-cert") if each["from"] == seq])
+    assert 1 == len([each for each in shared.details(kind="bulletin.sent", party="ph-cert") if each["from"] == seq])
 
 
 def test_filtered_sending_names_what_was_sent(shared: Desks) -> None:
     """Behind a filter the range does not tell what was sent, so the record names the ids."""
-    line = shared.publish(ISSUER, ["bn-police"])
+    line = shared.publish(ISSUER, ["mm-police"])
 
-    shared.get(f"/v1/bulletins?after={seq_of(shared, line) - 1}&topic=cyber", "bn-police")
+    shared.get(f"/v1/bulletins?after={seq_of(shared, line) - 1}&topic=cyber", "mm-police")
 
-    detail = shared.details(kind="bulletin.sent", party="bn-police")[0]
+    detail = shared.details(kind="bulletin.sent", party="mm-police")[0]
     assert [line.id] == detail["ids"]
     assert 64 == len(detail["filter"])
 

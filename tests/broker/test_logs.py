@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import logging
@@ -188,6 +189,7 @@ def test_scene_leaves_no_trace(output: tuple[str, Path, Path], few: Template, tm
     reader.subscribe(f"s-{marker}")
     reader.set_webhook(f"s-{marker}", f"https://receiver.invalid/{marker}")
     reader.set_watch(f"w-{marker}", [("domain", f"{marker}.example")])
+    tool = reader.issue_read_token(f"t-{marker}")
     code = admin.order("invite", {"agency": "bn-customs"}).code
     admin.admin_events(limit=100)
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}) as http:
@@ -202,7 +204,10 @@ def test_scene_leaves_no_trace(output: tuple[str, Path, Path], few: Template, tm
                 headers={"Content-Type": f"application/{BULLETIN}"},
             ).status_code,
             http.request("GET", "/v1/keys", headers={"Authorization": f"Bearer {token[:-4]}AAAA"}).status_code,
+            http.get("/v1/bulletins", headers={"Authorization": f"Bearer {tool.text}"}).status_code,
+            http.get("/misp/manifest.json", auth=("lintas", tool.text + "A")).status_code,
         ]
+        assert 200 == http.get("/misp/hashes.csv", auth=("lintas", tool.text)).status_code
     with Store(read_settings({}, data=str(data)).database).write() as conn:
         conn.execute(text("ALTER TABLE line RENAME TO line_gone"))
     broken = httpx.post(f"{url}/v1/bulletins", content=line.raw, headers={"Content-Type": f"application/{BULLETIN}"})
@@ -232,6 +237,9 @@ def test_scene_leaves_no_trace(output: tuple[str, Path, Path], few: Template, tm
             line.id,
             token,
             token[-40:],
+            tool.id,
+            tool.text[-40:],
+            base64.b64encode(f"lintas:{tool.text}".encode()).decode()[12:52],
             str(code),
             secret,
             key.rpartition("+")[2],

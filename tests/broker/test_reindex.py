@@ -12,7 +12,7 @@ from sqlalchemy import delete, insert, select, update
 from broker.cli import cli
 from broker.hub import open_hub
 from broker.reindex import check, reindex
-from broker.store import tables
+from broker.store import log, rollup, tables
 from broker.store.engine import Connection
 from lintas.errors import BadSettings
 from lintas.header import ORDER
@@ -96,6 +96,21 @@ def test_nothing_to_be_done(filled: Desks) -> None:
     assert (0, "The database is at this version's schema already.\n") == (done.exit_code, done.output)
     with hub.store.read() as conn:
         assert before == rows(conn)
+
+
+def test_recount(filled: Desks) -> None:
+    """`migrate --recount` counts the console's figures anew, all of the log."""
+    hub = filled.hub
+    with hub.store.write() as conn:
+        size, _ = log.head(conn)
+        rollup.recount(conn, size)
+        conn.execute(update(tables.rollup).values(count=tables.rollup.c.count + 1))
+
+    done = CliRunner().invoke(cli, ["migrate", "--recount", "--data", str(hub.settings.data)])
+
+    assert 0 == done.exit_code
+    with hub.store.read() as conn:
+        assert (size, True) == (rollup.size(conn), rollup.fits(conn))
 
 
 def test_lists_alone(desks: Desks) -> None:

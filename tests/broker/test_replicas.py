@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import threading
 import time
@@ -15,7 +16,9 @@ import httpx
 import pytest
 
 from broker import lifecycle, retention, writer
+from broker.app import build_app
 from broker.keyfile import add_log_key
+from broker.limits import STRANGERS
 from broker.retention import Run
 from broker.signer import LogSigner
 from broker.store import log
@@ -371,9 +374,13 @@ def rotated(desks: Desks, party: str) -> SigningKey:
 
 def post_token(desks: Desks, party: str, key: SigningKey) -> httpx.Response:
     """Read with a token of this key."""
+    return desks.http.get(f"{desks.url}/v1/keys", headers={"Authorization": f"Bearer {token_of(desks, party, key)}"})
+
+
+def token_of(desks: Desks, party: str, key: SigningKey) -> str:
+    """Return a token to read, signed with this key."""
     session = desks.session(party)
-    raw = session.sign_line(TOKEN, b"", key=key, exp=session.now() + 300, scope="read").raw.decode()
-    return desks.http.get(f"{desks.url}/v1/keys", headers={"Authorization": f"Bearer {raw}"})
+    return session.sign_line(TOKEN, b"", key=key, exp=session.now() + 300, scope="read").raw.decode()
 
 
 def post_bulletin(desks: Desks, party: str, key: SigningKey) -> httpx.Response:
@@ -414,6 +421,27 @@ def test_key_that_is_new_here(
     answer = post(pair.second, party, new)
 
     assert answer.status_code in (200, 201), answer.text
+
+
+def test_address_in_debt_costs_no_look(pair: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that is not known here, from an address in debt, is refused without a look at the log."""
+    hub = pair.second.hub
+    mute(hub, monkeypatch)
+    new = rotated(pair.first, FOURTH)
+    token = token_of(pair.second, FOURTH, new)
+    app = build_app(hub)
+
+    async def ask(address: str) -> httpx.Response:
+        transport = httpx.ASGITransport(app=app, client=(address, 1))
+        async with httpx.AsyncClient(transport=transport, base_url=pair.second.url) as http:
+            return await http.get("/v1/keys", headers={"Authorization": f"Bearer {token}"})
+
+    app.state.limits.charge_address("203.0.113.9", 2 * STRANGERS.burst)
+    refused = asyncio.run(ask("203.0.113.9"))
+    has_looked = new.kid in hub.directory.keys
+    answer = asyncio.run(ask("203.0.113.10"))
+
+    assert (429, False, 200) == (refused.status_code, has_looked, answer.status_code)
 
 
 def test_unknown_key_everywhere(pair: Replicas) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, text
+from sqlalchemy.event import listen
 
 from broker import rollup as stepping
 from broker.batch import Batch, Head
 from broker.hub import Hub
 from broker.store import audit, log, rollup, tables
 from broker.store.engine import Connection
-from broker.store.rollup import DAY, HOUR, HOUR_US, Cell, Wanted
+from broker.store.rollup import DAY, HOUR_US, Cell, Wanted
 from lintas.directory import Directory
 from lintas.event import US_PER_S
 
@@ -71,21 +73,27 @@ def test_cells_are_what_is_there(filled: Connection, upto: int) -> None:
     assert expected == {bound: rollup.cells(filled, None, bound, upto) for bound in bounds}
 
 
-@pytest.mark.parametrize("width", [HOUR, DAY])
-def test_bars_are_what_is_there(filled: Connection, width: int) -> None:
-    """The bars of a filter hold its events by hour or day, whatever is rolled up."""
+@pytest.mark.parametrize("span_us", [30 * US_PER_S, HOUR_US, DAY * HOUR_US])
+@pytest.mark.parametrize("topics", [None, frozenset({"drugs"})])
+def test_bars_are_what_is_there(filled: Connection, span_us: int, topics: frozenset[str] | None) -> None:
+    """The bars of a filter hold its events by half a minute, hour or day, whatever is rolled up."""
     size, _ = log.head(filled)
     rollup.roll_up(filled, 0, 80)
-    wanted = Wanted(9, size - 3, parties=frozenset({"my-police"}), kinds=frozenset({"view.read", "bulletin.refused"}))
+    kinds = frozenset({"view.read", "bulletin.refused", "bulletin.accepted"})
+    wanted = Wanted(9, size - 3, parties=frozenset({"my-police"}), kinds=kinds, topics=topics)
 
     rows = log.search(filled, log.EventFilter(party="my-police"), before=wanted.high, limit=1_000)
+    headers = audit.headers(filled, [row.seq for row in rows])
     expected = Counter(
-        (row.time // HOUR_US // width * width, row.kind)
+        (row.time // span_us * span_us, row.kind)
         for row in rows
-        if row.seq >= wanted.low and row.kind in (wanted.kinds or ())
+        if row.seq >= wanted.low
+        and row.kind in kinds
+        and (topics is None or headers.get(row.seq, ("", 0))[0] in topics)
     )
 
-    assert dict(expected) == rollup.bars(filled, wanted, width, 80)
+    assert expected
+    assert dict(expected) == rollup.bars(filled, wanted, span_us, 80)
 
 
 @pytest.mark.parametrize("newest", [True, False])
@@ -128,3 +136,55 @@ def test_follows_the_head_in_steps(small_hub: Hub) -> None:
         total = sum(rollup.cells(conn, None, (0, size), rollup.size(conn)).values())
 
     assert ([0, size - 2 * A_COMMIT, size - A_COMMIT], size) == (sizes, total)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE rollup SET count = count + 1 WHERE width = 1 AND kind = 'view.read' AND party = '*'",
+        "UPDATE rollup SET tlp_rank = 5 WHERE width = 24 AND tlp_rank = 2",
+        "DELETE FROM rollup WHERE width = 672 AND topic = 'drugs'",
+        "UPDATE rolled SET size = size - 1",
+        "UPDATE rolled SET size = 1000000",
+    ],
+)
+def test_what_does_not_fit_is_found_and_counted_anew(filled: Connection, statement: str) -> None:
+    """Counts of any width that are not those of the log are found; counted anew they are what they were."""
+    size, _ = log.head(filled)
+    rollup.roll_up(filled, 0, 90)
+    before = rollup.fits(filled)
+    filled.execute(text(statement))
+    spoilt = rollup.fits(filled)
+    rollup.recount(filled, size)
+
+    assert [True, False, True] == [before, spoilt, rollup.fits(filled)]
+    assert size == rollup.size(filled)
+    assert counted(filled, 0, size) == rollup.cells(filled, None, (0, size), size)
+
+
+def test_nothing_fits_nothing(filled: Connection) -> None:
+    """A log that is not rolled up yet has counts that fit."""
+    assert rollup.fits(filled)
+
+
+def test_beginning_of_an_id_is_looked_up(filled: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events about lines whose ids begin so are found by the index; without it they are the same."""
+    seqs = [log.head(filled)[0] + number for number in range(6)]
+    for seq, object_id in zip(seqs, ("ab-1", "ab_1", "aB-1", "abz", "ab", "ac"), strict=True):
+        batch = Batch(filled, Head.load(filled), Directory(""), now_us=log.head(filled)[1] + seq)
+        batch.append("bulletin.opened", "my-police", object_id=object_id, detail={})
+        batch.finish()
+    asked: list[tuple[str, Any]] = []
+    listen(filled, "before_cursor_execute", lambda *each: asked.append(each[2:4]))
+    found = [row.seq for row in audit.about(filled, "ab", Wanted())]
+    statement, values = asked[-1]
+    is_postgres = filled.dialect.name == "postgresql"
+    if is_postgres:
+        filled.execute(text("SET LOCAL enable_seqscan = off"))
+    plan = str(filled.exec_driver_sql(f"EXPLAIN {'' if is_postgres else 'QUERY PLAN'} {statement}", values).all())
+
+    assert [seqs[place] for place in (4, 3, 1, 0)] == found
+    assert re.search(r"SEARCH event USING INDEX ix_event_object_seq \(object>|Index Cond: \(\(object >= ", plan), plan
+    if is_postgres:
+        monkeypatch.setattr(audit, "sorts_by_bytes", lambda _conn: False)
+        assert found == [row.seq for row in audit.about(filled, "ab", Wanted())]

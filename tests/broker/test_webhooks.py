@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from nacl.signing import VerifyKey
@@ -391,6 +391,26 @@ def test_standing_is_asked_when_recorded(pushing: Pushing) -> None:
 def void_code(refusal: Refusal | None) -> str | None:
     """Return the code of a refusal as a value that is none."""
     return refusal.code if refusal else None
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_broken_off_while_news_come(turns: int) -> None:
+    """News of the same moment, or of any turn of the loop before it, do not keep a webhook from being broken off."""
+    hook = webhook_rows.Webhook(READER, "feed", "https://receiver.example/", "active", 0, 0, None, None, 0, "")
+
+    async def play() -> tuple[bool, object]:
+        push = Push(cast("Hub", None), Outbound(()), hook)
+        resting = asyncio.create_task(push._rest(60))
+        for _ in range(4):
+            await asyncio.sleep(0)
+        push.news.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        is_resting = resting.cancel()
+        [found] = await asyncio.gather(resting, return_exceptions=True)
+        return is_resting, type(found)
+
+    assert asyncio.run(play()) in ((True, asyncio.CancelledError), (False, type(None)))
 
 
 def test_recorded_before_and_after(pushing: Pushing) -> None:

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from lintas.receipt import check_receipt, parse_receipt
-from tests.console.conftest import REGISTRAR, Console, Pages, fits, violations
+from tests.console.conftest import LOOKS, REGISTRAR, Console, Pages, fits, violations
 
 OFFICER, OTHER = "my-police", "sg-fiu"
 
@@ -31,10 +31,9 @@ def shown(page: Page) -> int:
     return int(found[1].replace("\u202f", ""))
 
 
-@pytest.mark.parametrize("size", ["desk", "laptop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_everyone_can_use_the_page(pages: Pages, size: str, scheme: Literal["light", "dark"]) -> None:
-    """The list with an open entry has no barrier that axe knows and fits its window, at every size, light and dark."""
+    """The list with an open entry has no barrier that axe knows and fits its window, whatever its size."""
     page = pages.signed_in(REGISTRAR, size=size, scheme=scheme)
     page.goto("/console/audit?outcome=accepted&entry=5")
 

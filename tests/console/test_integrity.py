@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -17,7 +17,7 @@ from broker.store.engine import Connection
 from lintas.checkpoint import Checkpoint, format_checkpoint, parse_add_checkpoint
 from lintas.evidence import Conflict, judge_conflict
 from lintas.note import parse_vkey, sign_note, unb64
-from tests.console.conftest import REGISTRAR, SIZES, Console, Pages, fits, violations
+from tests.console.conftest import LOOKS, REGISTRAR, Console, Pages, fits, violations
 from tests.vectors.make import FILES, OTHER
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -421,9 +421,8 @@ def test_without_script(console: Console, pages: Pages) -> None:
     expect(page.get_by_role("button", name="Check in this browser")).to_be_hidden()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
-def test_accessible(size: str, scheme: str, console: Console, pages: Pages) -> None:
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
+def test_accessible(size: str, scheme: Literal["light", "dark"], console: Console, pages: Pages) -> None:
     """Axe finds nothing, and nothing is wider than the window: pinned and checked, with an entry."""
     page = pages.signed_in(REGISTRAR, size=size, scheme=scheme)
     page.goto(f"{PAGE}?seq=1")

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import expect
 
-from tests.console.conftest import REGISTRAR, Console, Pages, fits, violations
+from tests.console.conftest import LOOKS, REGISTRAR, Console, Pages, fits, violations
 
 OFFICER = "my-police"
 
@@ -134,10 +134,9 @@ def test_other_site_cannot_ask(console: Console, pages: Pages) -> None:
     expect(page.locator(".who")).to_contain_text(OFFICER)
 
 
-@pytest.mark.parametrize("size", ["desk", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_everyone_can_use_the_page(console: Console, pages: Pages, size: str, scheme: Literal["light", "dark"]) -> None:
-    """The pages of signing in have no barrier that axe knows, in light and dark, on desk and phone."""
+    """The pages of signing in have no barrier that axe knows, in light or dark, at every width."""
     page = pages.new(size=size, scheme=scheme)
     page.goto("/console/")
     assert ([], True) == (violations(page), fits(page))

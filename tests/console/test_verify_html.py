@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from broker.web.console import offline
 from lintas.note import b64
-from tests.console.conftest import SIZES, Console, fits, violations
+from tests.console.conftest import LOOKS, SIZES, Console, fits, violations
 from tests.vectors.make import (
     ACK_LINE,
     FORKED,
@@ -215,8 +215,7 @@ def test_paste_by_keyboard(saved: Offline) -> None:
     expect(page.locator("[data-loaded] li")).to_have_count(0)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_accessible(size: str, scheme: Any, saved: Offline) -> None:
     """Axe finds nothing with outcomes of every colour shown, and nothing is wider than the window."""
     width, height = SIZES[size]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -28,6 +27,7 @@ from lintas.state import State
 from lintas.strict import canonical
 from tests.conftest import enrol_few
 from tests.databases import Databases
+from tests.processes import warm
 
 KILLS = 5
 SEED = 20261127
@@ -95,8 +95,7 @@ def test_purge_killed_again_and_again(tmp_path: Path, databases: Databases) -> N
     settings = databases.settings(tmp_path / "hub")
     enrol(settings)
     key, chance = read_log_key(settings.log_key_file).verifier, random.Random(SEED)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["broker.cli", "tests.faults.test_kill_purge"])
+    context = warm()
     left: list[int] = []
     named: list[bytes] = []
     for kill in range(KILLS + 1):

@@ -7,12 +7,10 @@ released to it.
 
 from __future__ import annotations
 
-import multiprocessing
 import random
-import sqlite3
 import threading
 import time
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -21,23 +19,26 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from broker import exercise
+from broker.settings import read_settings
+from broker.store.engine import Store
 from lintas.client import Client
 from lintas.draft import read_draft
 from lintas.errors import LintasError, Unauthorized
 from lintas.keys import Identity, load_identity
 from lintas.state import State
 from tests.conftest import wait_until
-from tests.processes import free_port, start
+from tests.processes import free_port, start, warm
 
 SEED = 20261127
 KILLS = 12
 SETTLE_S = 30.0
 PUBLISHERS = ("id-police", "my-police", "th-police")
 STEADY = ("sg-fiu", "vn-police")
-KILLED = ("my-cert", "sg-cert")
-NARROWED, SUSPENDED, REVOKED = "th-cert", "ph-cert", "bn-cert"
+KILLED = ("my-cert", "sg-police")
+NARROWED, SUSPENDED, REVOKED = "th-cert", "ph-cert", "tl-customs"
 SUBSCRIBERS = (*STEADY, *KILLED, NARROWED, SUSPENDED, REVOKED)
 TOPICS = ("cyber.scam", "drugs")
 
@@ -66,7 +67,7 @@ class Subscriber:
 
     def start(self) -> None:
         """Begin a life."""
-        context = multiprocessing.get_context("forkserver")
+        context = warm()
         self._pipe, theirs = context.Pipe(duplex=False)
         self._process = context.Process(target=subscribe, args=(self.identity, self.state, theirs), daemon=True)
         self._process.start()
@@ -167,23 +168,24 @@ class Region:
 def feed_of(data: Path, agency: str) -> dict[str, tuple[int, str, bool]]:
     """Return what was released to an agency, in log order: id to (seq, topic, whether it recalls)."""
     query = (
-        "SELECT line.id, line.seq, line.topic, line.withdraws FROM recipient JOIN line USING (seq) "
-        "WHERE recipient.agency IN (?, '*') AND recipient.state = 'released' AND line.iss != ? ORDER BY line.seq"
+        "SELECT line.id, line.seq, line.topic, line.withdraws FROM recipient JOIN line USING (seq) WHERE "
+        "recipient.agency IN (:agency, '*') AND recipient.state = 'released' AND line.iss != :agency ORDER BY line.seq"
     )
-    with closing(sqlite3.connect(f"file:{data / 'hub.db'}?mode=ro", uri=True)) as database:
-        return {row[0]: (row[1], row[2], bool(row[3])) for row in database.execute(query, (agency, agency))}
+    return {row[0]: (row[1], row[2], bool(row[3])) for row in rows_of(data, query, agency)}
 
 
 def sent_to(data: Path, agency: str) -> set[int]:
     """Return the log indexes of the bulletins that the hub recorded as sent to an agency."""
-    with closing(sqlite3.connect(f"file:{data / 'hub.db'}?mode=ro", uri=True)) as database:
-        return {row[0] for row in database.execute("SELECT seq FROM delivery WHERE agency = ?", (agency,))}
+    return {row[0] for row in rows_of(data, "SELECT seq FROM delivery WHERE agency = :agency", agency)}
 
 
-@pytest.fixture(scope="session")
-def exercise_template(region_template: Path) -> Path:
-    """The storm is of the whole region."""
-    return region_template
+def rows_of(data: Path, query: str, agency: str) -> Sequence[Any]:
+    """Ask the hub's own database about an agency."""
+    store = Store(read_settings({}, data=str(data)).database)
+    with store.read() as conn:
+        found = conn.execute(text(query), {"agency": agency}).all()
+    store.close()
+    return found
 
 
 @pytest.fixture
@@ -215,7 +217,7 @@ class Storm:
             publisher.start()
         changes = dict(zip((3, 5, 7), self.changes(), strict=True))
         for number in range(KILLS):
-            time.sleep(self.chance.uniform(0.3, 1.2))
+            time.sleep(self.chance.uniform(0.1, 0.5))
             killed = self.subscribers[KILLED[number % len(KILLED)]]
             killed.kill()
             killed.start()

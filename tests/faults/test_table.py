@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import multiprocessing
 import re
 import signal
 import tempfile
@@ -33,6 +32,7 @@ from tests.broker.conftest import Desks, Template
 from tests.conftest import ShiftedClock, wait_until
 from tests.faults.injection import APPLIED, KILLED, LOST, Injector, inject
 from tests.faults.plays import READER, SOON, WAITING, WRITES, Act, Answer, Stage, World, Write, grant
+from tests.processes import warm
 from tests.witnesses import TWO_OF_THREE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -192,8 +192,7 @@ def test_killed_at_a_write(few: Template, tmp_path: Path, writes: list[Write]) -
     data, clock = few.copy(tmp_path / "hub"), ShiftedClock()
     with opened(few, data, clock) as (stage, _):
         acts = [(each, each.play(stage)) for each in writes]
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.test_table"])
+    context = warm()
     settings = settings_of(data)
     key, ends = read_log_key(settings.log_key_file).verifier, []
     store = Store(settings.database)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from lintas.checkpoint import open_checkpoint
 from lintas.note import ALGORITHM_COSIGNATURE, parse_signer_key
 from lintas.state import State
 from tests.conftest import ExerciseHub, ShiftedClock
+from tests.databases import Databases
 from tests.witnesses import publish, serve
 
 PARTY = "th-cert"
@@ -85,11 +85,11 @@ def running(line: Line) -> Iterator[str]:
 
 @pytest.mark.parametrize("is_forked", [False, True])
 def test_killed_between_persist_and_post(
-    exercise_data: Path, clock: ShiftedClock, tmp_path: Path, *, is_forked: bool
+    exercise_data: Path, clock: ShiftedClock, tmp_path: Path, databases: Databases, *, is_forked: bool
 ) -> None:
     """What it persisted stands: after the kill it cosigns what extends that, and refuses a fork with exit code 3."""
     key_file = tmp_path / "w.key"
-    fork_data = Path(shutil.copytree(exercise_data, tmp_path / "fork"))
+    fork_data = databases.copy(exercise_data, tmp_path / "fork")
     line = Line()
     with serve(exercise_data, clock) as hub, running(line) as url:
         environ = _environ(hub, url)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from lintas.line import Line, parse, sign
 from lintas.state import State
 from lintas.strict import b64u, canonical
 from tests.conftest import ExerciseHub, ShiftedClock, served
+from tests.databases import Databases
 
 HUB = "exercise.lintas.example-k3v9q2xa"
 NOW = 1_795_467_600
@@ -317,9 +317,17 @@ def serving(data: Path, clock: Clock) -> Iterator[ExerciseHub]:
 
 
 @pytest.fixture
-def hostile(exercise_hub: ExerciseHub, middle: Middle, way: str, party: str, tmp_path: Path) -> Iterator[Hostile]:
-    """The client of a party behind a middle; it has synced once. `twin` serves a copy of the hub made before that."""
-    copy = shutil.copytree(exercise_hub.data, tmp_path / "twin")
+def hostile(
+    exercise_hub: ExerciseHub,
+    middle: Middle,
+    way: str,
+    party: str,
+    tmp_path: Path,
+    *,
+    exercise_template: Path,
+    databases: Databases,
+) -> Iterator[Hostile]:
+    """The client of a party behind a middle; it has synced once. `twin` serves a copy of the hub as it was before."""
     identity = exercise_hub.identity(party)
     state = State(exercise_hub.data / "hostile.state", log_key=identity.hub.log_key)
     client: Any
@@ -329,7 +337,11 @@ def hostile(exercise_hub: ExerciseHub, middle: Middle, way: str, party: str, tmp
         client = Awaited(AsyncClient(identity, state, clock=exercise_hub.clock, transport=AsyncMiddle(middle)))
     client.sync()
     with ExitStack() as stack:
-        yield Hostile(exercise_hub, middle, client, state, lambda: stack.enter_context(serving(copy, now_us)))
+
+        def twin() -> ExerciseHub:
+            return stack.enter_context(serving(databases.copy(exercise_template, tmp_path / "twin"), now_us))
+
+        yield Hostile(exercise_hub, middle, client, state, twin)
         client.close()
 
 
@@ -396,9 +408,12 @@ def _later_checkpoint(client: Client) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def recording(exercise_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """A recording, made once a run."""
-    data = shutil.copytree(exercise_template, tmp_path_factory.mktemp("recording") / "hub")
+    # Asked for only here: a test that reads the recording alone has no database, and is not run again on Postgres.
+    databases: Databases = request.getfixturevalue("databases")
+    exercise_template: Path = request.getfixturevalue("exercise_template")
+    data = databases.copy(exercise_template, tmp_path_factory.mktemp("recording") / "hub")
     with serving(data, now_us) as hub:
         police, reader = hub.client("my-police"), hub.client("sg-fiu")
         lines = [police.sign(draft(title)) for title in ("first", "second")]

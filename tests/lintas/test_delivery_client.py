@@ -75,6 +75,20 @@ def test_received_is_told_later(hostile: Hostile, draft: Draw) -> None:
     assert "received" in before.steps
 
 
+@both_ways
+def test_received_though_the_hub_dies(hostile: Hostile, draft: Draw) -> None:
+    """A hub that dies while it is told takes nothing back: the page is taken over, and told of with the next."""
+    published = publish(hostile, draft, "one")
+    page = hostile.client.pull()
+    hostile.middle.cut = 2
+    hostile.client.confirm(page)
+    hostile.middle.requests.clear()
+    items = list(hostile.client.follow(once=True))
+
+    assert ([published.id], []) == ([item.id for item in page.items], items)
+    assert (0, 1) == (hostile.middle.cut, len(posts(hostile, "/feed/cursor")))
+
+
 def test_feed_token_has_least_scope(hostile: Hostile, draft: Draw) -> None:
     """What only reads carries a token to read; a token that may move cursors goes with their moves alone."""
     scopes: dict[str, str | None] = {}

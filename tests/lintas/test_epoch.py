@@ -173,12 +173,14 @@ def test_what_goes_on() -> None:
         "log.opened": ("*", {}),
         "log.key": ("*", {}),
         "order.accepted": ("my-police", {"act": "watch"}),
+        "token.issued": ("my-police", {}),
+        "token.ended": ("my-police", {}),
         "key.revoked": ("*", {}),
     }
     events = [Event(kind, 1, party, 1, "line", detail) for kind, (party, detail) in said.items()]
     orders = [Event("order.accepted", 1, "admin/registrar", 1, "line", {"act": act}) for act in ("log-key", "grant")]
 
-    assert [False, False, False, True] == [goes_on(each) for each in events]
+    assert [False] * 5 + [True] == [goes_on(each) for each in events]
     assert [False, True] == [goes_on(each) for each in orders]
 
 

@@ -17,9 +17,9 @@ from lintas.errors import (
     Recalled,
     Refusal,
     Trouble,
-    from_problem,
     kebab,
 )
+from lintas.problems import from_problem
 
 CLASSES = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, LintasError)]
 BRANCHES = (Refusal, Evidence, Trouble)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lintas.errors import MalformedPayload, UnknownRecipient
-from lintas.handling import Recipient, explain, resolve
+from lintas.handling import resolve
 
 PARTNERS = ("id-police", "kh-police", "my-cert", "my-police", "sg-cert", "th-police")
 COMMUNITIES = {
@@ -27,13 +27,6 @@ def resolved(
     """Resolve within the partners and communities above."""
     return resolve(
         release_to=release_to, exclude=exclude, issuer=issuer, tlp=tlp, communities=COMMUNITIES, partners=PARTNERS
-    )
-
-
-def explained(release_to: Sequence[str], *, exclude: Sequence[str] = (), tlp: str = "AMBER") -> tuple[Recipient, ...]:
-    """Explain within the partners and communities above."""
-    return explain(
-        release_to=release_to, exclude=exclude, issuer="my-police", tlp=tlp, communities=COMMUNITIES, partners=PARTNERS
     )
 
 
@@ -136,31 +129,18 @@ def test_a_partner_wins_over_a_community_of_its_name() -> None:
     assert resolved(["sg-cert"]) == ("sg-cert",)
 
 
-def test_each_recipient_is_explained_by_the_names_it_came_through() -> None:
-    """The writer sees why an agency is on the list."""
-    actual = explained(["police-desks", "th-police", "certs"], exclude=["id-police", "kh-police", "sg-cert"])
-
-    assert actual == (Recipient("my-cert", ("certs",)), Recipient("th-police", ("police-desks", "th-police")))
-
-
-def test_everyone_is_explained_by_the_name_that_means_it() -> None:
-    """The open list shows which name opened it."""
-    assert explained(["certs", "asean-all"], tlp="GREEN") == (Recipient("*", ("asean-all",)),)
-
-
 NAMES = st.sampled_from([*PARTNERS, *COMMUNITIES, "*"])
 
 
 @given(st.lists(NAMES, max_size=4), st.lists(NAMES, max_size=3), st.sampled_from(["CLEAR", "AMBER"]))
 def test_nobody_excluded_is_ever_on_the_list(release_to: list[str], exclude: list[str], tlp: str) -> None:
-    """Whatever is combined: sorted partners, neither excluded nor the issuer; the explanation names the same."""
+    """Whatever is combined: sorted partners, neither excluded nor the issuer."""
     try:
         actual = resolved(release_to, exclude=exclude, tlp=tlp)
     except UnknownRecipient:
         return
     excluded = {"my-police"}.union(*({name} if name in PARTNERS else reach(name) for name in exclude))
 
-    assert actual == tuple(each.agency for each in explained(release_to, exclude=exclude, tlp=tlp))
     assert actual == ("*",) or list(actual) == sorted({*PARTNERS}.intersection(actual) - excluded)
 
 

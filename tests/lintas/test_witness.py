@@ -21,6 +21,7 @@ from lintas.request import Operation, Request, Response
 from lintas.state import State
 from lintas.witness import Attended, attend
 from tests.conftest import ExerciseHub, ShiftedClock
+from tests.databases import Databases
 from tests.witnesses import LINES, STRANGER, TWO_OF_THREE, WITNESSES, cosigned, publish, serve, watcher
 
 POLICY = parse_policy(TWO_OF_THREE.encode())
@@ -28,10 +29,12 @@ STRICT = parse_policy(f"{LINES}group g all w0 w1 w2\nquorum g\n".encode())
 
 
 @pytest.fixture(scope="module")
-def hub(exercise_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExerciseHub]:
+def hub(
+    exercise_template: Path, tmp_path_factory: pytest.TempPathFactory, databases: Databases
+) -> Iterator[ExerciseHub]:
     """A hub that asks two of three witnesses, shared by the tests of this module: they only add to its log."""
-    data = shutil.copytree(exercise_template, tmp_path_factory.mktemp("witnessed") / "hub")
-    with serve(Path(data), ShiftedClock()) as found:
+    data = databases.copy(exercise_template, tmp_path_factory.mktemp("witnessed") / "hub")
+    with serve(data, ShiftedClock()) as found:
         yield found
 
 

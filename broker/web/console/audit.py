@@ -220,12 +220,13 @@ def _list(conn: Connection, hub: Hub, visitor: Visitor, asked: Asked, size: int)
     scope = wanted.parties if asked.q and not asked.party else _scope(visitor)
     counted = facets.count(rollup.cells(conn, scope, (wanted.low, wanted.high), upto), asked)
     begin, end = _times(conn, wanted.low, wanted.high)
-    bars = rollup.bars(conn, wanted, histogram.width_for(begin, end), upto)
+    span = histogram.span_for(begin, end, wanted.high - wanted.low)
+    bars = rollup.bars(conn, wanted, span, upto)
     return Listing(
         rows,
         _headers(conn, rows),
         counted,
-        histogram.bars(bars, begin, end),
+        histogram.bars(bars, begin, end, span),
         has_newer=has_newer,
         has_older=has_older,
         is_cut=False,

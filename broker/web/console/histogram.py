@@ -1,4 +1,4 @@
-"""Events over time, as bars that lead to their hours or days. Pure: figures in, a drawing out."""
+"""Events over time, as bars that lead to their time, seconds to days. Pure: figures in, a drawing out."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
-from broker.store.rollup import DAY, HOUR, HOUR_US
+from broker.store.rollup import DAY, HOUR_US
 from broker.web.console.words import number
 from lintas.event import KINDS, US_PER_S
 
 HOURS_SHOWN_MAX = 4 * DAY
 BARS_MAX = 120
+SPANS_S = (1, 5, 10, 30, 60, 120)
+"""Seconds a bar has where hours say too little: the shortest that needs no more than BARS_MAX bars."""
+
+FINE_EVENTS_MAX = 20_000
+"""Events that are counted one by one for such bars."""
+
 HEIGHT = 60
 STEP = 10
 """Units of the drawing a bar takes; it is stretched to the width of the page."""
@@ -32,24 +38,26 @@ class Bar:
     bad: int
 
 
-def width_for(begin_us: int, end_us: int) -> int:
-    """Return how wide a counted span is for such a time, in hours."""
-    return HOUR if end_us - begin_us <= HOURS_SHOWN_MAX * HOUR_US else DAY
+def span_for(begin_us: int, end_us: int, events: int) -> int:
+    """Return how much time (microseconds) is counted together where so many events span such a time."""
+    for span_s in SPANS_S:
+        if end_us - begin_us <= BARS_MAX * span_s * US_PER_S and events <= FINE_EVENTS_MAX:
+            return span_s * US_PER_S
+    return HOUR_US if end_us - begin_us <= HOURS_SHOWN_MAX * HOUR_US else DAY * HOUR_US
 
 
-def bars(counts: Mapping[tuple[int, str], int], begin_us: int, end_us: int) -> list[Bar]:
-    """Return every bar of a time; `counts` are by span and kind. A long time has several days a bar."""
-    width = width_for(begin_us, end_us)
-    first, last = begin_us // (width * HOUR_US), max(begin_us, end_us - 1) // (width * HOUR_US)
-    together = -(-(last - first + 1) // BARS_MAX)
+def bars(counts: Mapping[tuple[int, str], int], begin_us: int, end_us: int, span_us: int) -> list[Bar]:
+    """Return every bar of a time; `counts` are by begin of the span and kind. A long time has several spans a bar."""
+    first, last = begin_us // span_us, max(begin_us, end_us - 1) // span_us
+    together = -(-(last - first + 1) // (BARS_MAX + 1))
     found, bad = Counter[int](), Counter[int]()
-    for (start, kind), count in counts.items():
-        place = (start // width - first) // together
+    for (start_us, kind), count in counts.items():
+        place = (start_us // span_us - first) // together
         found[place] += count
         bad[place] += count if KINDS[kind] in BAD else 0
-    span = together * width * HOUR_US
-    begins = [(first * width * HOUR_US) + place * span for place in range(-(-(last - first + 1) // together))]
-    return [Bar(begin, begin + span, found[place], bad[place]) for place, begin in enumerate(begins)]
+    wide = together * span_us
+    begins = [first * span_us + place * wide for place in range(-(-(last - first + 1) // together))]
+    return [Bar(begin, begin + wide, found[place], bad[place]) for place, begin in enumerate(begins)]
 
 
 def drawing(shown: list[Bar], address: Callable[[int, int], str]) -> Markup:
@@ -82,13 +90,13 @@ def drawing(shown: list[Bar], address: Callable[[int, int], str]) -> Markup:
 
 def title(bar: Bar) -> str:
     """Say what a bar shows."""
-    words = f"{_day(bar.begin)}: {number(bar.count)} events"
+    words = f"{_time(bar.begin)}: {number(bar.count)} events"
     return words + (f", {number(bar.bad)} refused or failed" if bar.bad else "")
 
 
-def _day(time_us: int) -> str:
+def _time(time_us: int) -> str:
     at = datetime.fromtimestamp(time_us // US_PER_S, UTC)
-    return f"{at.day} {at:%b %Y %H:%M}"
+    return f"{at.day} {at:%b %Y %H:%M}" + (f":{at:%S}" if at.second else "")
 
 
 def _height(count: int, top: int) -> float:

@@ -18,6 +18,12 @@ function setUpTheme() {
   });
 }
 
+// On a phone the bar is wider than the window: the page that one is on is in sight.
+function showPlace() {
+  const here = document.querySelector(".bar nav [aria-current]");
+  if (here) here.parentElement.scrollLeft = here.offsetLeft + here.offsetWidth / 2 - here.parentElement.clientWidth / 2;
+}
+
 // A page of the console as a document, or null when this page must be loaded instead (signed out, gone, away).
 function fetchPage(address) {
   return new Promise((resolve) => {
@@ -216,6 +222,7 @@ function setUpLive() {
 }
 
 setUpTheme();
+showPlace();
 setUpLive();
 setUpList();
 setUpFilters();
