@@ -242,8 +242,10 @@ async def submit_in_turns(hub: Hub, count: int) -> list[Done[Any]]:
     return await asyncio.gather(*waiting)
 
 
-def test_coroutines_share_a_commit(inner: Desks) -> None:
+def test_coroutines_share_a_commit(inner: Desks, monkeypatch: pytest.MonkeyPatch) -> None:
     """What coroutines submit while each turn of their loop brings more is handed over together."""
+    monkeypatch.setattr(writers, "GATHER_S_MAX", 60.0)
+
     done = asyncio.run(submit_in_turns(inner.hub, 20))
 
     assert 1 == len({each.signed and each.signed.size for each in done})
