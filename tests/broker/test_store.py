@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from broker.hub import Hub
 from broker.settings import Settings
-from broker.store import delivery, indicators, invites, lines, log, migrate
+from broker.store import delivery, engine, indicators, invites, lines, log, migrate
 from broker.store.engine import Store
 from broker.store.lines import Reader
 from broker.store.tables import line, recipient
@@ -516,3 +517,24 @@ def test_acknowledgements(store: Store) -> None:
 
     assert [("sg-fiu", "opened"), ("th-cert", "opened"), ("th-cert", "acknowledged")] == everyone
     assert [12, 14] == alone
+
+
+def test_connection_is_tried_once_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection to a server that was tried a moment ago is taken as it is; after that it is tried again."""
+    asked: list[object] = []
+    tried = WeakKeyDictionary[Any, float]()
+
+    def ping(conn: object) -> bool:
+        asked.append(conn)
+        return True
+
+    class Conn:
+        """Something to remember by."""
+
+    conn, other = Conn(), Conn()
+    found = [engine._ping(ping, tried, each) for each in (conn, conn, other)]  # type: ignore[arg-type]
+    monkeypatch.setattr(engine, "TRIED_S", 0.0)
+    found.append(engine._ping(ping, tried, conn))  # type: ignore[arg-type]
+
+    assert [True] * 4 == found
+    assert [conn, other, conn] == asked
