@@ -37,6 +37,8 @@ from tests.databases import Databases
 CHROMIUM = "/usr/bin/chromium"
 SWITCHES = [
     "--disable-gpu",
+    "--disable-software-rasterizer",
+    "--disable-gpu-compositing",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
