@@ -38,6 +38,9 @@ from tests.witnesses import TWO_OF_THREE
 ROOT = Path(__file__).resolve().parents[2]
 NOW = [each for each in WRITES if each.play not in (*WAITING, *SOON)]
 LINKS = [each for each in WRITES if each.play in SOON]
+OF_COMMANDS = {"INSERT former_line", "DELETE rollup"}
+"""Written for a hub that is stopped, in one transaction: `new-epoch`, killed by its own tests; `migrate --recount`."""
+
 KILLS = {"now": NOW, "links": LINKS, **{f"{each.name} later": [each] for each in WRITES if each.play in WAITING}}
 
 
@@ -240,7 +243,9 @@ def statements() -> set[str]:
 
 def test_every_write_is_in_the_table() -> None:
     """A statement that writes has a row in the table: one that is new in the store needs a play and a promise."""
-    assert statements() == {write.name for write in WRITES if write.name.split()[0] in ("INSERT", "UPDATE", "DELETE")}
+    played = {write.name for write in WRITES if write.name.split()[0] in ("INSERT", "UPDATE", "DELETE")}
+
+    assert statements() == played | OF_COMMANDS
 
 
 def test_table_is_documented() -> None:
