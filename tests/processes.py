@@ -22,7 +22,9 @@ from tests.conftest import wait_until
 
 PRELOADED = [
     "broker.cli",
+    "clients.cli",
     "tests.processes",
+    "tests.faults.test_kill_gateway",
     "tests.faults.test_kill_purge",
     "tests.faults.test_storm",
     "tests.faults.test_table",

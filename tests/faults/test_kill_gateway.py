@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 from collections import Counter
@@ -21,7 +20,7 @@ from clients.gateway.guard import read_tokens
 from clients.gateway.place import beside
 from tests.conftest import ExerciseHub, wait_until
 from tests.gateways import alert
-from tests.processes import free_port
+from tests.processes import free_port, warm
 
 PARTY, READER, OTHER = "sg-fiu", "id-police", "my-police"
 KILLS = 5
@@ -60,9 +59,7 @@ class Killed:
         }
         words = ["gateway", "--port", str(self.port), "--spool", str(self.spool), "--publish"]
         words += ["--topic", "cyber.scam", "--to", READER, "--tlp", "AMBER"]
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["broker.cli", "clients.cli", "tests.processes"])
-        self.process = context.Process(target=run, args=(environ, words), daemon=True)
+        self.process = warm().Process(target=run, args=(environ, words), daemon=True)
         self.process.start()
         wait_until(self.is_up)
 
