@@ -38,6 +38,7 @@ SEND = "send"
 LEAVE_S = 2.0
 """How long threads are waited for at the end: one that waits for the hub may be cut off, as by a kill."""
 
+WAKE_S = 1.0
 PAUSE_S_MAX = 60.0
 SWEEP_US = 60_000_000
 """How long what was deleted may still be read from the disk."""
@@ -111,7 +112,9 @@ class Gateway:
 
     def wait(self) -> None:
         """Wait until it ends; raise what ended it."""
-        self._ended.wait()
+        # A signal that comes just before an endless wait would not end it: Python looks at signals between steps alone.
+        while not self._ended.wait(WAKE_S):
+            pass
         if self._fault is not None:
             raise self._fault
 
