@@ -148,7 +148,8 @@ def test_rotation_at_one(replicas: Replicas) -> None:
 
     refused, answer = second.post(line), first.post(line)
 
-    assert (503, 200) == (refused.status_code, answer.status_code)
+    # It may have found that out by itself a moment earlier, and then it committed nothing.
+    assert (503, True) == (refused.status_code, answer.status_code in (200, 201))
     assert f"key {key.key_id.hex()}" in str(second.hub.writer.halted)
     assert replicas.check_log() > 0
 
