@@ -68,16 +68,15 @@ def measure_growth(
 ) -> list[Grown]:
     """Grow a hub to each of these sizes and measure it there."""
     data, found, stored = place.scratch / "grown", list[Grown](), 0
-    write_lines(place.template, place.lines, int((seconds + WARM_S) * 3_000))
     place.copy(place.template, data, database)
     try:
         for size in sizes:
             grow(data, stored, size, lambda done, size=size: progress(f"{database}: {done:,} of {size:,}"))  # type: ignore[misc]
             stored = size
             progress(f"{database}: measuring at {size:,}")
+            # New at each size, and none that the hub grew by.
+            write_lines(place.template, place.lines, int((seconds + WARM_S) * 3_000), first=SIZES[-1] + size)
             found += _measure(place, data, database, size, seconds)
-            # The same lines must be new again at the next size.
-            write_lines(place.template, place.lines, int((seconds + WARM_S) * 3_000))
     finally:
         place.clear(data)
     return found

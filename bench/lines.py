@@ -28,15 +28,16 @@ SUMMARY = (
 )
 
 
-def write_lines(data: Path, path: Path, count: int, *, to_all: bool = False) -> None:
+def write_lines(data: Path, path: Path, count: int, *, to_all: bool = False, first: int = 0) -> None:
     """Sign `count` bulletins by identities of an exercised hub; write them to a file, one a line.
 
-    With `to_all` every one goes to all partners.
+    With `to_all` every one goes to all partners. They tell of the numbers from `first` on: a number that was signed in
+    the same second is the same line.
     """
     identities = [open_identity(data, party) for party in ISSUERS]
     now = now_us() // US_PER_S
     with path.open("wb") as file:
-        for number in range(count):
+        for number in range(first, first + count):
             identity = identities[number % len(identities)]
             header = typical_header(identity, now, to_all=to_all or number % 2 == 0)
             file.write(sign(header, canonical(typical_payload(number)), identity.key) + b"\n")

@@ -14,6 +14,7 @@ from broker.store import tables
 from broker.web.http import rfc3339
 from lintas.directory import FRESH_S
 from lintas.errors import LogHalted
+from lintas.event import US_PER_S
 from lintas.header import ACK, BULLETIN, ORDER, TOKEN
 from lintas.line import Line, sign
 from lintas.receipt import check_receipt, parse_receipt
@@ -280,7 +281,8 @@ def test_fsck_finds_a_word_out_of_place(desks: Desks) -> None:
     acked(desks, line, ack)
     [released] = desks.events(kind="bulletin.released")
     with desks.hub.store.write() as conn:
-        conn.execute(update(tables.line).where(tables.line.c.id == ack.id).values(seq=released.seq))
+        moved = {"seq": released.seq, "at": released.time // US_PER_S}
+        conn.execute(update(tables.line).where(tables.line.c.id == ack.id).values(moved))
 
     with pytest.raises(LogHalted, match="is of another line"):
         check_everything(desks.hub.store, desks.hub.signer.verifier, lambda _done, _all: None)
