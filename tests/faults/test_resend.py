@@ -19,7 +19,6 @@ from broker.settings import read_settings
 from clients.cli import cli
 from lintas import note
 from lintas.client import Client
-from lintas.draft import read_draft
 from lintas.errors import BadRequest, Refusal, Stale
 from lintas.header import LOGGED
 from lintas.keys import save_identity
@@ -29,24 +28,11 @@ from lintas.state import State
 from tests.broker.conftest import Template
 from tests.conftest import ShiftedClock, served
 from tests.databases import Databases
+from tests.epochs import draft
 
 ISSUER, READER = "my-police", "sg-fiu"
 DAY_S = 86_400
 PASSPHRASE = b"a passphrase of a test"
-
-
-def draft(number: int, **changes: Any) -> Any:
-    """Return a draft for one reader that stands for a month."""
-    members = {
-        "kind": "alert",
-        "topic": "drugs",
-        "tlp": "GREEN",
-        "urgency": "routine",
-        "release_to": [READER],
-        "valid_for": "P30D",
-        "payload": {"title": f"Number {number}", "summary": "SIMULATED."},
-    }
-    return read_draft(members | changes)
 
 
 @dataclass
